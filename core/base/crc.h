@@ -1,0 +1,11 @@
+/* CRC-32C (Castagnoli; SSE4.2 or ARMv8 instructions where the CPU has them, found at run time) for log and flash
+ * records; CRC-64/Jones as in RDB files and DUMP payloads; SHA-1 hex is not here. Chain by passing the last result. */
+#ifndef BASE_CRC_H
+#define BASE_CRC_H
+
+#include "core/base/base.h"
+
+uint32_t crc32c(uint32_t crc, const void *p, size_t len); /* start with 0 */
+uint64_t crc64_jones(uint64_t crc, const void *p, size_t len); /* start with 0 */
+
+#endif

@@ -1,0 +1,38 @@
+/* The only file that calls the allocator (jemalloc in normal builds, libc's under sanitizers).
+ * Allocation failure aborts here and nowhere else. Sizes are given back on free (sized deallocation), so every
+ * owner knows what it holds, and accounting needs no look-up: charge mem_class(size). Any thread. */
+#ifndef BASE_MEM_H
+#define BASE_MEM_H
+
+#include "core/base/base.h"
+
+/* `size` bytes, uninitialised; never NULL; size 0 is rounded up to 1. Caller frees with mem_free(p, size). */
+void *mem_alloc(size_t size);
+void *mem_zalloc(size_t size);
+/* Aligned to `align` (a power of two). Caller frees with mem_free_aligned. */
+void *mem_alloc_aligned(size_t size, size_t align);
+void mem_free_aligned(void *p, size_t size, size_t align);
+/* `p` (of `old` bytes, or NULL with old 0) moved into `size` bytes. */
+void *mem_realloc(void *p, size_t old, size_t size);
+/* NULL is allowed. `size` is what was asked for. */
+void mem_free(void *p, size_t size);
+/* Bytes the allocator really takes for a request of `size` (its size class). */
+size_t mem_class(size_t size);
+/* Whether a block of `old` bytes needs no move for `size`: both have the same size class. */
+bool mem_same_class(size_t old, size_t size);
+
+/* Pages of [p, p+size) are advised to be huge pages; a no-op where it does not fit. */
+void mem_advise_huge(void *p, size_t size);
+
+struct mem_stats {
+    uint64_t allocated; /* bytes in live allocations */
+    uint64_t active;    /* bytes in pages that hold them */
+    uint64_t resident;  /* resident bytes mapped by the allocator */
+    uint64_t rss;       /* the process's resident set, from the kernel */
+};
+/* Cost: a few microseconds (a statistics epoch and one read of /proc). */
+void mem_stats(struct mem_stats *out);
+/* Gives unused pages back to the kernel. Cost: up to milliseconds. */
+void mem_purge(void);
+
+#endif

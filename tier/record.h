@@ -1,0 +1,48 @@
+/* What is stored on flash for a key (DESIGN section 6). Keys: 'm' space key -> meta record; 'v' space key -> value record,
+ * where space is 12 big-endian bytes (LSN, database number): spaces are contiguous, meta records of all spaces come first.
+ * Records are little-endian, versioned, with a CRC-32C over everything before it (and the store key, so that a
+ * record cannot be taken for another's). */
+#ifndef TIER_RECORD_H
+#define TIER_RECORD_H
+
+#include "core/base/buf.h"
+
+/* A space: what a database number is mapped to; (LSN of the effect that made it, database). */
+struct space_id {
+    uint64_t lsn;
+    uint32_t db;
+};
+static inline bool space_id_eq(struct space_id a, struct space_id b) { return a.lsn == b.lsn && a.db == b.db; }
+
+#define RECORD_SPACE_BYTES 12
+#define RECORD_ABSENT 0xff /* type of a deletion */
+
+struct record_meta {
+    uint8_t type;         /* value class id, or RECORD_ABSENT */
+    uint8_t encoding;     /* what OBJECT ENCODING said, a hint */
+    uint32_t temperature; /* 24 bits */
+    int64_t expire_ms;    /* Unix time, or -1 */
+    uint64_t ram_bytes;   /* what the value takes in RAM when fetched */
+    uint64_t stamp;       /* end LSN of the frame holding the last effect included */
+};
+
+enum record_compression { RECORD_PLAIN = 0, RECORD_ZSTD = 1, RECORD_LZ4 = 2 };
+
+/* Store keys, appended to `out` (which is cleared). */
+void record_meta_key(struct buf *out, struct space_id space, struct slice key);
+void record_value_key(struct buf *out, struct space_id space, struct slice key);
+/* [from, to) of a space's meta or value records ('m' or 'v'), for scans and range deletion. */
+void record_space_range(struct buf *from, struct buf *to, char kind, struct space_id space);
+/* Takes a store key apart; false if malformed. `key` borrows from store_key. */
+bool record_parse_key(struct slice store_key, char *kind, struct space_id *space, struct slice *key);
+
+void record_meta_encode(struct buf *out, struct slice store_key, const struct record_meta *m);
+/* 0 or -EBADMSG. */
+int record_meta_decode(struct slice store_key, struct slice record, struct record_meta *m) must_check;
+/* `payload` is the type's RDB encoding; compressed if `how` says so and it pays (else stored plain). */
+void record_value_encode(struct buf *out, struct slice store_key, uint64_t stamp, enum record_compression how,
+                         struct slice payload);
+/* *payload is cleared and filled. 0 or -EBADMSG. */
+int record_value_decode(struct slice store_key, struct slice record, uint64_t *stamp, struct buf *payload) must_check;
+
+#endif
