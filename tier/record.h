@@ -6,13 +6,7 @@
 #define TIER_RECORD_H
 
 #include "core/base/buf.h"
-
-/* A space: what a database number is mapped to; (LSN of the effect that made it, database). */
-struct space_id {
-    uint64_t lsn;
-    uint32_t db;
-};
-static inline bool space_id_eq(struct space_id a, struct space_id b) { return a.lsn == b.lsn && a.db == b.db; }
+#include "core/keyspace/keyspace.h" /* struct space_id */
 
 #define RECORD_SPACE_BYTES 12
 #define RECORD_ABSENT 0xff /* type of a deletion */

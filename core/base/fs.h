@@ -24,6 +24,7 @@ struct fs_ops {
     void (*close)(struct file *f);
     ssize_t (*pread)(struct file *f, void *p, size_t len, uint64_t off);
     ssize_t (*pwrite)(struct file *f, const void *p, size_t len, uint64_t off);
+    ssize_t (*pwritev)(struct file *f, const struct iovec *iov, int n, uint64_t off); /* n <= IOV_MAX */
     int (*sync)(struct file *f);                              /* fdatasync: data, and size if it changed */
     int (*allocate)(struct file *f, uint64_t off, uint64_t len); /* blocks reserved, size grown; -ENOSPC, -EOPNOTSUPP */
     int (*truncate)(struct file *f, uint64_t size);
@@ -53,6 +54,8 @@ struct fs *fs_real(void);
  * the file); fs_write_full returns 0 or a negative errno. */
 ssize_t fs_read_full(struct file *f, void *p, size_t len, uint64_t off) must_check;
 int fs_write_full(struct file *f, const void *p, size_t len, uint64_t off) must_check;
+/* As fs_write_full, gathering `n` pieces (any number); borrows them during the call, does not change them. */
+int fs_writev_full(struct file *f, const struct iovec *iov, int n, uint64_t off) must_check;
 /* Replaces `dir`/`name` durably: writes name.tmp, syncs it, renames, syncs the directory. */
 int fs_replace(struct fs *fs, const char *dir, const char *name, const void *p, size_t len) must_check;
 /* Reads a whole file of at most `max` bytes; *out is from mem_alloc(*len), the caller frees. -EFBIG if larger. */

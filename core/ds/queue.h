@@ -18,6 +18,8 @@ void queue_free(struct queue *q);
 void queue_push(struct queue *q, uint64_t word);
 static inline bool queue_empty(const struct queue *q) { return q->head == q->tail; }
 uint64_t queue_peek(const struct queue *q); /* must not be empty */
+/* The word `offset` places behind the head; it must exist. O(chunks passed). */
+uint64_t queue_peek_at(const struct queue *q, uint64_t offset);
 uint64_t queue_pop(struct queue *q);        /* must not be empty */
 
 #endif

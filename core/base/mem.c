@@ -1,0 +1,149 @@
+#include "core/base/mem.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <unistd.h>
+
+#include "core/base/panic.h"
+
+#ifndef KELVIN_NO_JEMALLOC
+#include <jemalloc/jemalloc.h>
+#endif
+
+#define HUGE_PAGE (2 * MIB)
+
+static void *checked(void *p, size_t size)
+{
+    if (unlikely(p == NULL))
+        panic("out of memory allocating %zu bytes", size);
+    return p;
+}
+
+static size_t at_least_one(size_t size) { return size ? size : 1; }
+
+#ifndef KELVIN_NO_JEMALLOC
+
+void *mem_alloc(size_t size) { return checked(mallocx(at_least_one(size), 0), size); }
+void *mem_zalloc(size_t size) { return checked(mallocx(at_least_one(size), MALLOCX_ZERO), size); }
+
+void *mem_alloc_aligned(size_t size, size_t align)
+{
+    return checked(mallocx(at_least_one(size), MALLOCX_ALIGN(align)), size);
+}
+
+void mem_free_aligned(void *p, size_t size, size_t align)
+{
+    if (p != NULL)
+        sdallocx(p, at_least_one(size), MALLOCX_ALIGN(align));
+}
+
+void *mem_realloc(void *p, size_t old, size_t size)
+{
+    (void)old;
+    return p == NULL ? mem_alloc(size) : checked(rallocx(p, at_least_one(size), 0), size);
+}
+
+void mem_free(void *p, size_t size)
+{
+    if (p != NULL)
+        sdallocx(p, at_least_one(size), 0);
+}
+
+size_t mem_class(size_t size) { return nallocx(at_least_one(size), 0); }
+
+static uint64_t stat_of(const char *name)
+{
+    size_t value = 0, len = sizeof(value);
+    if (mallctl(name, &value, &len, NULL, 0) != 0)
+        return 0;
+    return value;
+}
+
+static void allocator_stats(struct mem_stats *out)
+{
+    uint64_t epoch = 1;
+    size_t len = sizeof(epoch);
+    mallctl("epoch", &epoch, &len, &epoch, len);
+    out->allocated = stat_of("stats.allocated");
+    out->active = stat_of("stats.active");
+    out->resident = stat_of("stats.resident");
+}
+
+void mem_purge(void)
+{
+    char name[64];
+    snprintf(name, sizeof(name), "arena.%u.purge", MALLCTL_ARENAS_ALL);
+    mallctl(name, NULL, NULL, NULL, 0);
+}
+
+#else
+
+void *mem_alloc(size_t size) { return checked(malloc(at_least_one(size)), size); }
+void *mem_zalloc(size_t size) { return checked(calloc(1, at_least_one(size)), size); }
+
+void *mem_alloc_aligned(size_t size, size_t align)
+{
+    void *p = NULL;
+    if (posix_memalign(&p, align, at_least_one(size)) != 0)
+        p = NULL;
+    return checked(p, size);
+}
+
+void mem_free_aligned(void *p, size_t size, size_t align)
+{
+    (void)size, (void)align;
+    free(p);
+}
+
+void *mem_realloc(void *p, size_t old, size_t size)
+{
+    (void)old;
+    return checked(realloc(p, at_least_one(size)), size);
+}
+
+void mem_free(void *p, size_t size)
+{
+    (void)size;
+    free(p);
+}
+
+size_t mem_class(size_t size) { return (at_least_one(size) + 15) & ~(size_t)15; }
+
+static void allocator_stats(struct mem_stats *out) { (void)out; }
+void mem_purge(void) {}
+
+#endif
+
+bool mem_same_class(size_t old, size_t size) { return mem_class(old) == mem_class(size); }
+
+void mem_advise_huge(void *p, size_t size)
+{
+    uintptr_t from = ((uintptr_t)p + HUGE_PAGE - 1) & ~(uintptr_t)(HUGE_PAGE - 1);
+    uintptr_t to = ((uintptr_t)p + size) & ~(uintptr_t)(HUGE_PAGE - 1);
+    if (from < to)
+        madvise((void *)from, to - from, MADV_HUGEPAGE);
+}
+
+/* /proc/self/statm: the second figure is the resident set in pages. */
+static uint64_t resident_set(void)
+{
+    unsigned long long total = 0, resident = 0;
+    FILE *f = fopen("/proc/self/statm", "re");
+    if (f == NULL)
+        return 0;
+    if (fscanf(f, "%llu %llu", &total, &resident) != 2)
+        resident = 0;
+    fclose(f);
+    return resident * (uint64_t)sysconf(_SC_PAGESIZE);
+}
+
+void mem_stats(struct mem_stats *out)
+{
+    *out = (struct mem_stats){0};
+    allocator_stats(out);
+    out->rss = resident_set();
+    if (out->resident == 0)
+        out->allocated = out->active = out->resident = out->rss;
+}

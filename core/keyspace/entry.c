@@ -1,0 +1,76 @@
+#include "core/keyspace/entry.h"
+
+#include "core/base/mem.h"
+#include "core/base/panic.h"
+
+#define LEN_WIDE 255
+
+static size_t lens_bytes(size_t klen, bool embed, size_t vlen)
+{
+    return (klen >= LEN_WIDE ? 4 : 0) + (embed && vlen >= LEN_WIDE ? 4 : 0);
+}
+
+static size_t layout_bytes(size_t klen, bool expires, bool embed, size_t vlen)
+{
+    return sizeof(struct entry) + (expires ? 8 : 0) + (embed ? 0 : 8) + lens_bytes(klen, embed, vlen) + klen +
+           (embed ? vlen : 0);
+}
+
+static size_t embed_len(const struct entry *e, size_t lens_off)
+{
+    uint32_t wide;
+    if (e->vlen8 < LEN_WIDE)
+        return e->vlen8;
+    memcpy(&wide, e->rest + lens_off + (e->klen8 == LEN_WIDE ? 4 : 0), 4);
+    return wide;
+}
+
+struct entry *entry_new(struct slice key, const struct value *v, int64_t expire_ms)
+{
+    bool embed = v->encoding == ENC_EMBED;
+    bool expires = expire_ms != ENTRY_NO_EXPIRY;
+    struct entry *e = mem_alloc(layout_bytes(key.len, expires, embed, v->embed.len));
+    uint8_t *p = e->rest;
+
+    e->temperature = 0;
+    e->type = v->type;
+    e->encoding = v->encoding;
+    e->flags = expires ? ENTRY_EXPIRES : 0;
+    e->klen8 = (uint8_t)(key.len < LEN_WIDE ? key.len : LEN_WIDE);
+    e->vlen8 = (uint8_t)(!embed ? 0 : v->embed.len < LEN_WIDE ? v->embed.len : LEN_WIDE);
+    if (expires)
+        p = (uint8_t *)mempcpy(p, &expire_ms, 8);
+    if (!embed)
+        p = (uint8_t *)mempcpy(p, &v->integer, 8);
+    if (e->klen8 == LEN_WIDE)
+        p = (uint8_t *)mempcpy(p, &(uint32_t){(uint32_t)key.len}, 4);
+    if (e->vlen8 == LEN_WIDE)
+        p = (uint8_t *)mempcpy(p, &(uint32_t){(uint32_t)v->embed.len}, 4);
+    if (key.len > 0)
+        p = (uint8_t *)mempcpy(p, key.p, key.len);
+    if (embed && v->embed.len > 0)
+        memcpy(p, v->embed.p, v->embed.len);
+    return e;
+}
+
+size_t entry_bytes(const struct entry *e)
+{
+    bool embed = e->encoding == ENC_EMBED;
+    size_t vlen = embed ? embed_len(e, entry_lens_off(e)) : 0;
+    return layout_bytes(entry_key(e).len, e->flags & ENTRY_EXPIRES, embed, vlen);
+}
+
+void entry_free_shell(struct entry *e) { mem_free(e, entry_bytes(e)); }
+
+struct value entry_value(const struct entry *e)
+{
+    struct value v = {.type = e->type, .encoding = e->encoding};
+    debug_ensure(!entry_cold(e));
+    if (e->encoding == ENC_EMBED) {
+        struct slice key = entry_key(e);
+        v.embed = slice_of(key.p + key.len, embed_len(e, entry_lens_off(e)));
+    } else {
+        v.integer = (int64_t)entry_word(e);
+    }
+    return v;
+}

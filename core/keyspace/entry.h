@@ -1,0 +1,96 @@
+/* An entry: one allocation that holds a key, its header, optional expiry, and its value – inline when small, a pointer,
+ * or nothing when cold. Bytes of a key matter more than anything else here: the header is 8.
+ *
+ *   header 8 | expiry 8 (ENTRY_EXPIRES) | word 8 (unless ENC_EMBED) | klen 4 (klen8 == 255) | vlen 4 (embedded, vlen8 == 255)
+ *   | key bytes | value bytes (ENC_EMBED)
+ *
+ * `word` is the integer, the pointer, or for a cold entry size << 24 | ticket, where size is what the value will
+ * take in RAM and ticket names the fetch under way (0: none). As every change of the value rewrites the word, a fetch that
+ * completes installs its value only if its ticket still stands: the ticket is the entry's version.
+ *
+ * Owned by the key's shard. An entry moves when its layout changes: functions return the new place. */
+#ifndef KEYSPACE_ENTRY_H
+#define KEYSPACE_ENTRY_H
+
+#include "core/value/value.h"
+
+enum entry_flag {
+    ENTRY_EXPIRES = 1 << 0,
+    ENTRY_DIRTY = 1 << 1,      /* the value on flash is missing or out of date */
+    ENTRY_META_DIRTY = 1 << 2, /* only the meta record is */
+    ENTRY_QUEUED = 1 << 3,     /* its hash is in the dirty queue */
+    ENTRY_ON_FLASH = 1 << 4,   /* a record exists on flash, or is being written: a deletion must be written too */
+    ENTRY_WRITING = 1 << 5,    /* a flash write of this key is in flight */
+    ENTRY_PROBATION = 1 << 6,  /* fetched and not read again since: dropped first */
+    ENTRY_TOMB = 1 << 7,       /* a deletion to be recorded; lives in the tombs table only */
+    ENTRY_FRESH = 1 << 9,      /* on probation and not yet read by whoever it was fetched for */
+    ENTRY_FORGET = 1 << 8,     /* tombs: its record is being removed; freed when that is done */
+};
+
+struct entry {
+    uint32_t temperature : 24;
+    uint32_t type : 4;
+    uint32_t encoding : 4;
+    uint16_t flags;
+    uint8_t klen8;
+    uint8_t vlen8;
+    uint8_t rest[];
+};
+_Static_assert(sizeof(struct entry) == 8, "the entry header is 8 bytes");
+
+#define ENTRY_NO_EXPIRY ((int64_t)-1)
+#define ENTRY_TICKET_BITS 24
+#define ENTRY_TICKET_MASK ((1u << ENTRY_TICKET_BITS) - 1)
+
+/* Builds an entry with these parts; `v` ENC_EMBED copies the bytes, anything else takes ownership of the word.
+ * flags and temperature are 0 but ENTRY_EXPIRES. Caller frees with entry_free_shell (and releases the value). */
+struct entry *entry_new(struct slice key, const struct value *v, int64_t expire_ms);
+/* Frees the allocation only. */
+void entry_free_shell(struct entry *e);
+size_t entry_bytes(const struct entry *e); /* as asked from the allocator */
+
+static inline size_t entry_word_off(const struct entry *e) { return e->flags & ENTRY_EXPIRES ? 8 : 0; }
+static inline bool entry_cold(const struct entry *e) { return e->encoding == ENC_COLD; }
+static inline size_t entry_lens_off(const struct entry *e)
+{
+    return entry_word_off(e) + (e->encoding == ENC_EMBED ? 0 : 8);
+}
+static inline struct slice entry_key(const struct entry *e)
+{
+    size_t off = entry_lens_off(e);
+    size_t len = e->klen8;
+    if (unlikely(len == 255)) {
+        uint32_t wide;
+        memcpy(&wide, e->rest + off, 4);
+        len = wide;
+        off += 4;
+    }
+    if (e->encoding == ENC_EMBED && e->vlen8 == 255)
+        off += 4;
+    return slice_of(e->rest + off, len);
+}
+static inline int64_t entry_expiry(const struct entry *e)
+{
+    int64_t ms = ENTRY_NO_EXPIRY;
+    if (e->flags & ENTRY_EXPIRES)
+        memcpy(&ms, e->rest, 8);
+    return ms;
+}
+static inline bool entry_expired(const struct entry *e, int64_t now_ms)
+{
+    return (e->flags & ENTRY_EXPIRES) && entry_expiry(e) <= now_ms;
+}
+static inline uint64_t entry_word(const struct entry *e)
+{
+    uint64_t w;
+    memcpy(&w, e->rest + entry_word_off(e), 8);
+    return w;
+}
+static inline void entry_set_word(struct entry *e, uint64_t w) { memcpy(e->rest + entry_word_off(e), &w, 8); }
+/* The value as the classes see it; borrows from the entry. Not for cold entries. */
+struct value entry_value(const struct entry *e);
+/* Cold entries: bytes of RAM the value will need. */
+static inline uint64_t entry_cold_size(const struct entry *e) { return entry_word(e) >> ENTRY_TICKET_BITS; }
+static inline uint32_t entry_ticket(const struct entry *e) { return entry_word(e) & ENTRY_TICKET_MASK; }
+
+#endif

@@ -1,0 +1,625 @@
+/* The states of an entry and the functions behind each transition stand in keyspace.h. Two rules hold everywhere here:
+ *   - whatever allocates or frees goes through charge/discharge, so that ks->bytes is exact at all times;
+ *   - an entry that moves (its layout changes) is replaced in the table by relocate, which keeps flags and temperature. */
+#include "core/keyspace/keyspace.h"
+
+#include "core/base/mem.h"
+#include "core/base/panic.h"
+
+struct due {
+    int64_t when_ms;
+    uint64_t hash;
+};
+
+static uint64_t entry_hash(const void *item, void *arg)
+{
+    const struct keyspace *ks = arg;
+    return hash_key(entry_key(item), ks->hash_seed);
+}
+
+static int due_cmp(const void *a, const void *b, void *arg)
+{
+    const struct due *x = a, *y = b;
+    if (x->when_ms != y->when_ms)
+        return x->when_ms < y->when_ms ? -1 : 1;
+    return x->hash < y->hash ? -1 : x->hash > y->hash;
+}
+
+struct keyspace *keyspace_new(struct space_id id, uint64_t hash_seed)
+{
+    struct keyspace *ks = mem_zalloc(sizeof(*ks));
+    struct table_type type = {entry_hash, ks};
+    ks->id = id;
+    ks->hash_seed = hash_seed;
+    ks->entries = table_new(&type);
+    ks->tombs = table_new(&type);
+    ks->expiry = btree_new(sizeof(struct due), due_cmp, NULL);
+    queue_init(&ks->dirty);
+    return ks;
+}
+
+/* --- accounts --- */
+
+static size_t value_memory(const struct value *v)
+{
+    const struct value_class *cls = value_class_of(v->type);
+    return v->encoding == ENC_EMBED || v->encoding == ENC_INT ? 0 : cls->memory(v);
+}
+
+static size_t entry_memory(const struct entry *e)
+{
+    size_t bytes = mem_class(entry_bytes(e));
+    if (!entry_cold(e)) {
+        struct value v = entry_value(e);
+        bytes += value_memory(&v);
+    }
+    return bytes;
+}
+
+static void charge(struct keyspace *ks, const struct entry *e) { ks->bytes += entry_memory(e); }
+
+static void discharge(struct keyspace *ks, const struct entry *e)
+{
+    size_t bytes = entry_memory(e);
+    debug_ensure(ks->bytes >= bytes);
+    ks->bytes -= bytes;
+}
+
+uint64_t keyspace_memory(const struct keyspace *ks)
+{
+    return ks->bytes + table_memory(ks->entries) + table_memory(ks->tombs) + btree_memory(ks->expiry) +
+           ks->dirty.memory + sizeof(*ks);
+}
+
+static void value_release(struct entry *e)
+{
+    if (e->encoding == ENC_COLD || e->encoding == ENC_INT || e->encoding == ENC_EMBED)
+        return;
+    struct value v = entry_value(e);
+    value_class_of(v.type)->release(&v);
+}
+
+static void free_item(void *arg, void *item)
+{
+    struct entry *e = item;
+    if (!(e->flags & ENTRY_TOMB))
+        value_release(e);
+    entry_free_shell(e);
+}
+
+static void free_items(struct table *t)
+{
+    uint64_t cursor = 0;
+    do
+        cursor = table_scan(t, cursor, free_item, NULL);
+    while (cursor != 0);
+    table_free(t);
+}
+
+void keyspace_free(struct keyspace *ks)
+{
+    free_items(ks->entries);
+    free_items(ks->tombs);
+    btree_free(ks->expiry);
+    queue_free(&ks->dirty);
+    mem_free(ks, sizeof(*ks));
+}
+
+/* --- look-up --- */
+
+static struct entry *find_in(struct table *t, struct key key, struct table_probe *p)
+{
+    for (struct entry *e = table_first(t, key.hash, p); e != NULL; e = table_next(p))
+        if (likely(slice_eq(entry_key(e), key.name)))
+            return e;
+    return NULL;
+}
+
+struct entry *keyspace_find(struct keyspace *ks, struct key key)
+{
+    struct table_probe p;
+    return find_in(ks->entries, key, &p);
+}
+
+/* --- dirty queue and expiry index --- */
+
+static void mark(struct keyspace *ks, struct entry *e, uint64_t hash, uint16_t flag)
+{
+    if (!ks->track)
+        return;
+    if (!(e->flags & (ENTRY_DIRTY | ENTRY_META_DIRTY)))
+        ks->dirty_keys++;
+    e->flags |= flag;
+    if (!(e->flags & ENTRY_QUEUED)) {
+        e->flags |= ENTRY_QUEUED;
+        queue_push(&ks->dirty, hash);
+    }
+}
+
+static void unmark(struct keyspace *ks, struct entry *e)
+{
+    if (e->flags & (ENTRY_DIRTY | ENTRY_META_DIRTY))
+        ks->dirty_keys--;
+    e->flags &= (uint16_t) ~(ENTRY_DIRTY | ENTRY_META_DIRTY);
+}
+
+static void index_expiry(struct keyspace *ks, int64_t when_ms, uint64_t hash)
+{
+    if (when_ms == ENTRY_NO_EXPIRY)
+        return;
+    btree_insert(ks->expiry, &(struct due){when_ms, hash});
+    ks->expires++;
+}
+
+static void unindex_expiry(struct keyspace *ks, int64_t when_ms, uint64_t hash)
+{
+    if (when_ms == ENTRY_NO_EXPIRY)
+        return;
+    bool found = btree_erase(ks->expiry, &(struct due){when_ms, hash});
+    ensure(found);
+    ks->expires--;
+}
+
+/* --- creating, replacing, deleting --- */
+
+#define KEPT_FLAGS (ENTRY_QUEUED | ENTRY_ON_FLASH | ENTRY_WRITING | ENTRY_DIRTY | ENTRY_META_DIRTY | ENTRY_PROBATION | ENTRY_FRESH)
+
+/* A new key takes over what its tomb knows of flash. */
+static void inherit_tomb(struct keyspace *ks, struct entry *e, struct key key)
+{
+    struct table_probe p;
+    struct entry *tomb = table_count(ks->tombs) ? find_in(ks->tombs, key, &p) : NULL;
+    if (tomb == NULL)
+        return;
+    e->flags |= tomb->flags & (ENTRY_QUEUED | ENTRY_WRITING | ENTRY_ON_FLASH);
+    table_erase_at(&p);
+    unmark(ks, tomb);
+    discharge(ks, tomb);
+    entry_free_shell(tomb);
+}
+
+static void count_added(struct keyspace *ks, const struct entry *e)
+{
+    ks->keys++;
+    if (e->flags & ENTRY_ON_FLASH)
+        ks->flash_keys++;
+    if (entry_cold(e)) {
+        ks->cold++;
+        ks->cold_bytes += entry_cold_size(e);
+    }
+}
+
+static void count_removed(struct keyspace *ks, const struct entry *e)
+{
+    ks->keys--;
+    if (e->flags & ENTRY_ON_FLASH)
+        ks->flash_keys--;
+    if (entry_cold(e)) {
+        ks->cold--;
+        ks->cold_bytes -= entry_cold_size(e);
+    }
+}
+
+static struct entry *create(struct keyspace *ks, struct key key, const struct value *v, int64_t expire_ms)
+{
+    struct entry *e = entry_new(key.name, v, expire_ms);
+    inherit_tomb(ks, e, key);
+    charge(ks, e);
+    count_added(ks, e);
+    table_insert(ks->entries, key.hash, e);
+    index_expiry(ks, expire_ms, key.hash);
+    return e;
+}
+
+/* `e` becomes an entry with value `v` and expiry `expire_ms`, in a new allocation; the old value is not freed. */
+static struct entry *relocate(struct keyspace *ks, struct entry *e, struct key key, const struct value *v,
+                              int64_t expire_ms)
+{
+    struct entry *moved = entry_new(key.name, v, expire_ms);
+    moved->flags |= e->flags & KEPT_FLAGS;
+    moved->temperature = e->temperature;
+    table_replace(ks->entries, key.hash, e, moved);
+    return moved;
+}
+
+/* Same bytes, same layout: the new value can be written over the old one. */
+static bool fits_in_place(const struct entry *e, const struct value *v, int64_t expire_ms)
+{
+    if (e->encoding != v->encoding || e->type != v->type || expire_ms != entry_expiry(e))
+        return false;
+    if (v->encoding != ENC_EMBED)
+        return true;
+    struct value old = entry_value(e);
+    return old.embed.len == v->embed.len;
+}
+
+static void write_in_place(struct entry *e, const struct value *v)
+{
+    if (v->encoding == ENC_EMBED) {
+        struct value old = entry_value(e);
+        memmove((uint8_t *)old.embed.p, v->embed.p, v->embed.len);
+    } else {
+        entry_set_word(e, (uint64_t)v->integer);
+    }
+}
+
+/* The value's bytes may lie in the entry itself (GETEX-like rewrites), so the old one is freed last. */
+static struct entry *replace(struct keyspace *ks, struct entry *e, struct key key, const struct value *v,
+                             int64_t expire_ms)
+{
+    int64_t old_expiry = entry_expiry(e);
+    struct entry *now = e;
+
+    count_removed(ks, e);
+    discharge(ks, e);
+    if (fits_in_place(e, v, expire_ms)) {
+        value_release(e);
+        write_in_place(e, v);
+    } else {
+        now = relocate(ks, e, key, v, expire_ms);
+        value_release(e);
+        entry_free_shell(e);
+    }
+    charge(ks, now);
+    count_added(ks, now);
+    if (expire_ms != old_expiry) {
+        unindex_expiry(ks, old_expiry, key.hash);
+        index_expiry(ks, expire_ms, key.hash);
+    }
+    return now;
+}
+
+struct entry *keyspace_put(struct keyspace *ks, struct key key, const struct value *v, int64_t expire_ms)
+{
+    return keyspace_put_at(ks, keyspace_find(ks, key), key, v, expire_ms);
+}
+
+struct entry *keyspace_put_at(struct keyspace *ks, struct entry *e, struct key key, const struct value *v,
+                              int64_t expire_ms)
+{
+    if (e == NULL)
+        e = create(ks, key, v, expire_ms == EXPIRE_KEEP ? ENTRY_NO_EXPIRY : expire_ms);
+    else
+        e = replace(ks, e, key, v, expire_ms == EXPIRE_KEEP ? entry_expiry(e) : expire_ms);
+    e->flags &= (uint16_t) ~(ENTRY_PROBATION | ENTRY_FRESH);
+    mark(ks, e, key.hash, ENTRY_DIRTY);
+    return e;
+}
+
+struct entry *keyspace_set_value(struct keyspace *ks, struct entry *e, struct key key, const struct value *v)
+{
+    e = replace(ks, e, key, v, entry_expiry(e));
+    e->flags &= (uint16_t) ~(ENTRY_PROBATION | ENTRY_FRESH);
+    mark(ks, e, key.hash, ENTRY_DIRTY);
+    return e;
+}
+
+/* Head room for a growing string: half of its length, at most a mebibyte. */
+static size_t roomy(size_t len, size_t old) { return len <= old ? len : len + min_u64(len / 2, MIB); }
+
+struct blob *keyspace_writable(struct keyspace *ks, struct entry **e, struct key key, size_t len)
+{
+    char scratch[STRING_INT_CHARS + 1];
+    struct value old = entry_value(*e);
+    struct slice bytes = string_bytes(&old, scratch);
+
+    ensure(old.type == VALUE_STRING);
+    if (old.encoding == ENC_RAW && blob_unique(old.blob) && old.blob->cap >= len)
+        return old.blob;
+    size_t cap = roomy(len < bytes.len ? bytes.len : len, bytes.len);
+    struct value fresh = {.type = VALUE_STRING, .encoding = ENC_RAW, .blob = blob_copy(bytes, cap)};
+    *e = replace(ks, *e, key, &fresh, entry_expiry(*e));
+    return fresh.blob;
+}
+
+void keyspace_written(struct keyspace *ks, struct entry *e, struct key key)
+{
+    e->flags &= (uint16_t) ~(ENTRY_PROBATION | ENTRY_FRESH);
+    mark(ks, e, key.hash, ENTRY_DIRTY);
+}
+
+/* The parts of an entry as a value, cold ones too. */
+static struct value raw_value(const struct entry *e)
+{
+    if (!entry_cold(e))
+        return entry_value(e);
+    return (struct value){.type = e->type, .encoding = ENC_COLD, .integer = (int64_t)entry_word(e)};
+}
+
+struct entry *keyspace_set_expiry(struct keyspace *ks, struct entry *e, struct key key, int64_t expire_ms)
+{
+    int64_t old = entry_expiry(e);
+    if (old == expire_ms)
+        return e;
+    unindex_expiry(ks, old, key.hash);
+    index_expiry(ks, expire_ms, key.hash);
+    if (old != ENTRY_NO_EXPIRY && expire_ms != ENTRY_NO_EXPIRY) {
+        memcpy(e->rest, &expire_ms, 8);
+    } else {
+        struct value v = raw_value(e);
+        struct entry *moved;
+        discharge(ks, e);
+        moved = relocate(ks, e, (struct key){entry_key(e), key.hash}, &v, expire_ms);
+        entry_free_shell(e);
+        charge(ks, moved);
+        e = moved;
+    }
+    mark(ks, e, key.hash, ENTRY_META_DIRTY);
+    return e;
+}
+
+/* A tomb is a cold entry without expiry in the tombs table, dirty from birth. It takes over the entry's flash flags. */
+static void bury(struct keyspace *ks, struct slice name, uint64_t hash, uint16_t flags)
+{
+    struct value none = {.type = VALUE_STRING, .encoding = ENC_COLD};
+    struct entry *tomb = entry_new(name, &none, ENTRY_NO_EXPIRY);
+    tomb->flags |= ENTRY_TOMB | ENTRY_ON_FLASH | (flags & (ENTRY_QUEUED | ENTRY_WRITING));
+    charge(ks, tomb);
+    table_insert(ks->tombs, hash, tomb);
+    mark(ks, tomb, hash, ENTRY_DIRTY);
+}
+
+static void unlink_entry(struct keyspace *ks, struct entry *e, uint64_t hash)
+{
+    table_erase(ks->entries, hash, e);
+    unindex_expiry(ks, entry_expiry(e), hash);
+    count_removed(ks, e);
+    unmark(ks, e);
+    discharge(ks, e);
+    if (ks->track && (e->flags & ENTRY_ON_FLASH))
+        bury(ks, entry_key(e), hash, e->flags);
+}
+
+void keyspace_delete(struct keyspace *ks, struct entry *e, struct key key)
+{
+    unlink_entry(ks, e, key.hash);
+    value_release(e);
+    entry_free_shell(e);
+}
+
+struct value keyspace_take(struct keyspace *ks, struct entry *e, struct key key)
+{
+    struct value v = entry_value(e);
+    unlink_entry(ks, e, key.hash);
+    if (v.encoding == ENC_EMBED)
+        v = (struct value){.type = v.type, .encoding = ENC_BLOB, .blob = blob_copy(v.embed, v.embed.len)};
+    entry_free_shell(e);
+    return v;
+}
+
+/* --- expiry --- */
+
+static struct entry *find_due(struct keyspace *ks, const struct due *due)
+{
+    struct table_probe p;
+    for (struct entry *e = table_first(ks->entries, due->hash, &p); e != NULL; e = table_next(&p))
+        if (entry_expiry(e) == due->when_ms && entry_hash(e, ks) == due->hash)
+            return e;
+    return NULL;
+}
+
+struct entry *keyspace_next_expired(struct keyspace *ks, int64_t now_ms)
+{
+    const struct due *due = btree_first(ks->expiry);
+    struct entry *e;
+    if (due == NULL || due->when_ms > now_ms)
+        return NULL;
+    e = find_due(ks, due);
+    ensure(e != NULL);
+    return e;
+}
+
+int64_t keyspace_next_expiry(struct keyspace *ks)
+{
+    const struct due *due = btree_first(ks->expiry);
+    return due ? due->when_ms : INT64_MAX;
+}
+
+/* --- movement between RAM and flash --- */
+
+/* A decoded string comes in a blob of its own; a short one belongs into its entry. */
+static bool can_embed(const struct value *v, struct value *small)
+{
+    if (v->type != VALUE_STRING || v->encoding != ENC_BLOB || v->blob->len > STRING_EMBED_MAX)
+        return false;
+    *small = (struct value){.type = VALUE_STRING, .encoding = ENC_EMBED, .embed = blob_slice(v->blob)};
+    return true;
+}
+
+static struct value cold_value(uint8_t type, uint64_t size, uint32_t ticket)
+{
+    return (struct value){
+        .type = type, .encoding = ENC_COLD, .integer = (int64_t)(size << ENTRY_TICKET_BITS | ticket)};
+}
+
+uint64_t keyspace_ram_bytes(const struct entry *e)
+{
+    if (entry_cold(e))
+        return entry_cold_size(e);
+    struct value v = entry_value(e);
+    return v.encoding == ENC_EMBED ? v.embed.len : v.encoding == ENC_INT ? 8 : value_memory(&v);
+}
+
+struct entry *keyspace_load_cold(struct keyspace *ks, struct key key, uint8_t type, uint64_t ram_bytes,
+                                 int64_t expire_ms, uint32_t temperature)
+{
+    struct value v = cold_value(type, ram_bytes, 0);
+    struct entry *e = create(ks, key, &v, expire_ms);
+    e->flags |= ENTRY_ON_FLASH;
+    e->temperature = temperature;
+    ks->flash_keys++;
+    return e;
+}
+
+void keyspace_load_tomb(struct keyspace *ks, struct key key)
+{
+    if (ks->track)
+        bury(ks, key.name, key.hash, 0);
+}
+
+uint32_t keyspace_fetching(struct keyspace *ks, struct entry *e)
+{
+    ensure(entry_cold(e));
+    ks->ticket = (ks->ticket + 1) & ENTRY_TICKET_MASK;
+    if (ks->ticket == 0)
+        ks->ticket = 1;
+    entry_set_word(e, entry_cold_size(e) << ENTRY_TICKET_BITS | ks->ticket);
+    return ks->ticket;
+}
+
+struct entry *keyspace_install(struct keyspace *ks, struct entry *e, struct key key, struct value *v)
+{
+    struct value owned = *v, small;
+    ensure(entry_cold(e) && !(e->flags & ENTRY_DIRTY));
+    bool embed = can_embed(&owned, &small);
+    e = replace(ks, e, key, embed ? &small : &owned, entry_expiry(e));
+    if (embed)
+        blob_unref(owned.blob);
+    e->flags |= ENTRY_PROBATION | ENTRY_FRESH;
+    return e;
+}
+
+struct entry *keyspace_drop(struct keyspace *ks, struct entry *e, struct key key)
+{
+    ensure(!(e->flags & (ENTRY_DIRTY | ENTRY_WRITING)) && (e->flags & ENTRY_ON_FLASH) && !entry_cold(e));
+    struct value v = cold_value(e->type, keyspace_ram_bytes(e), 0);
+    struct slice name = entry_key(e);
+    e = replace(ks, e, (struct key){name, key.hash}, &v, entry_expiry(e));
+    e->flags &= (uint16_t) ~(ENTRY_PROBATION | ENTRY_FRESH);
+    return e;
+}
+
+void keyspace_cleaning(struct keyspace *ks, struct entry *e)
+{
+    ensure(!(e->flags & ENTRY_WRITING));
+    unmark(ks, e);
+    if (!(e->flags & (ENTRY_ON_FLASH | ENTRY_TOMB)))
+        ks->flash_keys++;
+    e->flags |= ENTRY_WRITING | ENTRY_ON_FLASH;
+}
+
+static struct entry *find_anywhere(struct keyspace *ks, struct key key, struct table_probe *p)
+{
+    struct entry *e = find_in(ks->entries, key, p);
+    return e != NULL ? e : find_in(ks->tombs, key, p);
+}
+
+void keyspace_cleaned(struct keyspace *ks, struct key key)
+{
+    struct table_probe p;
+    struct entry *e = find_anywhere(ks, key, &p);
+    if (e == NULL || !(e->flags & ENTRY_WRITING))
+        return;
+    e->flags &= (uint16_t)~ENTRY_WRITING;
+    if (e->flags & ENTRY_FORGET) {
+        table_erase_at(&p);
+        discharge(ks, e);
+        entry_free_shell(e);
+    }
+}
+
+void keyspace_not_cleaned(struct keyspace *ks, struct key key)
+{
+    struct table_probe p;
+    struct entry *e = find_anywhere(ks, key, &p);
+    if (e == NULL || !(e->flags & ENTRY_WRITING))
+        return;
+    e->flags &= (uint16_t) ~(ENTRY_WRITING | ENTRY_FORGET);
+    mark(ks, e, key.hash, entry_cold(e) && !(e->flags & ENTRY_TOMB) ? ENTRY_META_DIRTY : ENTRY_DIRTY);
+}
+
+struct entry *keyspace_forgetting(struct keyspace *ks, uint64_t hash)
+{
+    struct table_probe p;
+    for (struct entry *e = table_first(ks->tombs, hash, &p); e != NULL; e = table_next(&p))
+        if (!(e->flags & (ENTRY_DIRTY | ENTRY_WRITING)) && entry_hash(e, ks) == hash) {
+            e->flags |= ENTRY_WRITING | ENTRY_FORGET;
+            return e;
+        }
+    return NULL;
+}
+
+static struct entry *find_dirty_in(struct keyspace *ks, struct table *t, uint64_t hash)
+{
+    struct table_probe p;
+    for (struct entry *e = table_first(t, hash, &p); e != NULL; e = table_next(&p))
+        if ((e->flags & ENTRY_QUEUED) && entry_hash(e, ks) == hash)
+            return e;
+    return NULL;
+}
+
+struct dirty_item keyspace_pop_dirty(struct keyspace *ks)
+{
+    uint64_t hash = queue_peek(&ks->dirty);
+    struct entry *e = find_dirty_in(ks, ks->entries, hash);
+    if (e == NULL && table_count(ks->tombs) > 0)
+        e = find_dirty_in(ks, ks->tombs, hash);
+    bool dirty = e != NULL && (e->flags & (ENTRY_DIRTY | ENTRY_META_DIRTY));
+    if (dirty && (e->flags & ENTRY_WRITING))
+        return (struct dirty_item){e, true};
+    queue_pop(&ks->dirty);
+    if (e != NULL)
+        e->flags &= (uint16_t)~ENTRY_QUEUED;
+    return (struct dirty_item){dirty ? e : NULL, false};
+}
+
+static void mark_item(void *arg, void *item)
+{
+    struct keyspace *ks = arg;
+    struct entry *e = item;
+    mark(ks, e, entry_hash(e, ks), entry_cold(e) ? ENTRY_META_DIRTY : ENTRY_DIRTY);
+}
+
+void keyspace_dirty_all(struct keyspace *ks)
+{
+    uint64_t cursor = 0;
+    do
+        cursor = table_scan(ks->entries, cursor, mark_item, ks);
+    while (cursor != 0);
+}
+
+/* --- validation --- */
+
+struct tally {
+    struct keyspace *ks;
+    uint64_t bytes, keys, cold, expires, dirty, flash, cold_bytes;
+};
+
+static void tally_item(void *arg, void *item)
+{
+    struct tally *t = arg;
+    const struct entry *e = item;
+    t->bytes += entry_memory(e);
+    t->dirty += (e->flags & (ENTRY_DIRTY | ENTRY_META_DIRTY)) != 0;
+    ensure(!(e->flags & (ENTRY_DIRTY | ENTRY_META_DIRTY)) || (e->flags & ENTRY_QUEUED));
+    if (e->flags & ENTRY_TOMB)
+        return;
+    t->keys++;
+    t->cold += entry_cold(e);
+    t->cold_bytes += entry_cold(e) ? entry_cold_size(e) : 0;
+    t->expires += (e->flags & ENTRY_EXPIRES) != 0;
+    t->flash += (e->flags & ENTRY_ON_FLASH) != 0;
+    ensure(!entry_cold(e) || (e->flags & ENTRY_ON_FLASH));
+    ensure(!entry_cold(e) || !(e->flags & ENTRY_DIRTY));
+}
+
+static void tally_table(struct table *table, struct tally *t)
+{
+    uint64_t cursor = 0;
+    do
+        cursor = table_scan(table, cursor, tally_item, t);
+    while (cursor != 0);
+}
+
+void keyspace_validate(struct keyspace *ks)
+{
+    struct tally t = {.ks = ks};
+    table_validate(ks->entries);
+    table_validate(ks->tombs);
+    btree_validate(ks->expiry);
+    tally_table(ks->entries, &t);
+    tally_table(ks->tombs, &t);
+    ensure(t.bytes == ks->bytes && t.keys == ks->keys && t.cold == ks->cold && t.expires == ks->expires);
+    ensure(t.dirty == ks->dirty_keys && t.flash == ks->flash_keys && t.cold_bytes == ks->cold_bytes);
+    ensure(btree_count(ks->expiry) == ks->expires && table_count(ks->entries) == ks->keys);
+}

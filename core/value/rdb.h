@@ -1,0 +1,16 @@
+/* The primitives of the RDB format: lengths and strings. Source: the RDB file format as published (version 11), "Length
+ * Encoding" and "String Encoding". */
+#ifndef VALUE_RDB_H
+#define VALUE_RDB_H
+
+#include "core/base/buf.h"
+
+#define RDB_TYPE_STRING 0
+
+void rdb_put_length(struct buf *out, uint64_t n);
+/* Plain, or as an 8, 16 or 32-bit integer where the bytes are one in canonical form. */
+void rdb_put_string(struct buf *out, struct slice s);
+/* Appends the string at the reader to `out`; integers are formatted, LZF is expanded. False (and r->bad) on bad bytes. */
+bool rdb_get_string(struct reader *r, struct buf *out);
+
+#endif

@@ -1,0 +1,17 @@
+/* What administrative commands may do with the server: the narrow side door beside server/call.h. */
+#ifndef SERVER_ADMIN_H
+#define SERVER_ADMIN_H
+
+#include "server/call.h"
+#include "server/client.h"
+#include "server/config.h"
+#include "server/server.h"
+
+struct config *admin_config(struct call *c);
+/* After CONFIG SET, under a hold of all: modes, limits and log settings follow. */
+void admin_config_changed(struct call *c);
+void admin_reset_stats(struct call *c);
+/* Shuts down: SIGTERM's way. `now`: does not wait for the log thread's last sync of nothing. */
+void admin_shutdown(struct call *c);
+
+#endif

@@ -1,0 +1,532 @@
+/* Admission: what a command needs before it touches anything (DESIGN section 2). In order: is the client paused, may the
+ * log take more, is there memory for what it writes, are the values it needs in RAM. Whatever is missing is asked for, and
+ * the command is run again from the start when that has changed: this is the only way a command waits. */
+#include <sys/param.h>
+
+#include "core/base/mem.h"
+#include "core/base/panic.h"
+#include "server/dispatch.h"
+#include "server/reply.h"
+#include "server/server.h"
+
+#define WRITE_OVERHEAD 128 /* bytes of RAM a write may take beside its arguments */
+#define EVICTIONS_A_SLICE 64
+
+/* --- memory --- */
+
+uint64_t memory_data(struct server *server)
+{
+    uint64_t sum = 0;
+    for (unsigned i = 0; i < server->nshards; i++)
+        sum += atomic_load_explicit(&server->shards[i]->data_bytes, memory_order_relaxed);
+    return sum;
+}
+
+uint64_t memory_of_db(struct server *server, uint32_t db)
+{
+    uint64_t sum = 0;
+    for (unsigned i = 0; i < server->nshards; i++)
+        sum += atomic_load_explicit(&server->shards[i]->figures[db].bytes, memory_order_relaxed);
+    return sum;
+}
+
+/* What the databases may take: the process's limit less what everything else takes, and never less than a quarter: a
+ * server whose caches fill its limit still has to work. */
+uint64_t memory_budget(const struct server *server)
+{
+    uint64_t limit = server->config->maxmemory;
+    uint64_t other = atomic_load_explicit(&server->overhead_bytes, memory_order_relaxed);
+    if (limit == 0)
+        return UINT64_MAX;
+    return max_u64(limit / 4, limit > other ? limit - other : 0);
+}
+
+static void publish(_Atomic uint64_t *at, uint64_t v) { atomic_store_explicit(at, v, memory_order_relaxed); }
+
+void memory_publish(struct shard *s)
+{
+    uint64_t sum = 0;
+    for (int db = 0; db < s->server->config->databases; db++) {
+        const struct keyspace *ks = s->spaces[db];
+        struct db_figures *f = &s->figures[db];
+        uint64_t bytes = keyspace_memory(ks);
+        sum += bytes;
+        publish(&f->bytes, bytes);
+        publish(&f->keys, ks->keys);
+        publish(&f->expires, ks->expires);
+        publish(&f->cold, ks->cold);
+        publish(&f->cold_bytes, ks->cold_bytes);
+        publish(&f->dirty, ks->dirty_keys);
+        publish(&f->tombs, table_count(ks->tombs));
+    }
+    publish(&s->data_bytes, sum);
+}
+
+/* How many bytes too many there would be with `need` more in `db`. */
+static uint64_t excess(struct shard *s, uint32_t db, uint64_t need, bool *of_db)
+{
+    struct server *server = s->server;
+    uint64_t budget = memory_budget(server);
+    uint64_t own = server->config->db[db].maxmemory;
+    uint64_t over = 0, total = memory_data(server) + need;
+
+    *of_db = false;
+    if (budget != UINT64_MAX && total > budget)
+        over = total - budget;
+    if (own > 0 && memory_of_db(server, db) + need > own) {
+        uint64_t over_db = memory_of_db(server, db) + need - own;
+        *of_db = over_db >= over;
+        over = max_u64(over, over_db);
+    }
+    return over;
+}
+
+static bool evictable(const struct db_config *cfg) { return cfg->eviction != EVICT_NOEVICTION && !cfg->tier; }
+
+static void evict(struct shard *s, uint32_t db, struct entry *e)
+{
+    struct keyspace *ks = s->spaces[db];
+    struct key key = key_of(ks, entry_key(e));
+    struct slice argv[] = {SLICE_LIT("UNLINK"), key.name};
+
+    stage_begin(&s->stage);
+    stage_effect_in(s, db, 2, argv);
+    stage_end(&s->stage);
+    if (s->watches != NULL)
+        watch_touch(s, db, key);
+    keyspace_delete(ks, e, key);
+    stat_add(&s->stats.evicted, 1);
+}
+
+static struct entry *eviction_victim(struct shard *s, uint32_t db)
+{
+    int policy = s->server->config->db[db].eviction;
+    bool is_volatile = policy >= EVICT_VOLATILE_LRU;
+    bool random = policy == EVICT_ALLKEYS_RANDOM || policy == EVICT_VOLATILE_RANDOM;
+    return tier_sample_coldest(s->tier, s->spaces[db], (unsigned)s->server->config->maxmemory_samples, is_volatile,
+                               policy == EVICT_VOLATILE_TTL, random, &s->temperature[db]);
+}
+
+static uint64_t evict_some(struct shard *s, uint32_t db, uint64_t bytes)
+{
+    uint64_t before = keyspace_memory(s->spaces[db]), freed = 0;
+    for (int i = 0; i < EVICTIONS_A_SLICE && freed < bytes; i++) {
+        struct entry *e = eviction_victim(s, db);
+        if (e == NULL)
+            break;
+        evict(s, db, e);
+        uint64_t now = keyspace_memory(s->spaces[db]);
+        freed = before > now ? before - now : 0;
+    }
+    return freed;
+}
+
+static uint64_t reclaim_db(struct shard *s, uint32_t db, uint64_t bytes, uint64_t stamp)
+{
+    const struct db_config *cfg = &s->server->config->db[db];
+    if (s->spaces[db]->keys == 0)
+        return 0;
+    if (cfg->tier)
+        return tier_reclaim(s->tier, s->spaces[db], bytes, &s->temperature[db], stamp);
+    return evictable(cfg) ? evict_some(s, db, bytes) : 0;
+}
+
+static uint64_t reclaim(struct shard *s, uint32_t db, bool of_db, uint64_t bytes, uint64_t stamp)
+{
+    uint64_t freed = 0;
+    if (of_db)
+        return reclaim_db(s, db, bytes, stamp);
+    for (int i = 0; i < s->server->config->databases && freed < bytes; i++)
+        freed += reclaim_db(s, (uint32_t)i, bytes - freed, stamp);
+    return freed;
+}
+
+/* Whether waiting can help: some shard still has a value that can be dropped or evicted, or is writing one out. */
+static bool hopeless(struct server *server)
+{
+    for (unsigned i = 0; i < server->nshards; i++)
+        if (atomic_load_explicit(&server->shards[i]->reclaimable, memory_order_relaxed))
+            return false;
+    return true;
+}
+
+static void publish_reclaimable(struct shard *s)
+{
+    bool some = tier_reclaim_pending(s->tier) > 0;
+    for (int db = 0; db < s->server->config->databases && !some; db++) {
+        const struct db_config *cfg = &s->server->config->db[db];
+        struct keyspace *ks = s->spaces[db];
+        some = ks->keys > 0 && (cfg->tier ? !tier_exhausted(s->tier, ks)
+                                          : evictable(cfg) && (cfg->eviction < EVICT_VOLATILE_LRU || ks->expires > 0));
+    }
+    atomic_store_explicit(&s->reclaimable, some, memory_order_relaxed);
+}
+
+static void wake_others(struct shard *s)
+{
+    for (unsigned i = 0; i < s->server->nshards; i++)
+        if (i != s->index)
+            loop_wake(s->server->shards[i]->loop);
+}
+
+enum room { ROOM_YES, ROOM_SOON, ROOM_NEVER };
+
+static enum room make_room(struct shard *s, uint32_t db, uint64_t need)
+{
+    bool of_db;
+    memory_publish(s);
+    uint64_t over = excess(s, db, need, &of_db);
+    if (over == 0)
+        return ROOM_YES;
+    uint64_t freed = reclaim(s, db, of_db, over, TIER_DROP_ONLY);
+    memory_publish(s);
+    if (freed >= over || excess(s, db, need, &of_db) == 0)
+        return ROOM_YES;
+    if (need > memory_budget(s->server))
+        return ROOM_NEVER;
+    publish_reclaimable(s);
+    if (hopeless(s->server))
+        return ROOM_NEVER;
+    wake_others(s);
+    return ROOM_SOON;
+}
+
+static enum room room_for(struct shard *s, uint32_t db, uint64_t need)
+{
+    if (likely(s->allowance >= need)) {
+        s->allowance -= need;
+        return ROOM_YES;
+    }
+    return make_room(s, db, need);
+}
+
+/* A shard's part of the free budget, for the next turn's writes. Zero makes every write look closer. */
+static uint64_t allowance(struct shard *s)
+{
+    struct server *server = s->server;
+    uint64_t budget = memory_budget(server), total = memory_data(server);
+    if (server->db_limits)
+        return 0;
+    if (budget == UINT64_MAX)
+        return UINT64_MAX;
+    return total < budget ? (budget - total) / (2 * server->nshards) : 0;
+}
+
+/* Cleaning starts below the limit, so that writes find clean values to drop instead of waiting for the flash. */
+static uint64_t above_soft_limit(struct shard *s)
+{
+    uint64_t budget = memory_budget(s->server), total = memory_data(s->server);
+    uint64_t soft = budget - budget / 16;
+    return budget != UINT64_MAX && total > soft ? total - soft : 0;
+}
+
+void memory_maintain(struct shard *s)
+{
+    memory_publish(s);
+    uint64_t over = above_soft_limit(s);
+    if (over > 0)
+        reclaim(s, 0, false, over, s->lsn);
+    for (int db = 0; s->server->db_limits && db < s->server->config->databases; db++) {
+        uint64_t own = s->server->config->db[db].maxmemory, used = memory_of_db(s->server, (uint32_t)db);
+        if (own > 0 && used > own - own / 16)
+            reclaim_db(s, (uint32_t)db, used - (own - own / 16), s->lsn);
+    }
+    memory_publish(s);
+    publish_reclaimable(s);
+    s->allowance = allowance(s);
+}
+
+/* --- pins --- */
+
+static void pin(struct waiter *w, struct shard *owner, uint64_t hash)
+{
+    struct waiter_pin *p;
+    if (w->pins < WAITER_PINS) {
+        p = &w->few[w->pins];
+    } else {
+        uint32_t at = w->pins - WAITER_PINS;
+        if (at == w->pins_cap) {
+            uint32_t cap = w->pins_cap ? w->pins_cap * 2 : 16;
+            w->more = mem_realloc(w->more, sizeof(*w->more) * w->pins_cap, sizeof(*w->more) * cap);
+            w->pins_cap = cap;
+        }
+        p = &w->more[at];
+    }
+    w->pins++;
+    *p = (struct waiter_pin){owner, hash};
+    tier_pin(owner->tier, hash);
+}
+
+void admit_release(struct waiter *w)
+{
+    if (likely(w->pins == 0))
+        return;
+    for (uint32_t i = 0; i < w->pins; i++) {
+        struct waiter_pin *p = i < WAITER_PINS ? &w->few[i] : &w->more[i - WAITER_PINS];
+        tier_unpin(p->shard->tier, p->hash);
+    }
+    mem_free(w->more, sizeof(*w->more) * w->pins_cap);
+    w->more = NULL;
+    w->pins = w->pins_cap = 0;
+}
+
+/* --- fetching --- */
+
+struct fetch_wait {
+    struct tier_wait wait;
+    struct waiter *waiter;
+    struct shard *owner;
+};
+
+static void count_down(struct waiter *w, struct shard *here)
+{
+    if (atomic_fetch_sub_explicit(&w->missing, 1, memory_order_acq_rel) != 1)
+        return;
+    if (here == w->shard)
+        w->task.run(&w->task, here);
+    else
+        shard_post(w->shard, &w->task);
+}
+
+static void waiter_task(struct task *t, void *arg)
+{
+    struct waiter *w = container_of(t, struct waiter, task);
+    (void)arg;
+    w->fetching = false;
+    w->again(w);
+}
+
+static void fetched(struct tier_wait *wait, int error)
+{
+    struct fetch_wait *f = container_of(wait, struct fetch_wait, wait);
+    struct waiter *w = f->waiter;
+    struct shard *owner = f->owner;
+    if (error < 0)
+        w->error = error;
+    mem_free(f, sizeof(*f));
+    count_down(w, owner);
+}
+
+struct needed {
+    struct shard *owner;
+    struct keyspace *ks;
+    struct key key;
+};
+
+static struct needed need_of(struct call *c, int arg)
+{
+    struct needed n;
+    n.owner = call_owner(c, c->argv[arg]);
+    n.ks = n.owner->spaces[c->db];
+    n.key.name = c->argv[arg];
+    n.key.hash = arg == c->first_key ? c->first_hash : hash_key(c->argv[arg], n.ks->hash_seed);
+    return n;
+}
+
+static struct entry *cold_entry(struct call *c, const struct needed *n)
+{
+    struct entry *e = n->ks->cold ? keyspace_find(n->ks, n->key) : NULL;
+    return e != NULL && entry_cold(e) && (c->apply || !entry_expired(e, c->now_ms)) ? e : NULL;
+}
+
+static enum admit refuse_oom(struct call *c)
+{
+    reply_error(c, "OOM command not allowed when used memory > 'maxmemory'.");
+    stat_add(&c->shard->stats.out_of_memory, 1);
+    return ADMIT_REFUSED;
+}
+
+static enum admit wait_retry(struct call *c, struct waiter *w, enum wait_why why)
+{
+    shard_retry_later(c->shard, w, why);
+    return ADMIT_WAIT;
+}
+
+/* The keys of one call; more than fit in `few` are allocated. */
+struct refs {
+    struct key_ref few[16], *at;
+    int n, cap;
+};
+
+static void refs_of(const struct call *c, struct refs *r)
+{
+    r->at = r->few;
+    r->cap = ARRAY_LEN(r->few);
+    r->n = command_keys(c->cmd, c->argv, c->argc, r->at, r->cap);
+    if (r->n <= r->cap)
+        return;
+    r->cap = r->n;
+    r->at = mem_alloc(sizeof(*r->at) * (size_t)r->cap);
+    r->n = command_keys(c->cmd, c->argv, c->argc, r->at, r->cap);
+}
+
+static void refs_free(struct refs *r)
+{
+    if (r->at != r->few)
+        mem_free(r->at, sizeof(*r->at) * (size_t)r->cap);
+}
+
+static bool has_cold(const struct call *c)
+{
+    if (likely(!c->held))
+        return c->shard->spaces[c->db]->cold > 0;
+    for (uint64_t mask = c->server->holds.held; mask != 0; mask &= mask - 1)
+        if (c->server->shards[__builtin_ctzll(mask)]->spaces[c->db]->cold > 0)
+            return true;
+    return false;
+}
+
+/* Calls `each` for every cold or hot key whose value the call needs; stops when it returns true. */
+static bool each_needed(struct call *c, bool (*each)(struct call *c, struct needed *k, void *arg), void *arg)
+{
+    struct refs refs;
+    bool stopped = false;
+    if (c->cmd->keys[0].first == 0)
+        return false;
+    refs_of(c, &refs);
+    for (int i = 0; i < refs.n && !stopped; i++)
+        if (refs.at[i].need == NEED_VALUE) {
+            struct needed k = need_of(c, refs.at[i].arg);
+            stopped = each(c, &k, arg);
+        }
+    refs_free(&refs);
+    return stopped;
+}
+
+static bool is_cold(struct call *c, struct needed *k, void *arg)
+{
+    (void)arg;
+    return cold_entry(c, k) != NULL;
+}
+
+struct want {
+    struct waiter *w;
+    uint64_t bytes;
+};
+
+static bool pin_needed(struct call *c, struct needed *k, void *arg)
+{
+    struct want *want = arg;
+    struct entry *e = cold_entry(c, k);
+    want->bytes += e ? entry_cold_size(e) : 0;
+    pin(want->w, k->owner, k->key.hash);
+    return false;
+}
+
+static bool start_fetch(struct call *c, struct needed *k, void *arg)
+{
+    struct want *want = arg;
+    struct entry *e = cold_entry(c, k);
+    if (e != NULL) {
+        struct fetch_wait *f = mem_alloc(sizeof(*f));
+        *f = (struct fetch_wait){.wait = {NULL, fetched}, .waiter = want->w, .owner = k->owner};
+        atomic_fetch_add_explicit(&want->w->missing, 1, memory_order_relaxed);
+        tier_fetch(k->owner->tier, k->ks, e, k->key, &f->wait);
+    }
+    return false;
+}
+
+/* Some needed value is cold. First everything needed is pinned and its RAM found, in one step; then all fetches start.
+ * None completes before this returns: completions are mailbox tasks of the owners, which are this shard or held. */
+static enum admit fetch_all(struct call *calls, int n, struct waiter *w)
+{
+    struct call *c = &calls[0];
+    struct want want = {w, 0};
+
+    admit_release(w);
+    if (w->error < 0) {
+        reply_errorf(c, "ERR cannot read a value from the flash tier: %s", strerror(-w->error));
+        w->error = 0;
+        return ADMIT_REFUSED;
+    }
+    for (int i = 0; i < n; i++)
+        each_needed(&calls[i], pin_needed, &want);
+    enum room room = room_for(c->shard, c->db, want.bytes);
+    if (room != ROOM_YES) {
+        admit_release(w);
+        return room == ROOM_SOON ? wait_retry(c, w, WAIT_MEMORY) : refuse_oom(c);
+    }
+    w->task.run = waiter_task;
+    w->why = WAIT_FETCH;
+    w->fetching = true;
+    w->fetched++;
+    atomic_store_explicit(&w->missing, 1, memory_order_relaxed);
+    for (int i = 0; i < n; i++)
+        each_needed(&calls[i], start_fetch, &want);
+    ensure(atomic_fetch_sub_explicit(&w->missing, 1, memory_order_acq_rel) > 1);
+    return ADMIT_WAIT;
+}
+
+enum admit admit_values(struct call *calls, int n, struct waiter *w)
+{
+    for (int i = 0; i < n; i++)
+        if (unlikely(has_cold(&calls[i])) && each_needed(&calls[i], is_cold, NULL))
+            return fetch_all(calls, n, w);
+    return ADMIT_RUN;
+}
+
+/* --- the log and pauses --- */
+
+static size_t args_bytes(const struct call *c)
+{
+    size_t n = 0;
+    for (int i = 0; i < c->argc; i++)
+        n += c->argv[i].len;
+    return n;
+}
+
+static enum admit admit_log(struct call *c, struct waiter *w, size_t bytes)
+{
+    struct server *server = c->server;
+    enum log_room room;
+
+    if (!server->config_logged)
+        return ADMIT_RUN;
+    room = log_admit(server->log, bytes + 64 * (size_t)c->argc, !(c->cmd->flags & CMD_DENYOOM));
+    if (likely(room == LOG_ROOM_OK)) {
+        if (likely(!log_lagging(server->log)) || server->config->db[c->db].durability != DURABILITY_EVERYSEC)
+            return ADMIT_RUN;
+        return wait_retry(c, w, WAIT_LOG);
+    }
+    if (room == LOG_ROOM_WAIT)
+        return wait_retry(c, w, WAIT_LOG);
+    reply_error(c, "MISCONF Errors writing to the AOF file: No space left on device");
+    return ADMIT_REFUSED;
+}
+
+static bool paused(const struct call *c)
+{
+    int64_t until = atomic_load_explicit(&c->server->paused_until_ms, memory_order_relaxed);
+    if (likely(until == 0) || c->now_ms >= until)
+        return false;
+    if (atomic_load_explicit(&c->server->paused_all, memory_order_relaxed))
+        return !(c->cmd->flags & CMD_ADMIN) && c->cmd->route != ROUTE_HOME;
+    return c->cmd->flags & (CMD_WRITE | CMD_MAY_REPLICATE);
+}
+
+enum admit admit_write(struct call *c, struct waiter *w)
+{
+    size_t bytes = args_bytes(c);
+    enum admit a = admit_log(c, w, bytes);
+    if (a != ADMIT_RUN || !(c->cmd->flags & CMD_DENYOOM))
+        return a;
+    enum room room = room_for(c->shard, c->db, bytes + WRITE_OVERHEAD);
+    if (likely(room == ROOM_YES))
+        return ADMIT_RUN;
+    return room == ROOM_SOON ? wait_retry(c, w, WAIT_MEMORY) : refuse_oom(c);
+}
+
+enum admit admit(struct call *c, struct waiter *w)
+{
+    enum admit a;
+    if (c->cmd->route == ROUTE_HOME)
+        return ADMIT_RUN;
+    if (unlikely(paused(c)))
+        return wait_retry(c, w, WAIT_PAUSE);
+    if (c->cmd->flags & CMD_WRITE) {
+        a = admit_write(c, w);
+        if (unlikely(a != ADMIT_RUN))
+            return a;
+    }
+    return admit_values(c, 1, w);
+}

@@ -1,0 +1,108 @@
+/* A call: one run of a command, and what its implementation may do. Command files include this and reply.h and nothing
+ * of clients, shards, log or tier.
+ *
+ * The run is on one thread; every shard whose keys it may touch is either this one or held. All declared keys have passed
+ * admission: values with NEED_VALUE are in RAM, there is memory, the log has room. So nothing here waits or fails.
+ *
+ * A *place* is a located key: the shard that owns it, its keyspace, and its entry if it exists. The mutators keep entry,
+ * expiry index, accounts, dirty queue and watches right; what a command records for log and replicas it says itself with
+ * effect(): canonical, deterministic, one key each (I4). A command that changes nothing records nothing. */
+#ifndef SERVER_CALL_H
+#define SERVER_CALL_H
+
+#include "core/keyspace/keyspace.h"
+#include "server/command.h"
+
+struct shard;
+struct client;
+struct server;
+
+struct call {
+    struct server *server;
+    struct shard *shard;   /* whose thread runs it */
+    struct client *client; /* NULL when forwarded or applied: then only `session` facts below are known */
+    const struct command *cmd;
+    struct slice *argv;
+    int argc;
+    uint32_t db;
+    int proto;             /* 2 or 3 */
+    int64_t now_ms;        /* the turn's wall clock; all keys of a command see one time */
+    bool apply;            /* effects are being applied (recovery, replica): the clock does not exist, nothing is recorded */
+    bool held;             /* runs under a hold: keys may be on any held shard */
+    bool in_exec;          /* inside EXEC */
+    bool no_touch;         /* CLIENT NO-TOUCH */
+    bool failed;           /* an error was replied */
+    bool always;           /* it touched an `always` database: what it gives out waits for the disk (I3) */
+    struct buf *out;       /* the reply; write it with reply.h */
+    uint64_t first_hash;   /* hash of the first key, if there is one */
+    int first_key;         /* its index; 0: not hashed */
+    uint64_t changes;      /* keys changed, for rdb_changes_since_last_save */
+};
+
+/* --- places --- */
+
+struct place {
+    struct shard *owner;
+    struct keyspace *ks;
+    uint32_t db;
+    struct key key;
+    struct entry *e; /* NULL: no such key (an expired one has just been deleted, with its effect) */
+};
+
+/* The key in argument `arg` of the call's database. read: counts a hit or miss and heats; write: heats; peek: neither. */
+struct place place_read(struct call *c, int arg);
+struct place place_write(struct call *c, int arg);
+struct place place_peek(struct call *c, int arg);
+/* A key of another database or name (borrowed while the place is used); like peek. */
+struct place place_in(struct call *c, uint32_t db, struct slice name);
+/* True if the key is missing or of this type; else replies -WRONGTYPE. */
+bool place_is(struct call *c, const struct place *p, enum value_type type);
+/* The string's bytes ("" if missing); an integer is formatted into scratch. Hot entries only (admission has seen to it). */
+struct slice place_string(const struct place *p, char scratch[static 21]);
+
+/* expire_ms: Unix milliseconds, ENTRY_NO_EXPIRY or EXPIRE_KEEP. ENC_EMBED values are copied, others change owner. */
+void place_put(struct call *c, struct place *p, const struct value *v, int64_t expire_ms);
+/* See keyspace_writable / keyspace_written. The key must exist and be a string. */
+struct blob *place_writable(struct call *c, struct place *p, size_t len);
+void place_written(struct call *c, struct place *p);
+void place_set_expiry(struct call *c, struct place *p, int64_t expire_ms);
+/* p->e becomes NULL. */
+void place_delete(struct call *c, struct place *p);
+
+/* Whether an absolute time has passed already, so that setting it deletes the key. Never true while effects are applied. */
+static inline bool call_past(const struct call *c, int64_t when_ms) { return !c->apply && when_ms <= c->now_ms; }
+
+/* RESTORE's IDLETIME or FREQ (negative: not given). */
+void place_set_temperature(struct call *c, struct place *p, int64_t idle_s, int64_t freq);
+const struct temperature *call_temperature(const struct call *c, const struct place *p);
+
+/* --- effects --- */
+
+/* Records one effect of this call: a command in canonical form that touches one key of c->db (or none). */
+void effect(struct call *c, int argc, const struct slice *argv);
+/* The same for another database (MOVE, COPY). */
+void effect_in(struct call *c, uint32_t db, int argc, const struct slice *argv);
+/* The command as it was sent is already canonical. */
+static inline void effect_verbatim(struct call *c) { effect(c, c->argc, c->argv); }
+
+/* Sends a large value by reference. False if it is small or the output cannot: copy it. */
+bool call_reply_blob(struct call *c, struct blob *b);
+
+/* --- databases --- */
+
+uint32_t call_databases(const struct call *c);
+unsigned call_shards(const struct call *c);
+uint64_t call_random(struct call *c);
+bool call_lazy_flush(const struct call *c); /* lazyfree-lazy-user-flush */
+/* Keys in the call's database over all shards this call holds. */
+uint64_t call_dbsize(const struct call *c);
+/* Shards that this call may touch: all under a hold of all, else one. For KEYS, RANDOMKEY, DBSIZE, FLUSH: ROUTE_ALL. */
+unsigned call_keyspaces(const struct call *c, uint32_t db, struct keyspace **out, unsigned max);
+/* Replaces the database by a new, empty space (FLUSHDB): the caller records the effect first. `async`: the old content is freed by the background thread. ROUTE_ALL only. */
+void call_flush(struct call *c, uint32_t db, bool async);
+/* 0, or -EPERM if one is logged and the other is not. ROUTE_ALL only. */
+int call_swap(struct call *c, uint32_t a, uint32_t b);
+/* Whether changes of this database are logged (for MOVE and COPY across: always effects on both sides anyway). */
+bool call_same_durability(const struct call *c, uint32_t a, uint32_t b);
+
+#endif

@@ -1,0 +1,265 @@
+#include "server/checkpoint.h"
+
+#include "core/base/mem.h"
+#include "core/base/panic.h"
+#include "persist/state.h"
+#include "server/spaces.h"
+#include "tier/record.h"
+
+#define CLEANS_A_TURN 512
+
+enum phase { PHASE_IDLE, PHASE_MARKING, PHASE_CLEANING, PHASE_RECORDING };
+
+/* One shard's part; its thread's own between mark and record. */
+struct part {
+    cache_aligned uint64_t *until; /* by database: where the dirty queue ended at the mark */
+    struct space_id *space;        /* by database: the space it belongs to */
+    uint64_t barrier;
+    enum { PART_CLEANING, PART_WRITING, PART_DONE } state;
+};
+
+struct checkpoint {
+    struct server *server;
+    _Atomic int phase;
+    _Atomic bool asked;
+    _Atomic uint64_t forget_l0; /* L0 of the last completed one */
+    _Atomic unsigned left;      /* shards that are not done */
+    struct part *parts;
+    uint64_t l0;
+    struct buf state;
+    struct space_id *dead; /* taken at the mark */
+    unsigned ndead;
+    struct pool_job job;
+    struct task done;
+    int result;
+    uint64_t retry_us; /* after a failure: not before */
+    _Atomic uint64_t started_us, last_us, completed, failed;
+    _Atomic int last_error;
+};
+
+struct checkpoint *checkpoint_new(struct server *server)
+{
+    struct checkpoint *cp = mem_zalloc(sizeof(*cp));
+    size_t databases = (size_t)server->config->databases;
+    cp->server = server;
+    cp->parts = mem_alloc_aligned(sizeof(*cp->parts) * server->nshards, 64);
+    memset(cp->parts, 0, sizeof(*cp->parts) * server->nshards);
+    for (unsigned i = 0; i < server->nshards; i++) {
+        cp->parts[i].until = mem_zalloc(sizeof(uint64_t) * databases);
+        cp->parts[i].space = mem_zalloc(sizeof(struct space_id) * databases);
+    }
+    return cp;
+}
+
+void checkpoint_free(struct checkpoint *cp)
+{
+    size_t databases = (size_t)cp->server->config->databases;
+    for (unsigned i = 0; i < cp->server->nshards; i++) {
+        mem_free(cp->parts[i].until, sizeof(uint64_t) * databases);
+        mem_free(cp->parts[i].space, sizeof(struct space_id) * databases);
+    }
+    mem_free_aligned(cp->parts, sizeof(*cp->parts) * cp->server->nshards, 64);
+    mem_free(cp->dead, sizeof(*cp->dead) * cp->ndead);
+    buf_free(&cp->state);
+    mem_free(cp, sizeof(*cp));
+}
+
+static void set_phase(struct checkpoint *cp, enum phase phase) { atomic_store_explicit(&cp->phase, phase, memory_order_release); }
+static enum phase phase_of(const struct checkpoint *cp)
+{
+    return (enum phase)atomic_load_explicit(&cp->phase, memory_order_acquire);
+}
+
+void checkpoint_ask(struct checkpoint *cp) { atomic_store(&cp->asked, true); }
+bool checkpoint_running(const struct checkpoint *cp) { return phase_of(cp) != PHASE_IDLE || atomic_load(&cp->asked); }
+
+/* --- mark --- */
+
+void checkpoint_encode_state(struct server *server, struct buf *out)
+{
+    struct state state;
+    buf_clear(out);
+    state_init(&state, (uint32_t)server->config->databases);
+    for (uint32_t db = 0; db < state.databases; db++) {
+        state.db[db].space = server->shards[0]->spaces[db]->id;
+        state.db[db].logged = server_logged(server, db);
+    }
+    state_encode(&state, out);
+    state_free(&state);
+}
+
+static void mark_part(struct shard *s, struct part *part)
+{
+    for (int db = 0; db < s->server->config->databases; db++) {
+        struct keyspace *ks = s->spaces[db];
+        part->space[db] = ks->id;
+        part->until[db] = server_logged(s->server, (uint32_t)db) ? ks->dirty.tail : 0;
+    }
+    part->state = PART_CLEANING;
+}
+
+static void take_dead(struct checkpoint *cp)
+{
+    struct server *server = cp->server;
+    mem_free(cp->dead, sizeof(*cp->dead) * cp->ndead);
+    cp->dead = mem_alloc(sizeof(*cp->dead) * server->ndead);
+    memcpy(cp->dead, server->dead, sizeof(*cp->dead) * server->ndead);
+    cp->ndead = server->ndead;
+    server->ndead = 0;
+}
+
+void checkpoint_mark(struct server *server)
+{
+    struct checkpoint *cp = server->checkpoint;
+    if (cp == NULL || phase_of(cp) != PHASE_MARKING)
+        return;
+    cp->l0 = log_appended(server->log);
+    checkpoint_encode_state(server, &cp->state);
+    take_dead(cp);
+    for (unsigned i = 0; i < server->nshards; i++) {
+        ensure(stage_empty(&server->shards[i]->stage));
+        mark_part(server->shards[i], &cp->parts[i]);
+    }
+    atomic_store(&cp->left, server->nshards);
+    set_phase(cp, PHASE_CLEANING);
+}
+
+static void begin(struct checkpoint *cp)
+{
+    struct server *server = cp->server;
+    atomic_store(&cp->asked, false);
+    atomic_store(&cp->started_us, server->shards[0]->now_us);
+    set_phase(cp, PHASE_MARKING);
+    if (server->nshards == 1)
+        checkpoint_mark(server);
+    else
+        hold_ask(server, server->shards[0], server->nshards == 64 ? ~0ull : (1ull << server->nshards) - 1);
+}
+
+void checkpoint_cron(struct server *server)
+{
+    struct checkpoint *cp = server->checkpoint;
+    if (cp == NULL || phase_of(cp) != PHASE_IDLE || server->shards[0]->now_us < cp->retry_us)
+        return;
+    if (log_since_checkpoint(server->log) > server->config->checkpoint_log_size)
+        atomic_store(&cp->asked, true);
+    if (atomic_load(&cp->asked))
+        begin(cp);
+}
+
+/* --- record --- */
+
+static int remove_space(struct server *server, struct space_id id, char kind)
+{
+    struct buf from = {0}, to = {0};
+    record_space_range(&from, &to, kind, id);
+    int err = server->store->ops->delete_range(server->store, buf_slice(&from), buf_slice(&to));
+    buf_free(&from);
+    buf_free(&to);
+    return err;
+}
+
+int checkpoint_remove_space(struct server *server, struct space_id id)
+{
+    int err = remove_space(server, id, 'm');
+    return err < 0 ? err : remove_space(server, id, 'v');
+}
+
+static void run_record(struct pool_job *job)
+{
+    struct checkpoint *cp = container_of(job, struct checkpoint, job);
+    struct server *server = cp->server;
+    struct log_checkpoint record = {.l0 = cp->l0, .state = buf_slice(&cp->state)};
+
+    memcpy(record.replid, server->replid, sizeof(record.replid));
+    cp->result = server->store->ops->flush(server->store);
+    if (cp->result == 0)
+        cp->result = log_checkpoint(server->log, &record, cp->l0);
+    for (unsigned i = 0; cp->result == 0 && i < cp->ndead; i++)
+        cp->result = checkpoint_remove_space(server, cp->dead[i]);
+    shard_post(server->shards[0], &cp->done);
+}
+
+static void recorded(struct task *t, void *arg)
+{
+    struct checkpoint *cp = container_of(t, struct checkpoint, done);
+    struct server *server = cp->server;
+    struct shard *s = arg;
+    uint64_t now = clock_mono_us(server->clock);
+
+    atomic_store(&cp->last_error, cp->result);
+    atomic_store(&cp->last_us, now - atomic_load(&cp->started_us));
+    if (cp->result == 0) {
+        atomic_store(&cp->forget_l0, cp->l0);
+        atomic_fetch_add(&cp->completed, 1);
+        logger_line(server->logger, LOG_NOTICE, "Checkpoint at LSN %llu completed in %.1f ms", (unsigned long long)cp->l0,
+                    (double)(now - atomic_load(&cp->started_us)) / 1000);
+    } else {
+        atomic_fetch_add(&cp->failed, 1);
+        cp->retry_us = s->now_us + 1000000;
+        for (unsigned i = 0; i < cp->ndead; i++)
+            spaces_bury(server, cp->dead[i]);
+        logger_line(server->logger, LOG_WARNING, "Checkpoint failed: %s", strerror(-cp->result));
+    }
+    cp->ndead = 0;
+    set_phase(cp, PHASE_IDLE);
+}
+
+/* --- clean --- */
+
+static bool clean_part(struct shard *s, struct part *part)
+{
+    bool all = true;
+    for (int db = 0; db < s->server->config->databases; db++) {
+        struct keyspace *ks = tier_keyspace(s->tier, part->space[db]);
+        bool done = true;
+        if (ks != NULL && part->until[db] > ks->dirty.head)
+            tier_clean(s->tier, ks, part->until[db], s->lsn, CLEANS_A_TURN, &done);
+        all &= done;
+    }
+    return all;
+}
+
+static void part_done(struct checkpoint *cp)
+{
+    if (atomic_fetch_sub_explicit(&cp->left, 1, memory_order_acq_rel) != 1)
+        return;
+    set_phase(cp, PHASE_RECORDING);
+    cp->job.run = run_record;
+    cp->done.run = recorded;
+    pool_submit(cp->server->pool, POOL_WRITE, &cp->job);
+}
+
+void checkpoint_slice(struct shard *s)
+{
+    struct checkpoint *cp = s->server->checkpoint;
+    if (cp == NULL)
+        return;
+    tier_forget(s->tier, atomic_load_explicit(&cp->forget_l0, memory_order_relaxed));
+    if (phase_of(cp) != PHASE_CLEANING)
+        return;
+    struct part *part = &cp->parts[s->index];
+    if (part->state == PART_CLEANING && clean_part(s, part)) {
+        part->state = PART_WRITING;
+        part->barrier = tier_barrier(s->tier);
+    }
+    if (part->state == PART_WRITING && tier_passed(s->tier, part->barrier)) {
+        part->state = PART_DONE;
+        part_done(cp);
+    }
+}
+
+void checkpoint_info(const struct checkpoint *cp, struct checkpoint_info *out)
+{
+    *out = (struct checkpoint_info){0};
+    if (cp == NULL)
+        return;
+    out->running = phase_of(cp) != PHASE_IDLE;
+    out->asked = atomic_load(&cp->asked);
+    out->completed = atomic_load(&cp->completed);
+    out->failed = atomic_load(&cp->failed);
+    out->l0 = atomic_load(&cp->forget_l0);
+    out->last_us = atomic_load(&cp->last_us);
+    out->started_us = atomic_load(&cp->started_us);
+    out->last_error = atomic_load(&cp->last_error);
+}

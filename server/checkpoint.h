@@ -1,0 +1,41 @@
+/* The fuzzy checkpoint (DESIGN section 7), which replaces AOF rewriting: it costs what changed, not what exists.
+ *
+ *   mark     under a hold of all shards: L0 = the log's end, the map and modes as of L0, and for each keyspace the end of
+ *            its dirty queue
+ *   clean    each shard, a slice a turn, writes out its dirty keys up to the marks, and waits for those writes
+ *   record   a tier pool thread flushes the store, then writes the manifest, then removes dead spaces
+ *   forget   each shard removes the records of deletions that the checkpoint has passed
+ *
+ * The hold is a command of the server's own (an internal client would be too much): see checkpoint_mark. */
+#ifndef SERVER_CHECKPOINT_H
+#define SERVER_CHECKPOINT_H
+
+#include "server/server.h"
+
+struct checkpoint;
+struct checkpoint *checkpoint_new(struct server *server);
+void checkpoint_free(struct checkpoint *cp);
+/* Asks for one; it starts at the next chance (one at a time). Shard 0's thread or under a hold of all. */
+void checkpoint_ask(struct checkpoint *cp);
+bool checkpoint_running(const struct checkpoint *cp);
+/* Starts one if it was asked for or the log has grown enough. Shard 0, once a cron. */
+void checkpoint_cron(struct server *server);
+/* Under a hold of all shards (or with one shard, between commands): takes the mark. */
+void checkpoint_mark(struct server *server);
+/* A slice of this shard's part. Once a turn, with nothing staged. */
+void checkpoint_slice(struct shard *s);
+
+/* The map and modes as they are now (under a hold, or before start). */
+void checkpoint_encode_state(struct server *server, struct buf *out);
+/* Removes a space's records from the store. Blocks. */
+int checkpoint_remove_space(struct server *server, struct space_id id) must_check;
+
+struct checkpoint_info {
+    bool running, asked;
+    uint64_t completed, failed, l0;
+    uint64_t last_us, started_us;
+    int last_error;
+};
+void checkpoint_info(const struct checkpoint *cp, struct checkpoint_info *out);
+
+#endif

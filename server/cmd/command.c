@@ -1,0 +1,489 @@
+/* COMMAND and its subcommands: everything is read from the declarations. */
+#include <ctype.h>
+#include <stdio.h>
+
+#include "core/base/glob.h"
+#include "server/reply.h"
+
+static const struct {
+    uint32_t flag;
+    const char *name;
+} flag_names[] = {
+    {CMD_WRITE, "write"},
+    {CMD_READONLY, "readonly"},
+    {CMD_DENYOOM, "denyoom"},
+    {CMD_ADMIN, "admin"},
+    {CMD_PUBSUB, "pubsub"},
+    {CMD_NOSCRIPT, "noscript"},
+    {CMD_BLOCKING, "blocking"},
+    {CMD_LOADING, "loading"},
+    {CMD_STALE, "stale"},
+    {CMD_SKIP_MONITOR, "skip_monitor"},
+    {CMD_SKIP_SLOWLOG, "skip_slowlog"},
+    {CMD_FAST, "fast"},
+    {CMD_NO_AUTH, "no_auth"},
+    {CMD_MAY_REPLICATE, "may_replicate"},
+    {CMD_NO_MULTI, "no_multi"},
+    {CMD_MOVABLE_KEYS, "movablekeys"},
+    {CMD_ALLOW_BUSY, "allow_busy"},
+    {CMD_NO_ASYNC_LOADING, "no_async_loading"},
+};
+
+static const struct {
+    uint32_t flag;
+    const char *name;
+} acl_names[] = {
+    {ACL_KEYSPACE, "@keyspace"},       {ACL_STRING, "@string"},       {ACL_CONNECTION, "@connection"},
+    {ACL_TRANSACTION, "@transaction"}, {ACL_DANGEROUS, "@dangerous"}, {ACL_SCRIPTING, "@scripting"},
+    {ACL_LIST, "@list"},               {ACL_SET, "@set"},             {ACL_SORTEDSET, "@sortedset"},
+    {ACL_HASH, "@hash"},               {ACL_BITMAP, "@bitmap"},       {ACL_HYPERLOGLOG, "@hyperloglog"},
+    {ACL_GEO, "@geo"},                 {ACL_STREAM, "@stream"},       {ACL_PUBSUB, "@pubsub"},
+};
+
+static const struct {
+    uint16_t flag;
+    const char *name;
+} key_flag_names[] = {
+    {KEY_RO, "RO"},         {KEY_RW, "RW"},         {KEY_OW, "OW"},           {KEY_RM, "RM"},
+    {KEY_ACCESS, "access"}, {KEY_UPDATE, "update"}, {KEY_INSERT, "insert"},   {KEY_DELETE, "delete"},
+    {KEY_NOT_KEY, "not_key"}, {KEY_INCOMPLETE, "incomplete"}, {KEY_VARIABLE_FLAGS, "variable_flags"},
+};
+
+static size_t put_flags(struct buf *b, uint32_t flags)
+{
+    size_t n = 0;
+    for (size_t i = 0; i < ARRAY_LEN(flag_names); i++)
+        if (flags & flag_names[i].flag) {
+            resp_simple(b, flag_names[i].name);
+            n++;
+        }
+    return n;
+}
+
+static size_t put_key_flags(struct buf *b, uint16_t flags)
+{
+    size_t n = 0;
+    for (size_t i = 0; i < ARRAY_LEN(key_flag_names); i++)
+        if (flags & key_flag_names[i].flag) {
+            resp_simple(b, key_flag_names[i].name);
+            n++;
+        }
+    return n;
+}
+
+/* Categories that follow from flags, then the declared ones; fast and slow are each other's complement. */
+static size_t put_categories(struct buf *b, const struct command *cmd)
+{
+    size_t n = 0;
+#define PUT(cond, name) n += (cond) ? (resp_simple(b, name), 1u) : 0u
+    PUT(cmd->flags & CMD_WRITE, "@write");
+    PUT(cmd->flags & CMD_READONLY, "@read");
+    PUT(cmd->flags & CMD_ADMIN, "@admin");
+    PUT((cmd->acl & ACL_DANGEROUS) || (cmd->flags & CMD_ADMIN), "@dangerous");
+    PUT(cmd->flags & CMD_FAST, "@fast");
+    PUT(!(cmd->flags & CMD_FAST), "@slow");
+    PUT(cmd->flags & CMD_BLOCKING, "@blocking");
+#undef PUT
+    for (size_t i = 0; i < ARRAY_LEN(acl_names); i++)
+        if ((cmd->acl & acl_names[i].flag) && acl_names[i].flag != ACL_DANGEROUS) {
+            resp_simple(b, acl_names[i].name);
+            n++;
+        }
+    return n;
+}
+
+static void reply_set_of(struct call *c, size_t n, struct buf *items)
+{
+    reply_set(c, n);
+    buf_append_slice(c->out, buf_slice(items));
+    buf_clear(items);
+}
+
+static void reply_key_spec(struct call *c, const struct key_spec *k)
+{
+    struct buf flags = {0};
+    reply_map(c, 3);
+    reply_bulk_str(c, "flags");
+    reply_set_of(c, put_key_flags(&flags, k->flags), &flags);
+    buf_free(&flags);
+    reply_bulk_str(c, "begin_search");
+    reply_map(c, 2);
+    reply_bulk_str(c, "type");
+    reply_bulk_str(c, "index");
+    reply_bulk_str(c, "spec");
+    reply_map(c, 1);
+    reply_bulk_str(c, "index");
+    reply_int(c, k->first);
+    reply_bulk_str(c, "find_keys");
+    reply_map(c, 2);
+    reply_bulk_str(c, "type");
+    reply_bulk_str(c, "range");
+    reply_bulk_str(c, "spec");
+    reply_map(c, 3);
+    reply_bulk_str(c, "lastkey");
+    reply_int(c, k->last);
+    reply_bulk_str(c, "keystep");
+    reply_int(c, k->step ? k->step : 1);
+    reply_bulk_str(c, "limit");
+    reply_int(c, 0);
+}
+
+static int key_specs(const struct command *cmd)
+{
+    int n = 0;
+    while (n < COMMAND_KEY_SPECS && cmd->keys[n].first > 0)
+        n++;
+    return n;
+}
+
+/* first, last, step over all specs, as clients of old read them. */
+static void reply_key_range(struct call *c, const struct command *cmd)
+{
+    int n = key_specs(cmd);
+    int last = n == 0 ? 0 : cmd->keys[0].last < 0 ? cmd->keys[0].last : cmd->keys[n - 1].first + cmd->keys[n - 1].last;
+    reply_int(c, n ? cmd->keys[0].first : 0);
+    reply_int(c, last);
+    reply_int(c, n == 0 ? 0 : cmd->keys[0].step ? cmd->keys[0].step : 1);
+}
+
+static void reply_info(struct call *c, const struct command *cmd)
+{
+    struct buf items = {0};
+    size_t subs = 0;
+    reply_array(c, 10);
+    reply_bulk_str(c, cmd->full_name);
+    reply_int(c, cmd->arity);
+    reply_set_of(c, put_flags(&items, cmd->flags), &items);
+    reply_key_range(c, cmd);
+    reply_set_of(c, put_categories(&items, cmd), &items);
+    buf_free(&items);
+    size_t tips = 0;
+    while (cmd->tips != NULL && cmd->tips[tips] != NULL)
+        tips++;
+    reply_array(c, tips);
+    for (size_t i = 0; i < tips; i++)
+        reply_bulk_str(c, cmd->tips[i]);
+    reply_array(c, (size_t)key_specs(cmd));
+    for (int i = 0; i < key_specs(cmd); i++)
+        reply_key_spec(c, &cmd->keys[i]);
+    while (cmd->subcommands != NULL && cmd->subcommands[subs].name != NULL)
+        subs++;
+    reply_array(c, subs);
+    for (size_t i = 0; i < subs; i++)
+        reply_info(c, &cmd->subcommands[i]);
+}
+
+static void count_one(void *arg, const struct command *cmd)
+{
+    (void)cmd;
+    ++*(size_t *)arg;
+}
+
+static size_t count_all(void)
+{
+    size_t n = 0;
+    command_each(count_one, &n);
+    return n;
+}
+
+static void info_one(void *arg, const struct command *cmd) { reply_info(arg, cmd); }
+
+static void command_run(struct call *c)
+{
+    reply_array(c, count_all());
+    command_each(info_one, c);
+}
+
+static void command_count_run(struct call *c) { reply_int(c, (int64_t)count_all()); }
+
+/* "get" or "config|get". */
+static const struct command *by_full_name(struct slice name)
+{
+    const struct command *parent;
+    const uint8_t *bar = name.len ? memchr(name.p, '|', name.len) : NULL;
+    struct slice argv[2] = {name};
+    if (bar == NULL)
+        return command_find(argv, 1, &parent);
+    argv[0].len = (size_t)(bar - name.p);
+    argv[1] = slice_of(bar + 1, (size_t)(name.p + name.len - bar - 1));
+    const struct command *cmd = command_find(argv, 2, &parent);
+    return cmd != NULL && cmd->parent != NULL ? cmd : NULL;
+}
+
+static void command_info_run(struct call *c)
+{
+    if (c->argc == 2) {
+        command_run(c);
+        return;
+    }
+    reply_array(c, (size_t)c->argc - 2);
+    for (int i = 2; i < c->argc; i++) {
+        const struct command *cmd = by_full_name(c->argv[i]);
+        if (cmd == NULL)
+            reply_null_array(c);
+        else
+            reply_info(c, cmd);
+    }
+}
+
+/* --- DOCS --- */
+
+static void doc_field(struct buf *b, size_t *n, const char *name, const char *value)
+{
+    if (value == NULL)
+        return;
+    resp_bulk_str(b, name);
+    resp_bulk_str(b, value);
+    ++*n;
+}
+
+static void doc_args(struct buf *b, int proto, const struct command_arg *args);
+
+static void doc_arg(struct buf *b, int proto, const struct command_arg *a)
+{
+    struct buf fields = {0};
+    size_t n = 0, flags = 0;
+    doc_field(&fields, &n, "name", a->name);
+    doc_field(&fields, &n, "type", a->type);
+    if (strcmp(a->type, "key") == 0) {
+        resp_bulk_str(&fields, "key_spec_index");
+        resp_int(&fields, a->key_spec);
+        n++;
+    }
+    doc_field(&fields, &n, "token", a->token);
+    doc_field(&fields, &n, "since", a->since);
+    flags += (a->flags & ARG_OPTIONAL) != 0;
+    flags += (a->flags & ARG_MULTIPLE) != 0;
+    flags += (a->flags & ARG_MULTIPLE_TOKEN) != 0;
+    if (flags > 0) {
+        resp_bulk_str(&fields, "flags");
+        resp_set(&fields, proto, flags);
+        if (a->flags & ARG_OPTIONAL)
+            resp_simple(&fields, "optional");
+        if (a->flags & ARG_MULTIPLE)
+            resp_simple(&fields, "multiple");
+        if (a->flags & ARG_MULTIPLE_TOKEN)
+            resp_simple(&fields, "multiple_token");
+        n++;
+    }
+    if (a->sub != NULL) {
+        resp_bulk_str(&fields, "arguments");
+        doc_args(&fields, proto, a->sub);
+        n++;
+    }
+    resp_map(b, proto, n);
+    buf_append_slice(b, buf_slice(&fields));
+    buf_free(&fields);
+}
+
+static void doc_args(struct buf *b, int proto, const struct command_arg *args)
+{
+    size_t n = 0;
+    while (args[n].name != NULL)
+        n++;
+    resp_array(b, n);
+    for (size_t i = 0; i < n; i++)
+        doc_arg(b, proto, &args[i]);
+}
+
+static void reply_doc(struct call *c, const struct command *cmd)
+{
+    struct buf b = {0};
+    size_t n = 0, subs = 0;
+    reply_bulk_str(c, cmd->full_name);
+    doc_field(&b, &n, "summary", cmd->summary);
+    doc_field(&b, &n, "since", cmd->since);
+    doc_field(&b, &n, "group", cmd->group);
+    doc_field(&b, &n, "complexity", cmd->complexity);
+    if (cmd->deprecated_since != NULL) {
+        resp_bulk_str(&b, "doc_flags");
+        resp_set(&b, c->proto, 1);
+        resp_simple(&b, "deprecated");
+        n++;
+    }
+    doc_field(&b, &n, "deprecated_since", cmd->deprecated_since);
+    doc_field(&b, &n, "replaced_by", cmd->replaced_by);
+    if (cmd->args != NULL) {
+        resp_bulk_str(&b, "arguments");
+        doc_args(&b, c->proto, cmd->args);
+        n++;
+    }
+    while (cmd->subcommands != NULL && cmd->subcommands[subs].name != NULL)
+        subs++;
+    reply_map(c, n + (subs > 0));
+    buf_append_slice(c->out, buf_slice(&b));
+    buf_free(&b);
+    if (subs == 0)
+        return;
+    reply_bulk_str(c, "subcommands");
+    reply_map(c, subs);
+    for (size_t i = 0; i < subs; i++)
+        reply_doc(c, &cmd->subcommands[i]);
+}
+
+static void doc_one(void *arg, const struct command *cmd) { reply_doc(arg, cmd); }
+
+static void command_docs_run(struct call *c)
+{
+    size_t n = 0;
+    if (c->argc == 2) {
+        reply_map(c, count_all());
+        command_each(doc_one, c);
+        return;
+    }
+    for (int i = 2; i < c->argc; i++)
+        n += by_full_name(c->argv[i]) != NULL;
+    reply_map(c, n);
+    for (int i = 2; i < c->argc; i++) {
+        const struct command *cmd = by_full_name(c->argv[i]);
+        if (cmd != NULL)
+            reply_doc(c, cmd);
+    }
+}
+
+/* --- LIST --- */
+
+struct list_names {
+    struct buf names;
+    size_t n;
+    struct slice pattern, category;
+    bool by_pattern, by_category, by_module;
+};
+
+static bool in_category(const struct command *cmd, struct slice category)
+{
+    struct buf names = {0};
+    char line[64];
+    int len = snprintf(line, sizeof(line), "+@%.*s\r\n", (int)min_u64(category.len, 50), (const char *)category.p);
+    put_categories(&names, cmd);
+    buf_append_byte(&names, 0);
+    for (char *p = line; *p; p++)
+        *p = (char)tolower((unsigned char)*p);
+    bool found = len > 0 && strstr((const char *)names.p, line) != NULL;
+    buf_free(&names);
+    return found;
+}
+
+static void list_name(void *arg, const struct command *cmd)
+{
+    struct list_names *l = arg;
+    for (const struct command *sub = cmd->subcommands; sub != NULL && sub->name != NULL; sub++)
+        if (l->by_category || l->by_pattern)
+            list_name(arg, sub);
+    if (l->by_module || (l->by_pattern && !glob_match(l->pattern, slice_str(cmd->full_name), true)) ||
+        (l->by_category && !in_category(cmd, l->category)))
+        return;
+    resp_bulk_str(&l->names, cmd->full_name);
+    l->n++;
+}
+
+static void command_list_run(struct call *c)
+{
+    struct list_names l = {0};
+    if (c->argc == 5 && slice_is(c->argv[2], "filterby")) {
+        l.by_module = slice_is(c->argv[3], "module");
+        l.by_category = slice_is(c->argv[3], "aclcat");
+        l.by_pattern = slice_is(c->argv[3], "pattern");
+        l.pattern = l.category = c->argv[4];
+    }
+    if (c->argc != 2 && !l.by_module && !l.by_category && !l.by_pattern) {
+        reply_syntax(c);
+        return;
+    }
+    command_each(list_name, &l);
+    reply_array(c, l.n);
+    buf_append_slice(c->out, buf_slice(&l.names));
+    buf_free(&l.names);
+}
+
+/* --- GETKEYS --- */
+
+static int keys_of(struct call *c, struct key_ref *refs, int max)
+{
+    const struct command *parent, *cmd = command_find(c->argv + 2, c->argc - 2, &parent);
+    if (cmd == NULL) {
+        reply_error(c, "ERR Invalid command specified");
+        return -1;
+    }
+    if (key_specs(cmd) == 0) {
+        reply_error(c, "ERR The command has no key arguments");
+        return -1;
+    }
+    if (!command_arity_ok(cmd, c->argc - 2)) {
+        reply_error(c, "ERR Invalid number of arguments specified for command");
+        return -1;
+    }
+    int n = command_keys(cmd, c->argv + 2, c->argc - 2, refs, max);
+    if (n < 0)
+        reply_error(c, "ERR Invalid arguments specified for command");
+    return n > max ? max : n;
+}
+
+static void getkeys(struct call *c, bool with_flags)
+{
+    struct key_ref refs[1024];
+    int n = keys_of(c, refs, ARRAY_LEN(refs));
+    if (n < 0)
+        return;
+    reply_array(c, (size_t)n);
+    for (int i = 0; i < n; i++) {
+        struct buf flags = {0};
+        if (with_flags)
+            reply_array(c, 2);
+        reply_bulk(c, c->argv[2 + refs[i].arg]);
+        if (with_flags)
+            reply_set_of(c, put_key_flags(&flags, refs[i].flags), &flags);
+        buf_free(&flags);
+    }
+}
+
+static void command_getkeys_run(struct call *c) { getkeys(c, false); }
+static void command_getkeysandflags_run(struct call *c) { getkeys(c, true); }
+
+static void command_help_run(struct call *c)
+{
+    static const char *const lines[] = {
+        "(no subcommand)",
+        "    Return details about all Redis commands.",
+        "COUNT",
+        "    Return the total number of commands in this Redis server.",
+        "LIST",
+        "    Return a list of all commands in this Redis server.",
+        "INFO [<command-name> ...]",
+        "    Return details about multiple Redis commands.",
+        "    If no command names are given, documentation details for all",
+        "    commands are returned.",
+        "DOCS [<command-name> ...]",
+        "    Return documentation details about multiple Redis commands.",
+        "    If no command names are given, documentation details for all",
+        "    commands are returned.",
+        "GETKEYS <full-command>",
+        "    Return the keys from a full Redis command.",
+        "GETKEYSANDFLAGS <full-command>",
+        "    Return the keys and the access flags from a full Redis command.",
+        NULL,
+    };
+    reply_help(c, lines);
+}
+
+#define SUB(n, fn, ar, sum, sn, cx)                                                                                    \
+    {.name = n, .run = fn, .arity = ar, .flags = CMD_LOADING | CMD_STALE, .acl = ACL_CONNECTION, .route = ROUTE_HOME,  \
+     .group = "server", .summary = sum, .since = sn, .complexity = cx}
+
+static struct command subcommands[] = {
+    SUB("count", command_count_run, 2, "Returns a count of commands.", "2.8.13", "O(1)"),
+    SUB("list", command_list_run, -2, "Returns a list of command names.", "7.0.0", "O(N) where N is the total number of Redis commands"),
+    SUB("info", command_info_run, -2, "Returns information about one, multiple or all commands.", "2.8.13", "O(N) where N is the number of commands to look up"),
+    SUB("docs", command_docs_run, -2, "Returns documentary information about one, multiple or all commands.", "7.0.0", "O(N) where N is the number of commands to look up"),
+    SUB("getkeys", command_getkeys_run, -3, "Extracts the key names from an arbitrary command.", "2.8.13", "O(N) where N is the number of arguments to the command"),
+    SUB("getkeysandflags", command_getkeysandflags_run, -3, "Extracts the key names and access flags for an arbitrary command.", "7.0.0", "O(N) where N is the number of arguments to the command"),
+    SUB("help", command_help_run, 2, "Returns helpful text about the different subcommands.", "5.0.0", "O(1)"),
+    {.name = NULL},
+};
+
+struct command command_commands[] = {
+    {.name = "command", .run = command_run, .arity = -1, .flags = CMD_LOADING | CMD_STALE, .acl = ACL_CONNECTION, .route = ROUTE_HOME,
+     .group = "server", .summary = "Returns detailed information about all commands.", .since = "2.8.13",
+     .complexity = "O(N) where N is the total number of Redis commands", .subcommands = subcommands},
+    {.name = NULL},
+};

@@ -1,0 +1,211 @@
+/* CONFIG. It changes what every shard reads, so SET runs under a hold of all. */
+#include <stdio.h>
+
+#include "core/base/glob.h"
+#include "core/base/num.h"
+#include "server/admin.h"
+#include "server/config_table.h"
+#include "server/reply.h"
+
+#define NAME_MAX_BYTES 64
+
+static size_t get_one(struct call *c, struct slice pattern, struct buf *out)
+{
+    size_t n = 0;
+    for (const struct directive *d = config_directives; d->name != NULL; d++) {
+        struct buf value = {0};
+        if ((d->flags & DIRECTIVE_DB_ONLY) || !glob_match(pattern, slice_str(d->name), true))
+            continue;
+        config_format(admin_config(c), d, -1, &value);
+        resp_bulk_str(out, d->name);
+        resp_bulk(out, buf_slice(&value));
+        buf_free(&value);
+        n++;
+    }
+    return n;
+}
+
+static size_t get_db(struct call *c, uint32_t db, struct slice pattern, struct buf *out)
+{
+    size_t n = 0;
+    for (const struct directive *d = config_directives; d->name != NULL; d++) {
+        char name[NAME_MAX_BYTES];
+        struct buf value = {0};
+        if (!(d->flags & DIRECTIVE_DB))
+            continue;
+        snprintf(name, sizeof(name), "db.%u.%s", db, d->name);
+        if (!glob_match(pattern, slice_str(name), true))
+            continue;
+        config_format(admin_config(c), d, (int)db, &value);
+        resp_bulk_str(out, name);
+        resp_bulk(out, buf_slice(&value));
+        buf_free(&value);
+        n++;
+    }
+    return n;
+}
+
+static void config_get_run(struct call *c)
+{
+    struct buf out = {0};
+    size_t n = 0;
+    for (int i = 2; i < c->argc; i++) {
+        n += get_one(c, c->argv[i], &out);
+        for (uint32_t db = 0; c->argv[i].len > 3 && memcmp(c->argv[i].p, "db.", 3) == 0 && db < call_databases(c); db++)
+            n += get_db(c, db, c->argv[i], &out);
+    }
+    reply_map(c, n);
+    buf_append_slice(c->out, buf_slice(&out));
+    buf_free(&out);
+}
+
+/* "db.3.maxmemory" -> 3 and "maxmemory"; anything else -> -1 and itself. */
+static int split_name(struct call *c, struct slice name, struct slice *rest)
+{
+    int64_t db;
+    *rest = name;
+    if (name.len < 6 || memcmp(name.p, "db.", 3) != 0)
+        return -1;
+    const uint8_t *dot = memchr(name.p + 3, '.', name.len - 3);
+    if (dot == NULL || !num_parse_i64(slice_of(name.p + 3, (size_t)(dot - name.p - 3)), &db) || db < 0 ||
+        db >= (int64_t)call_databases(c))
+        return -1;
+    *rest = slice_of(dot + 1, (size_t)(name.p + name.len - dot - 1));
+    return (int)db;
+}
+
+static bool check_names(struct call *c)
+{
+    for (int i = 2; i < c->argc; i += 2) {
+        struct slice rest;
+        int db = split_name(c, c->argv[i], &rest);
+        const struct directive *d = config_find(rest, db >= 0);
+        if (d == NULL) {
+            reply_errorf(c, "ERR Unknown option or number of arguments for CONFIG SET - '%.*s'",
+                         (int)min_u64(c->argv[i].len, 128), (const char *)c->argv[i].p);
+            return false;
+        }
+        for (int k = 2; k < i; k += 2)
+            if (slice_eq(c->argv[i], c->argv[k])) {
+                reply_errorf(c, "ERR CONFIG SET failed (possibly related to argument '%s') - duplicate parameter", d->name);
+                return false;
+            }
+        if (d->flags & DIRECTIVE_FIXED) {
+            reply_errorf(c, "ERR CONFIG SET failed (possibly related to argument '%s') - can't set immutable config", d->name);
+            return false;
+        }
+    }
+    return true;
+}
+
+static int words_of(struct slice value, const struct directive *d, struct slice *out, int max)
+{
+    int n = 0;
+    if (!(d->flags & DIRECTIVE_MANY)) {
+        out[0] = value;
+        return 1;
+    }
+    for (size_t i = 0; i < value.len && n < max;) {
+        while (i < value.len && value.p[i] == ' ')
+            i++;
+        size_t from = i;
+        while (i < value.len && value.p[i] != ' ')
+            i++;
+        if (i > from)
+            out[n++] = slice_of(value.p + from, i - from);
+    }
+    return n;
+}
+
+/* All or nothing: what was set before a failure is set back. */
+static void config_set_run(struct call *c)
+{
+    struct buf old[32] = {0};
+    char error[512];
+    int i = 2;
+    bool ok = true;
+
+    if (c->argc % 2 != 0 || c->argc > 2 + 2 * (int)ARRAY_LEN(old)) {
+        reply_wrong_arity(c);
+        return;
+    }
+    if (!check_names(c))
+        return;
+    for (; ok && i < c->argc; i += 2) {
+        struct slice rest, words[16];
+        int db = split_name(c, c->argv[i], &rest);
+        const struct directive *d = config_find(rest, db >= 0);
+        config_format(admin_config(c), d, db, &old[(i - 2) / 2]);
+        ok = config_set(admin_config(c), db, rest, words, words_of(c->argv[i + 1], d, words, 16), error);
+        if (!ok)
+            reply_errorf(c, "ERR CONFIG SET failed (possibly related to argument '%s') - %s", d->name, error);
+    }
+    for (i -= 4; !ok && i >= 2; i -= 2) {
+        struct slice rest, words[16];
+        int db = split_name(c, c->argv[i], &rest);
+        const struct directive *d = config_find(rest, db >= 0);
+        char ignored[512];
+        config_set(admin_config(c), db, rest, words, words_of(buf_slice(&old[(i - 2) / 2]), d, words, 16), ignored);
+    }
+    for (size_t k = 0; k < ARRAY_LEN(old); k++)
+        buf_free(&old[k]);
+    if (!ok)
+        return;
+    admin_config_changed(c);
+    reply_ok(c);
+}
+
+static void config_rewrite_run(struct call *c)
+{
+    char error[512];
+    if (admin_config(c)->path[0] == 0) {
+        reply_error(c, "ERR The server is running without a config file");
+        return;
+    }
+    if (config_rewrite(admin_config(c), error) < 0)
+        reply_errorf(c, "ERR Rewriting config file: %s", error);
+    else
+        reply_ok(c);
+}
+
+static void config_resetstat_run(struct call *c)
+{
+    admin_reset_stats(c);
+    reply_ok(c);
+}
+
+static void config_help_run(struct call *c)
+{
+    static const char *const lines[] = {
+        "GET <pattern>",
+        "    Return parameters matching the glob-like <pattern> and their values.",
+        "SET <directive> <value>",
+        "    Set the configuration <directive> to <value>.",
+        "RESETSTAT",
+        "    Reset statistics reported by the INFO command.",
+        "REWRITE",
+        "    Rewrite the configuration file.",
+        NULL,
+    };
+    reply_help(c, lines);
+}
+
+#define SUB(n, fn, ar, rt, sum, sn)                                                                                    \
+    {.name = n, .run = fn, .arity = ar, .flags = CMD_ADMIN | CMD_NOSCRIPT | CMD_LOADING | CMD_STALE, .acl = ACL_DANGEROUS, \
+     .route = rt, .group = "server", .summary = sum, .since = sn, .complexity = "O(N) when N is the number of configuration parameters provided"}
+
+static struct command config_subcommands[] = {
+    SUB("get", config_get_run, -3, ROUTE_HOME, "Returns the effective values of configuration parameters.", "2.0.0"),
+    SUB("set", config_set_run, -4, ROUTE_ALL, "Sets configuration parameters in-flight.", "2.0.0"),
+    SUB("rewrite", config_rewrite_run, 2, ROUTE_ALL, "Persists the effective configuration to file.", "2.8.0"),
+    SUB("resetstat", config_resetstat_run, 2, ROUTE_ALL, "Resets the server's statistics.", "2.0.0"),
+    {.name = "help", .run = config_help_run, .arity = 2, .flags = CMD_LOADING | CMD_STALE, .route = ROUTE_HOME,
+     .group = "server", .summary = "Returns helpful text about the different subcommands.", .since = "5.0.0", .complexity = "O(1)"},
+    {.name = NULL},
+};
+
+struct command config_commands[] = {
+    {.name = "config", .arity = -2, .group = "server", .summary = "A container for server configuration commands.",
+     .since = "2.0.0", .complexity = "Depends on subcommand.", .subcommands = config_subcommands},
+    {.name = NULL},
+};

@@ -1,0 +1,505 @@
+/* Connection commands: they read or change the session of the client they came from. CLIENT LIST, KILL and the like look at
+ * the clients of every shard and run under a hold of all. */
+#include <stdio.h>
+
+#include "core/base/mem.h"
+#include "core/base/num.h"
+#include "server/admin.h"
+#include "server/dispatch.h"
+#include "server/reply.h"
+#include "server/tx.h"
+
+static void ping_run(struct call *c)
+{
+    if (c->argc > 2)
+        reply_wrong_arity(c);
+    else if (c->argc == 2)
+        reply_bulk(c, c->argv[1]);
+    else
+        reply_simple(c, "PONG");
+}
+
+static void echo_run(struct call *c) { reply_bulk(c, c->argv[1]); }
+
+static void select_run(struct call *c)
+{
+    int64_t db;
+    if (!num_parse_i64(c->argv[1], &db)) {
+        reply_error(c, "ERR invalid DB index");
+        return;
+    }
+    if (db < 0 || db >= (int64_t)call_databases(c)) {
+        reply_error(c, "ERR DB index is out of range");
+        return;
+    }
+    c->client->db = (uint32_t)db;
+    reply_ok(c);
+}
+
+static void quit_run(struct call *c)
+{
+    reply_ok(c);
+    client_close(c->client, true);
+}
+
+static void reset_run(struct call *c)
+{
+    struct client *client = c->client;
+    if (client->tx != NULL)
+        tx_discard(client);
+    client->db = 0;
+    client->proto = 2;
+    client->flags &= ~(uint32_t)(CLIENT_NO_EVICT | CLIENT_NO_TOUCH | CLIENT_REPLY_OFF);
+    if (admin_config(c)->requirepass[0] != 0)
+        client->flags &= ~(uint32_t)CLIENT_AUTHENTICATED;
+    client_set_string(&client->name, slice_of(NULL, 0));
+    reply_simple(c, "RESET");
+}
+
+/* --- AUTH and HELLO --- */
+
+/* Compares in time that depends on the lengths only. */
+static bool same_secret(struct slice a, const char *b)
+{
+    size_t n = strlen(b);
+    uint8_t diff = a.len != n;
+    for (size_t i = 0; i < a.len; i++)
+        diff |= (uint8_t)(a.p[i] ^ (uint8_t)b[n ? i % n : 0]);
+    return diff == 0;
+}
+
+static bool authenticate(struct call *c, struct slice user, struct slice password)
+{
+    if (slice_eq(user, SLICE_LIT("default")) &&
+        (admin_config(c)->requirepass[0] == 0 || same_secret(password, admin_config(c)->requirepass))) {
+        c->client->flags |= CLIENT_AUTHENTICATED;
+        return true;
+    }
+    reply_error(c, "WRONGPASS invalid username-password pair or user is disabled.");
+    return false;
+}
+
+static void auth_run(struct call *c)
+{
+    if (c->argc > 3) {
+        reply_syntax(c);
+        return;
+    }
+    if (c->argc == 2 && admin_config(c)->requirepass[0] == 0) {
+        reply_error(c, "ERR AUTH <password> called without any password configured for the default user. Are you sure your "
+                       "configuration is correct?");
+        return;
+    }
+    struct slice user = c->argc == 3 ? c->argv[1] : SLICE_LIT("default");
+    if (authenticate(c, user, c->argv[c->argc - 1]))
+        reply_ok(c);
+}
+
+static bool valid_name(struct slice s)
+{
+    for (size_t i = 0; i < s.len; i++)
+        if (s.p[i] < '!' || s.p[i] > '~')
+            return false;
+    return true;
+}
+
+static bool set_name(struct call *c, char **field, struct slice name, const char *what)
+{
+    if (!valid_name(name)) {
+        reply_errorf(c, "ERR %s cannot contain spaces, newlines or special characters.", what);
+        return false;
+    }
+    client_set_string(field, name);
+    return true;
+}
+
+struct hello {
+    int64_t proto;
+    bool auth, named;
+    struct slice user, password, name;
+};
+
+static bool hello_options(struct call *c, struct hello *h)
+{
+    for (int i = 2; i < c->argc; i++) {
+        int left = c->argc - i - 1;
+        if (slice_is(c->argv[i], "auth") && left >= 2) {
+            h->auth = true;
+            h->user = c->argv[++i];
+            h->password = c->argv[++i];
+        } else if (slice_is(c->argv[i], "setname") && left >= 1) {
+            h->named = true;
+            h->name = c->argv[++i];
+        } else {
+            reply_errorf(c, "ERR Syntax error in HELLO option '%.*s'", (int)min_u64(c->argv[i].len, 128),
+                         (const char *)c->argv[i].p);
+            return false;
+        }
+    }
+    return true;
+}
+
+static void hello_reply(struct call *c)
+{
+    reply_map(c, 7);
+    reply_bulk_str(c, "server");
+    reply_bulk_str(c, "redis");
+    reply_bulk_str(c, "version");
+    reply_bulk_str(c, KELVIN_REDIS_VERSION);
+    reply_bulk_str(c, "proto");
+    reply_int(c, c->proto);
+    reply_bulk_str(c, "id");
+    reply_int(c, (int64_t)c->client->id);
+    reply_bulk_str(c, "mode");
+    reply_bulk_str(c, "standalone");
+    reply_bulk_str(c, "role");
+    reply_bulk_str(c, "master");
+    reply_bulk_str(c, "modules");
+    reply_array(c, 0);
+}
+
+static void hello_run(struct call *c)
+{
+    struct hello h = {.proto = c->proto};
+    if (c->argc > 1) {
+        if (!arg_i64_or(c, c->argv[1], &h.proto, "ERR Protocol version is not an integer or out of range"))
+            return;
+        if (h.proto < 2 || h.proto > 3) {
+            reply_error(c, "NOPROTO unsupported protocol version");
+            return;
+        }
+    }
+    if (!hello_options(c, &h) || (h.auth && !authenticate(c, h.user, h.password)))
+        return;
+    if (!(c->client->flags & CLIENT_AUTHENTICATED)) {
+        reply_error(c, "NOAUTH HELLO must be called with the client already authenticated, otherwise the HELLO <proto> AUTH "
+                       "<user> <pass> option can be used to authenticate the client and select the RESP protocol version at "
+                       "the same time");
+        return;
+    }
+    if (h.named && !set_name(c, &c->client->name, h.name, "Client names"))
+        return;
+    c->client->proto = c->proto = (int)h.proto;
+    hello_reply(c);
+}
+
+/* --- CLIENT --- */
+
+static void client_id_run(struct call *c) { reply_int(c, (int64_t)c->client->id); }
+
+static void client_info_run(struct call *c)
+{
+    struct buf line = {0};
+    client_append_info(c->client, &line);
+    buf_append_byte(&line, '\n');
+    resp_verbatim(c->out, c->proto, "txt", buf_slice(&line));
+    buf_free(&line);
+}
+
+static void each_client(struct call *c, void (*each)(struct call *c, struct client *client, void *arg), void *arg)
+{
+    for (unsigned i = 0; i < c->server->nshards; i++)
+        for (struct client *client = c->server->shards[i]->clients, *next; client != NULL; client = next) {
+            next = client->next;
+            if (!(client->flags & CLIENT_CLOSING))
+                each(c, client, arg);
+        }
+}
+
+struct list_filter {
+    struct buf lines;
+    int ids_from; /* 0: all */
+    bool none;
+};
+
+static bool listed_id(struct call *c, const struct list_filter *f, uint64_t id)
+{
+    int64_t v;
+    for (int i = f->ids_from; i < c->argc; i++)
+        if (num_parse_i64(c->argv[i], &v) && (uint64_t)v == id)
+            return true;
+    return f->ids_from == 0;
+}
+
+static void list_one(struct call *c, struct client *client, void *arg)
+{
+    struct list_filter *f = arg;
+    if (f->none || !listed_id(c, f, client->id))
+        return;
+    client_append_info(client, &f->lines);
+    buf_append_byte(&f->lines, '\n');
+}
+
+static void client_list_run(struct call *c)
+{
+    struct list_filter f = {0};
+    int64_t id;
+    if (c->argc == 4 && slice_is(c->argv[2], "type")) {
+        if (slice_is(c->argv[3], "pubsub") || slice_is(c->argv[3], "replica") || slice_is(c->argv[3], "slave") ||
+            slice_is(c->argv[3], "master")) {
+            f.none = true;
+        } else if (!slice_is(c->argv[3], "normal")) {
+            reply_errorf(c, "ERR Unknown client type '%.*s'", (int)min_u64(c->argv[3].len, 128), (const char *)c->argv[3].p);
+            return;
+        }
+    } else if (c->argc > 3 && slice_is(c->argv[2], "id")) {
+        f.ids_from = 3;
+        for (int i = 3; i < c->argc; i++)
+            if (!arg_range(c, c->argv[i], 1, INT64_MAX, &id, "ERR Invalid client ID"))
+                return;
+    } else if (c->argc != 2) {
+        reply_syntax(c);
+        return;
+    }
+    each_client(c, list_one, &f);
+    resp_verbatim(c->out, c->proto, "txt", buf_slice(&f.lines));
+    buf_free(&f.lines);
+}
+
+struct kill_filter {
+    struct slice addr, laddr;
+    int64_t id;
+    bool has_addr, has_laddr, has_id, skip_me, none, old_style;
+    int64_t killed;
+};
+
+static void kill_one(struct call *c, struct client *client, void *arg)
+{
+    struct kill_filter *f = arg;
+    if (f->none || (f->has_addr && !slice_eq(f->addr, slice_str(client->peer))) ||
+        (f->has_laddr && !slice_eq(f->laddr, slice_str(client->local))) || (f->has_id && (uint64_t)f->id != client->id) ||
+        (f->skip_me && client == c->client))
+        return;
+    f->killed++;
+    client_kill(c->shard, client, client == c->client);
+}
+
+static bool kill_option(struct call *c, struct kill_filter *f, struct slice name, struct slice value)
+{
+    if (slice_is(name, "id")) {
+        f->has_id = true;
+        return arg_range(c, value, 1, INT64_MAX, &f->id, "ERR client-id should be greater than 0");
+    }
+    if (slice_is(name, "addr")) {
+        f->has_addr = true;
+        f->addr = value;
+    } else if (slice_is(name, "laddr")) {
+        f->has_laddr = true;
+        f->laddr = value;
+    } else if (slice_is(name, "type")) {
+        bool normal = slice_is(value, "normal");
+        if (!normal && !slice_is(value, "pubsub") && !slice_is(value, "replica") && !slice_is(value, "slave") &&
+            !slice_is(value, "master")) {
+            reply_errorf(c, "ERR Unknown client type '%.*s'", (int)min_u64(value.len, 128), (const char *)value.p);
+            return false;
+        }
+        f->none |= !normal;
+    } else if (slice_is(name, "user")) {
+        if (!slice_eq(value, SLICE_LIT("default"))) {
+            reply_errorf(c, "ERR No such user '%.*s'", (int)min_u64(value.len, 128), (const char *)value.p);
+            return false;
+        }
+    } else if (slice_is(name, "skipme") && (slice_is(value, "yes") || slice_is(value, "no"))) {
+        f->skip_me = slice_is(value, "yes");
+    } else {
+        reply_syntax(c);
+        return false;
+    }
+    return true;
+}
+
+static void client_kill_run(struct call *c)
+{
+    struct kill_filter f = {.skip_me = true};
+    if (c->argc == 3) {
+        f = (struct kill_filter){.has_addr = true, .addr = c->argv[2], .old_style = true};
+    } else if (c->argc % 2 != 0) {
+        reply_syntax(c);
+        return;
+    }
+    for (int i = 2; c->argc > 3 && i < c->argc; i += 2)
+        if (!kill_option(c, &f, c->argv[i], c->argv[i + 1]))
+            return;
+    each_client(c, kill_one, &f);
+    if (!f.old_style)
+        reply_int(c, f.killed);
+    else if (f.killed == 0)
+        reply_error(c, "ERR No such client");
+    else
+        reply_ok(c);
+}
+
+static void client_setname_run(struct call *c)
+{
+    if (set_name(c, &c->client->name, c->argv[2], "Client names"))
+        reply_ok(c);
+}
+
+static void client_getname_run(struct call *c)
+{
+    if (c->client->name == NULL)
+        reply_null(c);
+    else
+        reply_bulk_str(c, c->client->name);
+}
+
+static void client_setinfo_run(struct call *c)
+{
+    bool name = slice_is(c->argv[2], "lib-name");
+    if (!name && !slice_is(c->argv[2], "lib-ver")) {
+        reply_errorf(c, "ERR Unrecognized option '%.*s'", (int)min_u64(c->argv[2].len, 128), (const char *)c->argv[2].p);
+        return;
+    }
+    if (set_name(c, name ? &c->client->lib_name : &c->client->lib_ver, c->argv[3], name ? "lib-name" : "lib-ver"))
+        reply_ok(c);
+}
+
+static void set_flag(struct call *c, uint32_t flag)
+{
+    if (slice_is(c->argv[2], "on")) {
+        c->client->flags |= flag;
+    } else if (slice_is(c->argv[2], "off")) {
+        c->client->flags &= ~flag;
+    } else {
+        reply_syntax(c);
+        return;
+    }
+    reply_ok(c);
+}
+
+static void client_noevict_run(struct call *c) { set_flag(c, CLIENT_NO_EVICT); }
+static void client_notouch_run(struct call *c) { set_flag(c, CLIENT_NO_TOUCH); }
+
+static void client_reply_run(struct call *c)
+{
+    struct client *client = c->client;
+    if (slice_is(c->argv[2], "on")) {
+        client->flags &= ~(uint32_t)(CLIENT_REPLY_OFF | CLIENT_REPLY_SKIP | CLIENT_REPLY_SKIP_NEXT);
+        c->out = outbox_writer(&client->out);
+        reply_ok(c);
+    } else if (slice_is(c->argv[2], "off")) {
+        client->flags |= CLIENT_REPLY_OFF;
+    } else if (slice_is(c->argv[2], "skip")) {
+        if (!(client->flags & CLIENT_REPLY_OFF))
+            client->flags |= CLIENT_REPLY_SKIP_NEXT;
+    } else {
+        reply_syntax(c);
+    }
+}
+
+static void client_pause_run(struct call *c)
+{
+    int64_t ms;
+    bool all = true;
+    if (c->argc == 4) {
+        all = slice_is(c->argv[3], "all");
+        if (!all && !slice_is(c->argv[3], "write")) {
+            reply_error(c, "ERR CLIENT PAUSE mode must be WRITE or ALL");
+            return;
+        }
+    } else if (c->argc != 3) {
+        reply_syntax(c);
+        return;
+    }
+    if (!num_parse_i64(c->argv[2], &ms)) {
+        reply_error(c, "ERR timeout is not an integer or out of range");
+        return;
+    }
+    if (ms < 0) {
+        reply_error(c, "ERR timeout is negative");
+        return;
+    }
+    atomic_store(&c->server->paused_all, all);
+    atomic_store(&c->server->paused_until_ms, ms > INT64_MAX - c->now_ms ? INT64_MAX : c->now_ms + ms);
+    reply_ok(c);
+}
+
+static void client_unpause_run(struct call *c)
+{
+    atomic_store(&c->server->paused_until_ms, 0);
+    reply_ok(c);
+}
+
+static void client_getredir_run(struct call *c) { reply_int(c, -1); }
+
+static void client_help_run(struct call *c)
+{
+    static const char *const lines[] = {
+        "GETNAME",
+        "    Return the name of the current connection.",
+        "ID",
+        "    Return the ID of the current connection.",
+        "INFO",
+        "    Return information about the current client connection.",
+        "KILL <ip:port>",
+        "    Kill connection made from <ip:port>.",
+        "KILL <option> <value> [<option> <value> [...]]",
+        "    Kill connections. Options are: ADDR, LADDR, TYPE, USER, SKIPME, ID.",
+        "LIST [options ...]",
+        "    Return information about client connections. Options: TYPE, ID.",
+        "PAUSE <timeout> [WRITE|ALL]",
+        "    Suspend all, or just write, clients for <timeout> milliseconds.",
+        "UNPAUSE",
+        "    Stop the current client pause, resuming traffic.",
+        "REPLY (ON|OFF|SKIP)",
+        "    Control the replies sent to the current connection.",
+        "SETNAME <name>",
+        "    Assign the name <name> to the current connection.",
+        "SETINFO <option> <value>",
+        "    Set client meta attr. Options are: LIB-NAME, LIB-VER.",
+        "NO-EVICT (ON|OFF)",
+        "    Protect current client connection from eviction.",
+        "NO-TOUCH (ON|OFF)",
+        "    Will not touch LRU/LFU stats when this mode is on.",
+        NULL,
+    };
+    reply_help(c, lines);
+}
+
+#define CONN(n, fn, ar, rt, sum, sn)                                                                                   \
+    {.name = n, .run = fn, .arity = ar, .flags = CMD_NOSCRIPT | CMD_LOADING | CMD_STALE, .acl = ACL_CONNECTION, .route = rt, \
+     .group = "connection", .summary = sum, .since = sn, .complexity = "O(1)"}
+#define CONN_ADMIN(n, fn, ar, rt, sum, sn)                                                                             \
+    {.name = n, .run = fn, .arity = ar, .flags = CMD_ADMIN | CMD_NOSCRIPT | CMD_LOADING | CMD_STALE,                   \
+     .acl = ACL_CONNECTION | ACL_DANGEROUS, .route = rt, .group = "connection", .summary = sum, .since = sn,           \
+     .complexity = "O(N) where N is the number of client connections"}
+
+static struct command client_commands[] = {
+    CONN("id", client_id_run, 2, ROUTE_HOME, "Returns the unique client ID of the connection.", "5.0.0"),
+    CONN("info", client_info_run, 2, ROUTE_HOME, "Returns information about the connection.", "6.2.0"),
+    CONN_ADMIN("list", client_list_run, -2, ROUTE_ALL, "Lists open connections.", "2.4.0"),
+    CONN_ADMIN("kill", client_kill_run, -3, ROUTE_ALL, "Terminates open connections.", "2.4.0"),
+    CONN("setname", client_setname_run, 3, ROUTE_HOME, "Sets the connection name.", "2.6.9"),
+    CONN("getname", client_getname_run, 2, ROUTE_HOME, "Returns the name of the connection.", "2.6.9"),
+    CONN("setinfo", client_setinfo_run, 4, ROUTE_HOME, "Sets information specific to the client or connection.", "7.2.0"),
+    CONN_ADMIN("no-evict", client_noevict_run, 3, ROUTE_HOME, "Sets the client eviction mode of the connection.", "7.0.0"),
+    CONN("no-touch", client_notouch_run, 3, ROUTE_HOME, "Controls whether commands sent by the client affect the LRU/LFU of accessed keys.", "7.2.0"),
+    CONN("reply", client_reply_run, 3, ROUTE_HOME, "Instructs the server whether to reply to commands.", "3.2.0"),
+    CONN_ADMIN("pause", client_pause_run, -3, ROUTE_ALL, "Suspends commands processing.", "3.0.0"),
+    CONN_ADMIN("unpause", client_unpause_run, 2, ROUTE_HOME, "Resumes processing commands from paused clients.", "6.2.0"),
+    CONN("getredir", client_getredir_run, 2, ROUTE_HOME, "Returns the client ID to which the connection's tracking notifications are redirected.", "6.0.0"),
+    CONN("help", client_help_run, 2, ROUTE_HOME, "Returns helpful text about the different subcommands.", "5.0.0"),
+    {.name = NULL},
+};
+
+struct command connection_commands[] = {
+    {.name = "ping", .run = ping_run, .arity = -1, .flags = CMD_FAST, .acl = ACL_CONNECTION, .route = ROUTE_HOME,
+     .group = "connection", .summary = "Returns the server's liveliness response.", .since = "1.0.0", .complexity = "O(1)"},
+    {.name = "echo", .run = echo_run, .arity = 2, .flags = CMD_LOADING | CMD_STALE | CMD_FAST, .acl = ACL_CONNECTION,
+     .route = ROUTE_HOME, .group = "connection", .summary = "Returns the given string.", .since = "1.0.0", .complexity = "O(1)"},
+    {.name = "select", .run = select_run, .arity = 2, .flags = CMD_LOADING | CMD_STALE | CMD_FAST, .acl = ACL_CONNECTION,
+     .route = ROUTE_HOME, .group = "connection", .summary = "Changes the selected database.", .since = "1.0.0", .complexity = "O(1)"},
+    {.name = "quit", .run = quit_run, .arity = -1, .flags = CMD_ALLOW_BUSY | CMD_NOSCRIPT | CMD_LOADING | CMD_STALE | CMD_FAST | CMD_NO_AUTH | CMD_NOT_QUEUED,
+     .acl = ACL_CONNECTION, .route = ROUTE_HOME, .group = "connection", .summary = "Closes the connection.", .since = "1.0.0",
+     .complexity = "O(1)", .deprecated_since = "7.2.0", .replaced_by = "just closing the connection"},
+    {.name = "reset", .run = reset_run, .arity = 1, .flags = CMD_NOSCRIPT | CMD_LOADING | CMD_STALE | CMD_FAST | CMD_NO_AUTH | CMD_ALLOW_BUSY | CMD_NOT_QUEUED,
+     .acl = ACL_CONNECTION, .route = ROUTE_HOME, .group = "connection", .summary = "Resets the connection.", .since = "6.2.0", .complexity = "O(1)"},
+    {.name = "auth", .run = auth_run, .arity = -2, .flags = CMD_NOSCRIPT | CMD_LOADING | CMD_STALE | CMD_FAST | CMD_NO_AUTH | CMD_ALLOW_BUSY,
+     .acl = ACL_CONNECTION, .route = ROUTE_HOME, .group = "connection", .summary = "Authenticates the connection.", .since = "1.0.0",
+     .complexity = "O(N) where N is the number of passwords defined for the user"},
+    {.name = "hello", .run = hello_run, .arity = -1, .flags = CMD_NOSCRIPT | CMD_LOADING | CMD_STALE | CMD_FAST | CMD_NO_AUTH | CMD_ALLOW_BUSY,
+     .acl = ACL_CONNECTION, .route = ROUTE_HOME, .group = "connection", .summary = "Handshakes with the Redis server.", .since = "6.0.0", .complexity = "O(1)"},
+    {.name = "client", .arity = -2, .group = "connection", .summary = "A container for client connection commands.",
+     .since = "2.4.0", .complexity = "Depends on subcommand.", .subcommands = client_commands},
+    {.name = NULL},
+};

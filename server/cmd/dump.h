@@ -1,0 +1,12 @@
+/* The DUMP payload: RDB type byte, the class's encoding, RDB version (2 bytes little-endian), CRC-64/Jones of all before it. */
+#ifndef SERVER_CMD_DUMP_H
+#define SERVER_CMD_DUMP_H
+
+#include "core/value/value.h"
+
+void dump_encode(const struct value *v, struct buf *out);
+enum dump_error { DUMP_OK = 0, DUMP_BAD_CHECKSUM = -1, DUMP_BAD_FORMAT = -2 };
+/* On DUMP_OK the caller owns *out. Reads nothing beyond `payload`, whatever it holds. */
+int dump_decode(struct slice payload, struct value *out) must_check;
+
+#endif

@@ -1,0 +1,392 @@
+/* Commands on keys of any type. RENAME, COPY and MOVE carry a value from one key to another; what they record is one RESTORE
+ * of the result and one DEL, each touching a single key. */
+#include "core/base/num.h"
+#include "server/cmd/dump.h"
+#include "server/reply.h"
+
+static void effect_del(struct call *c, const char *verb, struct slice key)
+{
+    struct slice argv[] = {slice_str(verb), key};
+    effect(c, 2, argv);
+}
+
+static void delete_keys(struct call *c, const char *verb)
+{
+    int64_t n = 0;
+    for (int i = 1; i < c->argc; i++) {
+        struct place p = place_peek(c, i);
+        if (p.e == NULL)
+            continue;
+        place_delete(c, &p);
+        effect_del(c, verb, p.key.name);
+        n++;
+    }
+    reply_int(c, n);
+}
+
+static void del_run(struct call *c) { delete_keys(c, "DEL"); }
+static void unlink_run(struct call *c) { delete_keys(c, "UNLINK"); }
+
+static void exists_run(struct call *c)
+{
+    int64_t n = 0;
+    for (int i = 1; i < c->argc; i++)
+        n += place_read(c, i).e != NULL;
+    reply_int(c, n);
+}
+
+static void touch_run(struct call *c) { exists_run(c); }
+
+static void type_run(struct call *c)
+{
+    struct place p = place_peek(c, 1);
+    reply_simple(c, p.e == NULL ? "none" : value_class_of(p.e->type)->name);
+}
+
+/* --- carrying values --- */
+
+/* A value of its own with the same contents (strings: bytes; other types through their encoding). */
+static struct value duplicate(const struct value *v)
+{
+    struct buf bytes = {0};
+    struct value copy;
+    uint8_t type;
+    buf_append_byte(&bytes, 0);
+    type = value_class_of(v->type)->encode(v, &bytes);
+    int err = value_class_of(v->type)->decode(type, slice_of(bytes.p + 1, bytes.len - 1), &copy);
+    buf_free(&bytes);
+    if (err < 0)
+        copy = (struct value){.type = v->type, .encoding = ENC_COLD};
+    return copy;
+}
+
+/* dst becomes what src is: value and expiry. The caller has recorded nothing yet. */
+static void carry(struct call *c, const struct place *src, struct place *dst)
+{
+    char text[NUM_I64_MAX];
+    struct value v = entry_value(src->e), copy = duplicate(&v);
+    int64_t when = entry_expiry(src->e);
+    struct buf payload = {0};
+
+    dump_encode(&v, &payload);
+    place_put(c, dst, &copy, when);
+    struct slice argv[] = {SLICE_LIT("RESTORE"), dst->key.name,
+                           slice_of(text, num_format_i64(text, when == ENTRY_NO_EXPIRY ? 0 : when)), buf_slice(&payload),
+                           SLICE_LIT("REPLACE"), SLICE_LIT("ABSTTL")};
+    effect_in(c, dst->db, 6, argv);
+    buf_free(&payload);
+}
+
+static void rename_with(struct call *c, bool only_new)
+{
+    struct place src = place_write(c, 1);
+    bool same = slice_eq(c->argv[1], c->argv[2]);
+    if (src.e == NULL) {
+        reply_error(c, "ERR no such key");
+        return;
+    }
+    if (same) {
+        only_new ? reply_int(c, 0) : reply_ok(c);
+        return;
+    }
+    struct place dst = place_write(c, 2);
+    if (only_new && dst.e != NULL) {
+        reply_int(c, 0);
+        return;
+    }
+    carry(c, &src, &dst);
+    src = place_peek(c, 1);
+    place_delete(c, &src);
+    effect_del(c, "DEL", src.key.name);
+    only_new ? reply_int(c, 1) : reply_ok(c);
+}
+
+static void rename_run(struct call *c) { rename_with(c, false); }
+static void renamenx_run(struct call *c) { rename_with(c, true); }
+
+static bool parse_db(struct call *c, struct slice s, uint32_t *db)
+{
+    int64_t v;
+    if (!num_parse_i64(s, &v)) {
+        reply_not_integer(c);
+        return false;
+    }
+    if (v < 0 || v >= (int64_t)call_databases(c)) {
+        reply_error(c, "ERR DB index is out of range");
+        return false;
+    }
+    *db = (uint32_t)v;
+    return true;
+}
+
+static void copy_run(struct call *c)
+{
+    uint32_t db = c->db;
+    bool replace = false;
+    for (int i = 3; i < c->argc; i++) {
+        if (slice_is(c->argv[i], "replace")) {
+            replace = true;
+        } else if (slice_is(c->argv[i], "db") && i + 1 < c->argc) {
+            if (!parse_db(c, c->argv[++i], &db))
+                return;
+        } else {
+            reply_syntax(c);
+            return;
+        }
+    }
+    if (db == c->db && slice_eq(c->argv[1], c->argv[2])) {
+        reply_error(c, "ERR source and destination objects are the same");
+        return;
+    }
+    struct place src = place_read(c, 1);
+    if (src.e == NULL) {
+        reply_int(c, 0);
+        return;
+    }
+    struct place dst = place_in(c, db, c->argv[2]);
+    if (dst.e != NULL && !replace) {
+        reply_int(c, 0);
+        return;
+    }
+    carry(c, &src, &dst);
+    reply_int(c, 1);
+}
+
+static void move_run(struct call *c)
+{
+    uint32_t db;
+    int64_t v;
+    if (!num_parse_i64(c->argv[2], &v)) {
+        reply_not_integer(c);
+        return;
+    }
+    if (!parse_db(c, c->argv[2], &db))
+        return;
+    if (db == c->db) {
+        reply_error(c, "ERR source and destination objects are the same");
+        return;
+    }
+    struct place src = place_write(c, 1);
+    struct place dst = place_in(c, db, c->argv[1]);
+    if (src.e == NULL || dst.e != NULL) {
+        reply_int(c, 0);
+        return;
+    }
+    carry(c, &src, &dst);
+    place_delete(c, &src);
+    effect_del(c, "DEL", src.key.name);
+    reply_int(c, 1);
+}
+
+/* --- databases --- */
+
+static bool flush_mode(struct call *c, bool *async)
+{
+    *async = call_lazy_flush(c);
+    if (c->argc == 1)
+        return true;
+    if (c->argc == 2 && (slice_is(c->argv[1], "async") || slice_is(c->argv[1], "sync"))) {
+        *async = slice_is(c->argv[1], "async");
+        return true;
+    }
+    reply_syntax(c);
+    return false;
+}
+
+static void flush_one(struct call *c, uint32_t db, bool async)
+{
+    struct slice argv[] = {SLICE_LIT("FLUSHDB")};
+    call_flush(c, db, async);
+    effect_in(c, db, 1, argv);
+}
+
+static void flushdb_run(struct call *c)
+{
+    bool async;
+    if (!flush_mode(c, &async))
+        return;
+    flush_one(c, c->db, async);
+    reply_ok(c);
+}
+
+static void flushall_run(struct call *c)
+{
+    bool async;
+    if (!flush_mode(c, &async))
+        return;
+    for (uint32_t db = 0; db < call_databases(c); db++)
+        flush_one(c, db, async);
+    reply_ok(c);
+}
+
+static void swapdb_run(struct call *c)
+{
+    int64_t a, b;
+    if (!num_parse_i64(c->argv[1], &a)) {
+        reply_error(c, "ERR invalid first DB index");
+        return;
+    }
+    if (!num_parse_i64(c->argv[2], &b)) {
+        reply_error(c, "ERR invalid second DB index");
+        return;
+    }
+    if (a < 0 || b < 0 || a >= (int64_t)call_databases(c) || b >= (int64_t)call_databases(c)) {
+        reply_error(c, "ERR DB index is out of range");
+        return;
+    }
+    if (a != b && call_swap(c, (uint32_t)a, (uint32_t)b) < 0) {
+        reply_error(c, "ERR SWAPDB between a logged and an unlogged database is refused");
+        return;
+    }
+    if (a != b)
+        effect_in(c, (uint32_t)a, c->argc, c->argv);
+    reply_ok(c);
+}
+
+/* --- OBJECT --- */
+
+static bool object_place(struct call *c, struct place *p)
+{
+    *p = place_peek(c, 2);
+    if (p->e == NULL)
+        reply_null(c);
+    return p->e != NULL;
+}
+
+static void object_encoding_run(struct call *c)
+{
+    struct place p;
+    if (!object_place(c, &p))
+        return;
+    struct value v = entry_value(p.e);
+    reply_bulk_str(c, value_class_of(v.type)->encoding_name(&v));
+}
+
+static void object_refcount_run(struct call *c)
+{
+    struct place p;
+    if (object_place(c, &p))
+        reply_int(c, 1);
+}
+
+static void object_tier_run(struct call *c)
+{
+    struct place p;
+    if (object_place(c, &p))
+        reply_bulk_str(c, entry_cold(p.e) ? "cold" : "hot");
+}
+
+static void object_idletime_run(struct call *c)
+{
+    struct place p;
+    const struct temperature *t;
+    if (!object_place(c, &p))
+        return;
+    t = call_temperature(c, &p);
+    if (t->lfu)
+        reply_error(c, "ERR An LFU maxmemory policy is selected, idle time not tracked. Please note that when switching between "
+                       "policies at runtime LRU and LFU data will take some time to adjust.");
+    else
+        reply_int(c, temperature_idle_s(t, p.e->temperature));
+}
+
+static void object_freq_run(struct call *c)
+{
+    struct place p;
+    const struct temperature *t;
+    if (!object_place(c, &p))
+        return;
+    t = call_temperature(c, &p);
+    if (!t->lfu)
+        reply_error(c, "ERR An LFU maxmemory policy is not selected, access frequency not tracked. Please note that when "
+                       "switching between policies at runtime LRU and LFU data will take some time to adjust.");
+    else
+        reply_int(c, temperature_freq(t, p.e->temperature));
+}
+
+static void object_help_run(struct call *c)
+{
+    static const char *const lines[] = {
+        "ENCODING <key>",
+        "    Return the kind of internal representation used in order to store the value",
+        "    associated with a <key>.",
+        "FREQ <key>",
+        "    Return the access frequency index of the <key>. The returned integer is",
+        "    proportional to the logarithm of the recent access frequency of the key.",
+        "IDLETIME <key>",
+        "    Return the idle time of the <key>, that is the approximated number of",
+        "    seconds elapsed since the last access to the key.",
+        "REFCOUNT <key>",
+        "    Return the number of references of the value associated with the specified",
+        "    <key>.",
+        "TIER <key>",
+        "    Return where the value of the <key> is: hot (in RAM) or cold (on flash).",
+        NULL,
+    };
+    reply_help(c, lines);
+}
+
+#define OBJ(n, fn, nd, sum, sn)                                                                                        \
+    {.name = n, .run = fn, .arity = 3, .flags = CMD_READONLY, .acl = ACL_KEYSPACE, .route = ROUTE_KEYS,                \
+     .keys = {{.flags = KEY_RO, .first = 2, .step = 1, .need = nd}}, .group = "generic", .summary = sum, .since = sn,  \
+     .complexity = "O(1)"}
+
+static struct command object_commands[] = {
+    OBJ("encoding", object_encoding_run, NEED_VALUE, "Returns the internal encoding of a Redis object.", "2.2.3"),
+    OBJ("freq", object_freq_run, NEED_META, "Returns the logarithmic access frequency counter of a Redis object.", "4.0.0"),
+    OBJ("idletime", object_idletime_run, NEED_META, "Returns the time since the last access to a Redis object.", "2.2.3"),
+    OBJ("refcount", object_refcount_run, NEED_META, "Returns the reference count of a value of a key.", "2.2.3"),
+    OBJ("tier", object_tier_run, NEED_META, "Returns where the value of a key is: hot or cold.", "0.1.0"),
+    {.name = "help", .run = object_help_run, .arity = 2, .flags = CMD_LOADING | CMD_STALE, .acl = ACL_KEYSPACE,
+     .route = ROUTE_HOME, .group = "generic", .summary = "Returns helpful text about the different subcommands.",
+     .since = "6.2.0", .complexity = "O(1)"},
+    {.name = NULL},
+};
+
+#define GEN .acl = ACL_KEYSPACE, .route = ROUTE_KEYS, .group = "generic"
+#define ALLK(f) {{.flags = (f), .first = 1, .last = -1, .step = 1}}
+
+struct command generic_commands[] = {
+    {.name = "del", .run = del_run, .arity = -2, .flags = CMD_WRITE, GEN, .keys = ALLK(KEY_RM | KEY_DELETE),
+     .summary = "Deletes one or more keys.", .since = "1.0.0",
+     .complexity = "O(N) where N is the number of keys that will be removed. When a key to remove holds a value other than a string, the individual complexity for this key is O(M) where M is the number of elements in the list, set, sorted set or hash. Removing a single key that holds a string value is O(1)."},
+    {.name = "unlink", .run = unlink_run, .arity = -2, .flags = CMD_WRITE | CMD_FAST, GEN, .keys = ALLK(KEY_RM | KEY_DELETE),
+     .summary = "Asynchronously deletes one or more keys.", .since = "4.0.0",
+     .complexity = "O(1) for each key removed regardless of its size. Then the command does O(N) work in a different thread in order to reclaim memory, where N is the number of allocations the deleted objects where composed of."},
+    {.name = "exists", .run = exists_run, .arity = -2, .flags = CMD_READONLY | CMD_FAST, GEN, .keys = ALLK(KEY_RO),
+     .summary = "Determines whether one or more keys exist.", .since = "1.0.0",
+     .complexity = "O(N) where N is the number of keys to check."},
+    {.name = "touch", .run = touch_run, .arity = -2, .flags = CMD_READONLY | CMD_FAST, GEN, .keys = ALLK(KEY_RO),
+     .summary = "Returns the number of existing keys out of those specified after updating the time they were last accessed.",
+     .since = "3.2.1", .complexity = "O(N) where N is the number of keys that will be touched."},
+    {.name = "type", .run = type_run, .arity = 2, .flags = CMD_READONLY | CMD_FAST, GEN, .keys = {{.flags = KEY_RO, .first = 1, .step = 1}},
+     .summary = "Determines the type of value stored at a key.", .since = "1.0.0", .complexity = "O(1)"},
+    {.name = "rename", .run = rename_run, .arity = 3, .flags = CMD_WRITE, GEN,
+     .keys = {{.flags = KEY_RW | KEY_ACCESS | KEY_DELETE, .first = 1, .step = 1, .need = NEED_VALUE},
+              {.flags = KEY_OW | KEY_UPDATE, .first = 2, .step = 1}},
+     .summary = "Renames a key and overwrites the destination.", .since = "1.0.0", .complexity = "O(1)"},
+    {.name = "renamenx", .run = renamenx_run, .arity = 3, .flags = CMD_WRITE | CMD_FAST, GEN,
+     .keys = {{.flags = KEY_RW | KEY_ACCESS | KEY_DELETE, .first = 1, .step = 1, .need = NEED_VALUE},
+              {.flags = KEY_OW | KEY_INSERT, .first = 2, .step = 1}},
+     .summary = "Renames a key only when the target key name doesn't exist.", .since = "1.0.0", .complexity = "O(1)"},
+    {.name = "copy", .run = copy_run, .arity = -3, .flags = CMD_WRITE | CMD_DENYOOM, GEN,
+     .keys = {{.flags = KEY_RO | KEY_ACCESS, .first = 1, .step = 1, .need = NEED_VALUE},
+              {.flags = KEY_OW | KEY_UPDATE, .first = 2, .step = 1}},
+     .summary = "Copies the value of a key to a new key.", .since = "6.2.0",
+     .complexity = "O(N) worst case for collections, where N is the number of nested items. O(1) for string values."},
+    {.name = "move", .run = move_run, .arity = 3, .flags = CMD_WRITE | CMD_FAST, GEN,
+     .keys = {{.flags = KEY_RW | KEY_ACCESS | KEY_DELETE, .first = 1, .step = 1, .need = NEED_VALUE}},
+     .summary = "Moves a key to another database.", .since = "1.0.0", .complexity = "O(1)"},
+    {.name = "flushdb", .run = flushdb_run, .arity = -1, .flags = CMD_WRITE, .acl = ACL_KEYSPACE | ACL_DANGEROUS, .route = ROUTE_ALL,
+     .group = "server", .summary = "Remove all keys from the current database.", .since = "1.0.0",
+     .complexity = "O(N) where N is the number of keys in the selected database"},
+    {.name = "flushall", .run = flushall_run, .arity = -1, .flags = CMD_WRITE, .acl = ACL_KEYSPACE | ACL_DANGEROUS, .route = ROUTE_ALL,
+     .group = "server", .summary = "Removes all keys from all databases.", .since = "1.0.0",
+     .complexity = "O(N) where N is the total number of keys in all databases"},
+    {.name = "swapdb", .run = swapdb_run, .arity = 3, .flags = CMD_WRITE | CMD_FAST, .acl = ACL_KEYSPACE | ACL_DANGEROUS, .route = ROUTE_ALL,
+     .group = "server", .summary = "Swaps two Redis databases.", .since = "4.0.0",
+     .complexity = "O(N) where N is the count of clients watching or blocking on keys from both databases."},
+    {.name = "object", .arity = -2, .acl = ACL_KEYSPACE, .group = "generic", .summary = "A container for object introspection commands.",
+     .since = "2.2.3", .complexity = "Depends on subcommand.", .subcommands = object_commands},
+    {.name = NULL},
+};

@@ -1,0 +1,174 @@
+/* SCAN, KEYS, RANDOMKEY, DBSIZE. None of them heats anything; all hide what has expired. */
+#include "server/cmd/scan.h"
+
+#include "core/base/glob.h"
+#include "core/base/mem.h"
+#include "core/base/num.h"
+#include "server/reply.h"
+
+#define SHARD_BITS 63u
+#define SHARDS_MAX_HERE 64
+
+unsigned scan_cursor_shard(uint64_t cursor, unsigned shards) { return (unsigned)(cursor & SHARD_BITS) % shards; }
+
+struct scan {
+    struct call *c;
+    struct slice match;
+    bool all;       /* MATCH * or none */
+    int64_t count;
+    const char *type; /* NULL: any */
+    bool no_type;   /* a type that does not exist */
+    struct buf out;
+    size_t found, seen;
+};
+
+static bool visible(const struct scan *s, const struct entry *e)
+{
+    if (!s->c->apply && entry_expired(e, s->c->now_ms))
+        return false;
+    if (s->no_type)
+        return false;
+    if (s->type != NULL && !slice_is(slice_str(value_class_of(e->type)->name), s->type))
+        return false;
+    return s->all || glob_match(s->match, entry_key(e), false);
+}
+
+static void visit(void *arg, void *item)
+{
+    struct scan *s = arg;
+    const struct entry *e = item;
+    s->seen++;
+    if (!visible(s, e))
+        return;
+    resp_bulk(&s->out, entry_key(e));
+    s->found++;
+}
+
+static bool scan_options(struct call *c, struct scan *s, char *type, size_t cap)
+{
+    for (int i = 2; i < c->argc; i += 2) {
+        if (i + 1 == c->argc) {
+            reply_syntax(c);
+            return false;
+        }
+        if (slice_is(c->argv[i], "count")) {
+            if (!arg_i64(c, c->argv[i + 1], &s->count))
+                return false;
+            if (s->count < 1) {
+                reply_syntax(c);
+                return false;
+            }
+        } else if (slice_is(c->argv[i], "match")) {
+            s->match = c->argv[i + 1];
+            s->all = s->match.len == 1 && s->match.p[0] == '*';
+        } else if (slice_is(c->argv[i], "type")) {
+            s->no_type = c->argv[i + 1].len >= cap;
+            if (!s->no_type) {
+                memcpy(type, c->argv[i + 1].p, c->argv[i + 1].len);
+                type[c->argv[i + 1].len] = 0;
+                s->type = type;
+            }
+        } else {
+            reply_syntax(c);
+            return false;
+        }
+    }
+    return true;
+}
+
+static void scan_run(struct call *c)
+{
+    struct scan s = {.c = c, .all = true, .count = 10};
+    struct keyspace *ks;
+    char type[32];
+    uint64_t cursor;
+    unsigned shards = call_shards(c);
+
+    if (!num_parse_u64(c->argv[1], &cursor)) {
+        reply_error(c, "ERR invalid cursor");
+        return;
+    }
+    if (!scan_options(c, &s, type, sizeof(type)))
+        return;
+    unsigned shard = scan_cursor_shard(cursor, shards);
+    uint64_t at = cursor & ~(uint64_t)SHARD_BITS, rounds = (uint64_t)s.count * 10;
+    call_keyspaces(c, c->db, &ks, 1);
+    do
+        at = table_scan(ks->entries, at, visit, &s);
+    while (at != 0 && (int64_t)s.found < s.count && (int64_t)s.seen < s.count * 10 && --rounds > 0);
+    uint64_t next = at != 0 ? at | shard : shard + 1 < shards ? shard + 1 : 0;
+
+    char text[NUM_I64_MAX];
+    reply_array(c, 2);
+    reply_bulk(c, slice_of(text, num_format_u64(text, next)));
+    reply_array(c, s.found);
+    buf_append_slice(c->out, buf_slice(&s.out));
+    buf_free(&s.out);
+}
+
+static void scan_all(struct keyspace *ks, struct scan *s)
+{
+    uint64_t cursor = 0;
+    do
+        cursor = table_scan(ks->entries, cursor, visit, s);
+    while (cursor != 0);
+}
+
+static void keys_run(struct call *c)
+{
+    struct keyspace *ks[SHARDS_MAX_HERE];
+    struct scan s = {.c = c, .match = c->argv[1], .all = c->argv[1].len == 1 && c->argv[1].p[0] == '*'};
+    for (unsigned i = 0, n = call_keyspaces(c, c->db, ks, SHARDS_MAX_HERE); i < n; i++)
+        scan_all(ks[i], &s);
+    reply_array(c, s.found);
+    buf_append_slice(c->out, buf_slice(&s.out));
+    buf_free(&s.out);
+}
+
+/* Shards are chosen in proportion to their keys. A sample may hold expired keys; after some tries one is walked for. */
+static struct entry *random_entry(struct call *c, struct keyspace **ks, unsigned n)
+{
+    uint64_t total = call_dbsize(c);
+    for (int tries = 0; total > 0 && tries < 100; tries++) {
+        uint64_t pick = call_random(c) % total;
+        unsigned i = 0;
+        while (i + 1 < n && pick >= ks[i]->keys)
+            pick -= ks[i++]->keys;
+        void *items[8];
+        size_t got = table_sample(ks[i]->entries, call_random(c), items, ARRAY_LEN(items));
+        if (got == 0)
+            continue;
+        struct entry *e = items[call_random(c) % got];
+        if (!entry_expired(e, c->now_ms))
+            return e;
+    }
+    return NULL;
+}
+
+static void randomkey_run(struct call *c)
+{
+    struct keyspace *ks[SHARDS_MAX_HERE];
+    struct entry *e = random_entry(c, ks, call_keyspaces(c, c->db, ks, SHARDS_MAX_HERE));
+    if (e == NULL)
+        reply_null(c);
+    else
+        reply_bulk(c, entry_key(e));
+}
+
+static void dbsize_run(struct call *c) { reply_int(c, (int64_t)call_dbsize(c)); }
+
+#define KEYSPACE .acl = ACL_KEYSPACE, .group = "generic"
+
+struct command scan_commands[] = {
+    {.name = "scan", .run = scan_run, .arity = -2, .flags = CMD_READONLY | CMD_TOUCHES_ARBITRARY_KEYS, KEYSPACE, .route = ROUTE_ANY,
+     .summary = "Iterates over the key names in the database.", .since = "2.8.0",
+     .complexity = "O(1) for every call. O(N) for a complete iteration, including enough command calls for the cursor to return back to 0. N is the number of elements inside the collection."},
+    {.name = "keys", .run = keys_run, .arity = 2, .flags = CMD_READONLY | CMD_TOUCHES_ARBITRARY_KEYS, .acl = ACL_KEYSPACE | ACL_DANGEROUS,
+     .group = "generic", .route = ROUTE_ALL, .summary = "Returns all key names that match a pattern.", .since = "1.0.0",
+     .complexity = "O(N) with N being the number of keys in the database, under the assumption that the key names in the database and the given pattern have limited length."},
+    {.name = "randomkey", .run = randomkey_run, .arity = 1, .flags = CMD_READONLY | CMD_TOUCHES_ARBITRARY_KEYS, KEYSPACE, .route = ROUTE_ALL,
+     .summary = "Returns a random key name from the database.", .since = "1.0.0", .complexity = "O(1)"},
+    {.name = "dbsize", .run = dbsize_run, .arity = 1, .flags = CMD_READONLY | CMD_FAST, .acl = ACL_KEYSPACE, .group = "server", .route = ROUTE_ALL,
+     .summary = "Returns the number of keys in the database.", .since = "1.0.0", .complexity = "O(1)"},
+    {.name = NULL},
+};

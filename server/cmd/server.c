@@ -1,0 +1,96 @@
+/* Server commands: time, checkpoint, shutdown, WAIT, roles. */
+#include <signal.h>
+
+#include "core/base/num.h"
+#include "server/admin.h"
+#include "server/checkpoint.h"
+#include "server/reply.h"
+
+static void time_run(struct call *c)
+{
+    int64_t us = clock_wall_us(c->server->clock);
+    reply_array(c, 2);
+    resp_bulk_int(c->out, us / 1000000);
+    resp_bulk_int(c->out, us % 1000000);
+}
+
+static void bgrewriteaof_run(struct call *c)
+{
+    if (c->server->checkpoint == NULL || !c->server->config_logged) {
+        reply_error(c, "ERR no database is logged: there is nothing to rewrite");
+        return;
+    }
+    if (checkpoint_running(c->server->checkpoint)) {
+        reply_error(c, "ERR Background append only file rewriting already in progress");
+        return;
+    }
+    checkpoint_ask(c->server->checkpoint);
+    reply_simple(c, "Background append only file rewriting started");
+}
+
+/* No replica can be attached yet: the honest answer is 0, at once; it would be the same after any timeout. */
+static void wait_run(struct call *c)
+{
+    int64_t replicas, timeout;
+    if (!arg_range(c, c->argv[1], 0, INT64_MAX, &replicas, "ERR value is out of range, must be positive"))
+        return;
+    if (!num_parse_i64(c->argv[2], &timeout)) {
+        reply_error(c, "ERR timeout is not an integer or out of range");
+        return;
+    }
+    if (timeout < 0) {
+        reply_error(c, "ERR timeout is negative");
+        return;
+    }
+    reply_int(c, 0);
+}
+
+static void role_run(struct call *c)
+{
+    reply_array(c, 3);
+    reply_bulk_str(c, "master");
+    reply_int(c, c->server->log ? (int64_t)log_appended(c->server->log) : 0);
+    reply_array(c, 0);
+}
+
+static void shutdown_run(struct call *c)
+{
+    bool abort = false;
+    for (int i = 1; i < c->argc; i++) {
+        if (slice_is(c->argv[i], "abort") && c->argc == 2) {
+            abort = true;
+        } else if (!slice_is(c->argv[i], "nosave") && !slice_is(c->argv[i], "save") && !slice_is(c->argv[i], "now") &&
+                   !slice_is(c->argv[i], "force")) {
+            reply_syntax(c);
+            return;
+        }
+    }
+    if (abort) {
+        reply_error(c, "ERR No shutdown in progress.");
+        return;
+    }
+    admin_shutdown(c);
+}
+
+static void lastsave_run(struct call *c) { reply_int(c, c->server->started_wall_s); }
+
+struct command server_commands[] = {
+    {.name = "time", .run = time_run, .arity = 1, .flags = CMD_LOADING | CMD_STALE | CMD_FAST, .route = ROUTE_HOME, .group = "server",
+     .summary = "Returns the server time.", .since = "2.6.0", .complexity = "O(1)"},
+    {.name = "bgrewriteaof", .run = bgrewriteaof_run, .arity = 1, .flags = CMD_ADMIN | CMD_NOSCRIPT | CMD_NO_ASYNC_LOADING,
+     .acl = ACL_DANGEROUS, .route = ROUTE_HOME, .group = "server",
+     .summary = "Asynchronously rewrites the append-only file to disk.", .since = "1.0.0", .complexity = "O(1)"},
+    {.name = "wait", .run = wait_run, .arity = 3, .flags = CMD_NOSCRIPT, .acl = ACL_CONNECTION, .route = ROUTE_HOME, .group = "generic",
+     .summary = "Blocks until the asynchronous replication of all preceding write commands sent by the connection is completed.",
+     .since = "3.0.0", .complexity = "O(1)"},
+    {.name = "role", .run = role_run, .arity = 1, .flags = CMD_NOSCRIPT | CMD_LOADING | CMD_STALE | CMD_FAST, .acl = ACL_DANGEROUS,
+     .route = ROUTE_HOME, .group = "server", .summary = "Returns the replication role.", .since = "2.8.12", .complexity = "O(1)"},
+    {.name = "lastsave", .run = lastsave_run, .arity = 1, .flags = CMD_LOADING | CMD_STALE | CMD_FAST, .acl = ACL_DANGEROUS,
+     .route = ROUTE_HOME, .group = "server", .summary = "Returns the Unix timestamp of the last successful save to disk.",
+     .since = "1.0.0", .complexity = "O(1)"},
+    {.name = "shutdown", .run = shutdown_run, .arity = -1,
+     .flags = CMD_ADMIN | CMD_NOSCRIPT | CMD_LOADING | CMD_STALE | CMD_NO_MULTI | CMD_ALLOW_BUSY, .acl = ACL_DANGEROUS,
+     .route = ROUTE_HOME, .group = "server", .summary = "Synchronously saves the database(s) to disk and shuts down the Redis server.",
+     .since = "1.0.0", .complexity = "O(N) when saving, where N is the total number of keys in all databases when saving data, otherwise O(1)"},
+    {.name = NULL},
+};

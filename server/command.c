@@ -1,0 +1,124 @@
+/* The command table: an open-addressing hash of lower-case names, made once. */
+#include "server/command.h"
+
+#include <ctype.h>
+#include <stdio.h>
+
+#include "core/base/hash.h"
+#include "core/base/mem.h"
+#include "core/base/panic.h"
+
+#define SLOTS 1024
+#define NAME_MAX_BYTES 32
+
+static struct command *const groups[] = {
+    string_commands,      generic_commands, expire_commands, scan_commands,   dump_commands,  connection_commands,
+    transaction_commands, server_commands,  config_commands, command_commands, debug_commands, info_commands,
+};
+static const struct command *table[SLOTS];
+static unsigned ids;
+
+/* FNV-1a over the name with letter case folded: names are short. */
+static uint32_t name_hash(const uint8_t *p, size_t len)
+{
+    uint32_t h = 2166136261u;
+    for (size_t i = 0; i < len; i++)
+        h = (h ^ (p[i] | 0x20)) * 16777619u;
+    return h ^ h >> 15;
+}
+
+static void add(struct command *cmd)
+{
+    uint32_t at = name_hash((const uint8_t *)cmd->name, strlen(cmd->name)) % SLOTS;
+    while (table[at] != NULL)
+        at = (at + 1) % SLOTS;
+    table[at] = cmd;
+}
+
+static void name_subcommands(struct command *cmd)
+{
+    for (struct command *sub = cmd->subcommands; sub != NULL && sub->name != NULL; sub++) {
+        size_t len = strlen(cmd->name) + strlen(sub->name) + 2;
+        char *full = mem_alloc(len);
+        snprintf(full, len, "%s|%s", cmd->name, sub->name);
+        sub->full_name = full;
+        sub->parent = cmd;
+        sub->id = (uint16_t)ids++;
+    }
+}
+
+void command_table_init(void)
+{
+    if (ids > 0)
+        return;
+    for (size_t g = 0; g < ARRAY_LEN(groups); g++)
+        for (struct command *cmd = groups[g]; cmd->name != NULL; cmd++) {
+            cmd->id = (uint16_t)ids++;
+            cmd->full_name = cmd->name;
+            add(cmd);
+            name_subcommands(cmd);
+        }
+    ensure(ids < SLOTS / 2);
+}
+
+unsigned command_ids(void) { return ids; }
+
+void command_each(void (*each)(void *arg, const struct command *cmd), void *arg)
+{
+    for (size_t g = 0; g < ARRAY_LEN(groups); g++)
+        for (struct command *cmd = groups[g]; cmd->name != NULL; cmd++)
+            each(arg, cmd);
+}
+
+static const struct command *find_name(struct slice name)
+{
+    if (name.len == 0 || name.len > NAME_MAX_BYTES)
+        return NULL;
+    for (uint32_t at = name_hash(name.p, name.len) % SLOTS; table[at] != NULL; at = (at + 1) % SLOTS)
+        if (slice_is(name, table[at]->name))
+            return table[at];
+    return NULL;
+}
+
+static const struct command *find_sub(const struct command *cmd, struct slice name)
+{
+    for (const struct command *sub = cmd->subcommands; sub->name != NULL; sub++)
+        if (slice_is(name, sub->name))
+            return sub;
+    return NULL;
+}
+
+const struct command *command_find(const struct slice *argv, int argc, const struct command **parent)
+{
+    const struct command *cmd = find_name(argv[0]);
+    *parent = NULL;
+    if (cmd == NULL || cmd->subcommands == NULL || argc < 2)
+        return cmd;
+    const struct command *sub = find_sub(cmd, argv[1]);
+    if (sub == NULL)
+        *parent = cmd;
+    return sub;
+}
+
+bool command_arity_ok(const struct command *cmd, int argc)
+{
+    if (cmd->run == NULL)
+        return false; /* a container without its subcommand */
+    return cmd->arity >= 0 ? argc == cmd->arity : argc >= -cmd->arity;
+}
+
+int command_keys(const struct command *cmd, const struct slice *argv, int argc, struct key_ref *out, int max)
+{
+    int n = 0;
+    for (int s = 0; s < COMMAND_KEY_SPECS && cmd->keys[s].first > 0; s++) {
+        const struct key_spec *k = &cmd->keys[s];
+        int last = k->last >= 0 ? k->first + k->last : argc + k->last;
+        int step = k->step > 0 ? k->step : 1;
+        if (k->first >= argc)
+            return -1;
+        for (int i = k->first; i <= last && i < argc; i += step, n++)
+            if (n < max)
+                out[n] = (struct key_ref){i, (uint8_t)(cmd->need ? cmd->need(argv, argc, i) : k->need), k->flags};
+    }
+    return n;
+}

@@ -1,0 +1,153 @@
+/* How a command is declared: one struct literal at the bottom of the file that implements it. COMMAND, COMMAND DOCS, ACL
+ * categories, routing, admission and the generated reference come from it; nothing about a command is said twice.
+ * Immutable after start; any thread. */
+#ifndef SERVER_COMMAND_H
+#define SERVER_COMMAND_H
+
+#include "core/base/slice.h"
+
+struct call;
+struct command;
+
+/* Redis's command flags; names as COMMAND INFO prints them stand in command.c. */
+enum command_flag {
+    CMD_WRITE = 1 << 0,
+    CMD_READONLY = 1 << 1,
+    CMD_DENYOOM = 1 << 2,
+    CMD_ADMIN = 1 << 3,
+    CMD_PUBSUB = 1 << 4,
+    CMD_NOSCRIPT = 1 << 5,
+    CMD_BLOCKING = 1 << 6,
+    CMD_LOADING = 1 << 7, /* may run while loading */
+    CMD_STALE = 1 << 8,
+    CMD_SKIP_MONITOR = 1 << 9,
+    CMD_SKIP_SLOWLOG = 1 << 10,
+    CMD_FAST = 1 << 11,
+    CMD_NO_AUTH = 1 << 12,
+    CMD_MAY_REPLICATE = 1 << 13,
+    CMD_NO_MULTI = 1 << 14,
+    CMD_ALLOW_BUSY = 1 << 15,
+    CMD_NO_ASYNC_LOADING = 1 << 16,
+    CMD_NO_MANDATORY_KEYS = 1 << 17,
+    CMD_MOVABLE_KEYS = 1 << 18,
+    CMD_PROTECTED = 1 << 19,
+    CMD_TOUCHES_ARBITRARY_KEYS = 1 << 20,
+    CMD_NOT_QUEUED = 1 << 24, /* ours: runs at once inside MULTI (EXEC, DISCARD, MULTI, WATCH, QUIT, RESET) */
+};
+
+enum command_acl { /* categories beside those that follow from flags (@write @read @admin @fast @slow @dangerous ...) */
+    ACL_KEYSPACE = 1 << 0,
+    ACL_STRING = 1 << 1,
+    ACL_CONNECTION = 1 << 2,
+    ACL_TRANSACTION = 1 << 3,
+    ACL_DANGEROUS = 1 << 4,
+    ACL_SCRIPTING = 1 << 5,
+    ACL_LIST = 1 << 6,
+    ACL_SET = 1 << 7,
+    ACL_SORTEDSET = 1 << 8,
+    ACL_HASH = 1 << 9,
+    ACL_BITMAP = 1 << 10,
+    ACL_HYPERLOGLOG = 1 << 11,
+    ACL_GEO = 1 << 12,
+    ACL_STREAM = 1 << 13,
+    ACL_PUBSUB = 1 << 14,
+};
+
+/* Where a command runs (DESIGN section 2). */
+enum command_route {
+    ROUTE_KEYS, /* where its keys are: inline, forward, or hold when they are on several shards */
+    ROUTE_HOME, /* connection state only: on the client's shard, no data */
+    ROUTE_ALL,  /* about all: a hold of every shard */
+    ROUTE_EXEC, /* where the keys of the queued commands and the watched keys are */
+    ROUTE_ANY,  /* on data, but any one shard will do / it chooses itself (SCAN goes to its cursor's shard) */
+};
+
+/* What a key is needed for, before the command may run. */
+enum key_need {
+    NEED_META,  /* existence, type, expiry: a cold key is good enough */
+    NEED_VALUE, /* the value must be in RAM */
+};
+
+/* Key specifications as in COMMAND INFO (Redis documentation, "Command key specifications"). */
+enum key_flag {
+    KEY_RO = 1 << 0,
+    KEY_RW = 1 << 1,
+    KEY_OW = 1 << 2,
+    KEY_RM = 1 << 3,
+    KEY_ACCESS = 1 << 4,
+    KEY_UPDATE = 1 << 5,
+    KEY_INSERT = 1 << 6,
+    KEY_DELETE = 1 << 7,
+    KEY_NOT_KEY = 1 << 8,
+    KEY_INCOMPLETE = 1 << 9,
+    KEY_VARIABLE_FLAGS = 1 << 10,
+};
+struct key_spec {
+    uint16_t flags;
+    int8_t first; /* index of the first key; 0: no such spec */
+    int8_t last;  /* relative to first as in Redis's find_keys range: 0 only this one, -1 the last argument */
+    int8_t step;
+    uint8_t need; /* enum key_need */
+};
+#define COMMAND_KEY_SPECS 3
+
+/* One argument in COMMAND DOCS. `type` as Redis names it: "key", "string", "integer", "double", "pattern", "unix-time",
+ * "pure-token", "oneof", "block". */
+struct command_arg {
+    const char *name;
+    const char *type;
+    const char *token; /* NULL: none */
+    const char *since; /* NULL: none */
+    uint8_t flags;     /* ARG_* */
+    int8_t key_spec;   /* index, with type "key" */
+    const struct command_arg *sub; /* for oneof and block; ended by a literal with name NULL */
+};
+enum { ARG_OPTIONAL = 1, ARG_MULTIPLE = 2, ARG_MULTIPLE_TOKEN = 4 };
+
+struct command {
+    const char *name; /* lower case; subcommands: the last word only */
+    void (*run)(struct call *c);
+    int arity;        /* as Redis: counts the name; negative: at least */
+    uint32_t flags;
+    uint32_t acl;
+    uint8_t route;
+    struct key_spec keys[COMMAND_KEY_SPECS];
+    /* Optional: the need of argument `arg` where it depends on the options (SET ... GET). */
+    enum key_need (*need)(const struct slice *argv, int argc, int arg);
+    /* Optional: a route that depends on the arguments. */
+    enum command_route (*route_of)(const struct slice *argv, int argc);
+    const char *group, *summary, *since, *complexity;
+    const char *const *tips;              /* NULL-ended, or NULL */
+    const struct command_arg *args;       /* ended by a literal with name NULL, or NULL */
+    const char *const *history;           /* pairs version, change; NULL-ended, or NULL */
+    const char *deprecated_since, *replaced_by; /* or NULL */
+    struct command *subcommands;          /* ended by a literal with name NULL, or NULL */
+    /* Filled in by command_table_init (the only non-constant fields). */
+    uint16_t id;                          /* dense, for statistics */
+    const struct command *parent;
+    const char *full_name;                /* "config|get" */
+};
+
+/* Every file in server/cmd/ offers its commands as an array ended by a literal with name NULL; command.c lists them. */
+extern struct command string_commands[], expire_commands[], scan_commands[], dump_commands[], command_commands[], debug_commands[],
+    info_commands[], generic_commands[], connection_commands[], transaction_commands[],
+    server_commands[], config_commands[];
+
+/* Hashes all names. Once, before any thread. */
+void command_table_init(void);
+/* The command for argv (descends into subcommands). NULL: unknown name; *parent is set if only the subcommand is unknown. */
+const struct command *command_find(const struct slice *argv, int argc, const struct command **parent);
+bool command_arity_ok(const struct command *cmd, int argc);
+/* Calls `each` for every top-level command. */
+void command_each(void (*each)(void *arg, const struct command *cmd), void *arg);
+unsigned command_ids(void); /* number of dense ids */
+/* Positions of the keys in argv (of a call with valid arity): writes at most `max`, returns how many there are, or -1 if
+ * the arguments make no sense. */
+struct key_ref {
+    int arg;
+    uint8_t need;
+    uint16_t flags;
+};
+int command_keys(const struct command *cmd, const struct slice *argv, int argc, struct key_ref *out, int max);
+
+#endif

@@ -1,0 +1,82 @@
+/* Configuration: Redis's directive names, kelvin.conf, CONFIG GET/SET/REWRITE, and settings per database.
+ * Every directive is declared once, in config.c: name, type, place in struct config, limits, default, whether it can
+ * change at run time, whether it can be set per database. Changed only under a hold of all shards; shards read it freely.
+ * Other threads do not read it: what they need is handed to them. */
+#ifndef SERVER_CONFIG_H
+#define SERVER_CONFIG_H
+
+#include "core/base/buf.h"
+#include "core/base/logger.h"
+
+#define CONFIG_DATABASES_MAX 1024
+
+enum durability { DURABILITY_NONE, DURABILITY_SNAPSHOT, DURABILITY_OS, DURABILITY_EVERYSEC, DURABILITY_ALWAYS };
+enum eviction {
+    EVICT_NOEVICTION,
+    EVICT_ALLKEYS_LRU,
+    EVICT_ALLKEYS_LFU,
+    EVICT_ALLKEYS_RANDOM,
+    EVICT_VOLATILE_LRU,
+    EVICT_VOLATILE_LFU,
+    EVICT_VOLATILE_RANDOM,
+    EVICT_VOLATILE_TTL,
+};
+enum tier_compression { TIER_COMPRESSION_NONE, TIER_COMPRESSION_LZ4, TIER_COMPRESSION_ZSTD };
+
+/* What can be set per database: "db 1 durability always". Unprefixed directives set the default for all. */
+struct db_config {
+    int durability; /* enum durability */
+    int eviction;   /* enum eviction */
+    uint64_t maxmemory; /* RAM of this database; 0: only the process's limit (as the unprefixed default it is the process's) */
+    bool tier;
+};
+
+struct config {
+    /* network */
+    int port, tcp_backlog, tcp_keepalive, timeout, maxclients, unixsocketperm;
+    char *bind, *unixsocket, *requirepass;
+    int io_backend; /* index into {"auto", "io_uring", "epoll"} */
+    int shards;     /* 0: auto */
+    int pipeline_order;
+    bool pipeline_order_strict;
+    /* general */
+    int databases, hz, loglevel;
+    char *logfile, *dir, *pidfile, *appenddirname;
+    bool enable_debug_command;
+    /* limits */
+    uint64_t proto_max_bulk_len, client_query_buffer_limit;
+    struct {
+        uint64_t hard, soft;
+        int soft_seconds;
+    } output_limit[3]; /* normal, replica, pubsub */
+    /* memory */
+    uint64_t maxmemory; /* 0 in the file or "auto": a share of the machine; resolved at start */
+    bool maxmemory_auto;
+    int maxmemory_samples, lfu_log_factor, lfu_decay_time;
+    bool active_expire, lazyfree_lazy_user_flush;
+    /* log */
+    bool appendonly;
+    int appendfsync; /* always, everysec, no: the default of durability */
+    uint64_t log_segment_size, checkpoint_log_size;
+    /* tier */
+    uint64_t tier_memory; /* RocksDB's caches and memtables, part of maxmemory; 0: auto */
+    int tier_threads, tier_compression;
+    /* per database; entries are made for every database at start from the default and "db N" lines */
+    struct db_config db_default;
+    struct db_config db[CONFIG_DATABASES_MAX];
+    unsigned db_named[CONFIG_DATABASES_MAX]; /* which directives were set for this database (config_named_bit) */
+    char *path; /* absolute path of the file, or "" */
+};
+
+struct config *config_new(void);
+void config_free(struct config *cfg);
+/* kelvin-server [FILE.conf] [--option value ...]: defaults, file with includes, options. 0, or -1 with what is wrong (and
+ * the line, as Redis prints it) in `error` of 512 bytes. */
+int config_load(struct config *cfg, int argc, char **argv, char *error) must_check;
+/* Resolves what depends on the machine (shards, maxmemory auto, per-database defaults). */
+void config_resolve(struct config *cfg);
+
+const char *config_durability_name(int durability);
+const char *config_eviction_name(int eviction);
+
+#endif

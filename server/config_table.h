@@ -1,0 +1,47 @@
+/* The directives, for config.c and the CONFIG command. */
+#ifndef SERVER_CONFIG_TABLE_H
+#define SERVER_CONFIG_TABLE_H
+
+#include "server/config.h"
+
+#define CONFIG_AUTO (-2)
+
+enum directive_type {
+    DIRECTIVE_INT,
+    DIRECTIVE_I64,
+    DIRECTIVE_BYTES,
+    DIRECTIVE_OCTAL,
+    DIRECTIVE_BOOL,
+    DIRECTIVE_WORD,
+    DIRECTIVE_TEXT,
+    DIRECTIVE_OUTPUT_LIMIT,
+};
+enum directive_flag {
+    DIRECTIVE_FIXED = 1,       /* cannot change at run time */
+    DIRECTIVE_DB = 2,          /* per database; the field is in struct db_config */
+    DIRECTIVE_DB_ONLY = 4,     /* has no unprefixed form */
+    DIRECTIVE_MANY = 8,        /* takes several words */
+    DIRECTIVE_SECRET = 16,
+    DIRECTIVE_DURABILITY = 32, /* a change is a change of mode */
+};
+struct directive {
+    const char *name;
+    enum directive_type type;
+    size_t at;
+    int64_t min, max;
+    const char *const *words;
+    const char *const *special; /* a word accepted beside numbers: CONFIG_AUTO */
+    const char *def;
+    int flags;
+};
+extern const struct directive config_directives[];
+
+const struct directive *config_find(struct slice name, bool of_db);
+/* Sets one directive (db < 0: the default for all). False with the reason in `error` (512 bytes); nothing is changed. */
+bool config_set(struct config *cfg, int db, struct slice name, const struct slice *argv, int argc, char *error);
+void config_format(const struct config *cfg, const struct directive *d, int db, struct buf *out);
+unsigned config_named_bit(const char *name);
+/* Writes the file the server was started with. 0 or negative errno. */
+int config_rewrite(struct config *cfg, char *error) must_check;
+
+#endif

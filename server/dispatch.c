@@ -1,0 +1,496 @@
+#include "server/dispatch.h"
+
+#include <ctype.h>
+
+#include "core/base/mem.h"
+#include "core/base/num.h"
+#include "core/base/panic.h"
+#include "server/cmd/scan.h"
+#include "server/reply.h"
+#include "server/server.h"
+
+/* --- parsing ahead --- */
+
+static struct slice *take_args(struct wave *w, struct request *r, int argc)
+{
+    if (w->nargs + (size_t)argc <= WAVE_ARGS) {
+        struct slice *args = w->args + w->nargs;
+        w->nargs += (size_t)argc;
+        r->own_argv = false;
+        return args;
+    }
+    r->own_argv = true;
+    return mem_alloc(sizeof(struct slice) * (size_t)argc);
+}
+
+static void find_first_key(struct shard *s, struct request *r)
+{
+    const struct key_spec *k = &r->cmd->keys[0];
+    r->first_key = 0;
+    if (k->first <= 0 || k->first >= r->argc)
+        return;
+    r->first_key = k->first;
+    r->hash = hash_key(r->argv[k->first], s->server->hash_seed);
+    table_prefetch_bucket(s->spaces[r->client->db]->entries, r->hash);
+}
+
+static void fill_request(struct shard *s, struct request *r, const uint8_t *base, size_t consumed)
+{
+    struct client *c = r->client;
+    struct resp_reader *reader = &c->reader;
+
+    r->argc = (int)reader->argc;
+    r->argv = take_args(s->wave, r, r->argc);
+    for (int i = 0; i < r->argc; i++) {
+        const struct resp_arg *a = &reader->args[i];
+        r->argv[i] = slice_of(a->ext ? a->ext : base + a->off, a->len);
+    }
+    r->consumed = consumed;
+    r->error = NULL;
+    r->first_key = 0;
+    r->cmd = command_find(r->argv, r->argc, &r->parent);
+    if (r->cmd != NULL)
+        find_first_key(s, r);
+}
+
+static struct resp_limits limits_of(const struct client *c)
+{
+    const struct config *cfg = c->home->server->config;
+    bool in = c->flags & CLIENT_AUTHENTICATED;
+    return (struct resp_limits){
+        .max_bulk = cfg->proto_max_bulk_len,
+        .max_inline = 64 * KIB,
+        .max_args = in ? 1024 * 1024 : 10,
+        .max_bulk_unauth = in ? cfg->proto_max_bulk_len : 16384,
+        .big_arg = 64 * KIB,
+    };
+}
+
+/* The rest of a big argument is received straight into its blob. */
+static void begin_big(struct client *c)
+{
+    struct resp_reader *r = &c->reader;
+    size_t have = c->in_len - r->big_off;
+    c->big = blob_new(r->big_len);
+    memcpy(c->big->data, c->in->data + c->in_off + r->big_off, have);
+    c->big->len = have;
+    c->in_len = r->big_off;
+    conn_set_target(c->conn, c->big->data + have, r->big_len + 2 - have);
+}
+
+/* Adds this client's complete requests to the wave. */
+static void parse_client(struct shard *s, struct client *c)
+{
+    struct wave *w = s->wave;
+    struct resp_limits limits = limits_of(c);
+    size_t ahead = 0;
+
+    if (c->complete > 0) {
+        w->req[w->n].client = c;
+        fill_request(s, &w->req[w->n++], c->in->data + c->in_off, c->complete);
+        return;
+    }
+    if (c->reader.pos == 0)
+        resp_reader_reset(&c->reader);
+    while (w->n < WAVE_MAX && ahead < c->in_len) {
+        const uint8_t *base = c->in->data + c->in_off + ahead;
+        struct request *r = &w->req[w->n];
+        size_t consumed = 0;
+        enum resp_status st = resp_read(&c->reader, &limits, base, c->in_len - ahead, &consumed);
+        if (st == RESP_MORE)
+            return;
+        if (st == RESP_BIG) {
+            if (ahead == 0)
+                begin_big(c);
+            else
+                resp_reader_reset(&c->reader);
+            return;
+        }
+        r->client = c;
+        w->n++;
+        if (st == RESP_BAD) {
+            *r = (struct request){.client = c, .error = c->reader.error};
+            return;
+        }
+        if (st == RESP_EMPTY)
+            *r = (struct request){.client = c, .consumed = consumed};
+        else
+            fill_request(s, r, base, consumed);
+        ahead += consumed;
+        if (c->reader.inline_copy || c->nbigs > 0) {
+            c->complete = consumed; /* its arguments live in the reader and in blobs: it is not parsed twice */
+            return;
+        }
+        resp_reader_reset(&c->reader);
+    }
+}
+
+/* --- one request --- */
+
+void call_init(struct call *c, struct shard *s, const struct request *r)
+{
+    c->server = s->server;
+    c->shard = s;
+    c->client = r->client;
+    c->cmd = r->cmd;
+    c->argv = r->argv;
+    c->argc = r->argc;
+    c->db = 0;
+    c->proto = 2;
+    c->now_ms = s->now_ms;
+    c->apply = false;
+    c->held = false;
+    c->in_exec = false;
+    c->no_touch = false;
+    c->failed = false;
+    c->always = false;
+    c->out = NULL;
+    c->first_hash = r->hash;
+    c->first_key = r->first_key;
+    c->changes = 0;
+}
+
+static void session_init(struct call *c, struct client *client)
+{
+    c->db = client->db;
+    c->proto = client->proto;
+    c->no_touch = client->flags & CLIENT_NO_TOUCH;
+    c->out = client->flags & (CLIENT_REPLY_OFF | CLIENT_REPLY_SKIP) ? &client->home->wave->nowhere
+                                                                    : outbox_writer(&client->out);
+}
+
+/* "ERR unknown command 'x', with args beginning with: 'a' 'b' ", at most 128 bytes of arguments. */
+static void unknown_command(struct call *c, const struct command *parent)
+{
+    struct buf args = {0};
+    if (parent != NULL) {
+        char name[32];
+        size_t n = 0;
+        for (; parent->name[n] != 0 && n < sizeof(name) - 1; n++)
+            name[n] = (char)toupper((unsigned char)parent->name[n]);
+        name[n] = 0;
+        reply_errorf(c, "ERR unknown subcommand '%.*s'. Try %s HELP.", (int)min_u64(c->argv[1].len, 128),
+                     (const char *)c->argv[1].p, name);
+        return;
+    }
+    for (int i = 1; i < c->argc && args.len < 128; i++)
+        buf_printf(&args, "'%.*s' ", (int)min_u64(c->argv[i].len, 128 - args.len), (const char *)c->argv[i].p);
+    buf_append_byte(&args, 0);
+    reply_errorf(c, "ERR unknown command '%.*s', with args beginning with: %s", (int)min_u64(c->argv[0].len, 128),
+                 (const char *)c->argv[0].p, (const char *)args.p);
+    buf_free(&args);
+}
+
+bool call_refused(struct call *c, const struct request *r, bool authenticated)
+{
+    if (unlikely(r->cmd == NULL))
+        unknown_command(c, r->parent);
+    else if (unlikely(!command_arity_ok(r->cmd, r->argc)))
+        reply_wrong_arity(c);
+    else if (unlikely(!authenticated && !(r->cmd->flags & CMD_NO_AUTH)))
+        reply_error(c, "NOAUTH Authentication required.");
+    else
+        return false;
+    stat_add(&c->shard->stats.errors, 1);
+    return true;
+}
+
+void call_run(struct call *c)
+{
+    struct shard *s = c->shard;
+    struct command_stats *stats = &s->commands[c->cmd->id];
+    bool outer = !c->in_exec && !c->apply;
+
+    if (outer)
+        stage_begin(&s->stage);
+    c->cmd->run(c);
+    if (outer)
+        stage_end(&s->stage);
+    stat_add(&stats->calls, 1);
+    if (unlikely(c->failed))
+        stat_add(&stats->failed, 1);
+    if (c->changes)
+        stat_add(&s->stats.changes, c->changes);
+}
+
+static bool is_exec(const struct call *c) { return c->cmd->route == ROUTE_EXEC; }
+
+static void park(struct client *c, enum wait_why why)
+{
+    c->flags |= CLIENT_PARKED;
+    c->waiter.why = why;
+}
+
+static void ask_hold(struct shard *s, struct client *c, uint64_t mask)
+{
+    park(c, WAIT_HOLD);
+    if (!(c->flags & CLIENT_IN_HOLD_LIST)) {
+        c->flags |= CLIENT_IN_HOLD_LIST;
+        c->hold_next = NULL;
+        if (s->hold_waiting.last != NULL)
+            ((struct client *)s->hold_waiting.last)->hold_next = c;
+        else
+            s->hold_waiting.first = c;
+        s->hold_waiting.last = c;
+    }
+    hold_ask(s->server, s, mask | 1ull << s->index);
+}
+
+static void finish(struct shard *s, struct client *c, struct call *call)
+{
+    admit_release(&c->waiter);
+    if (call->always)
+        c->always_dep = true;
+    c->last_cmd = call->cmd ? call->cmd : c->last_cmd;
+    c->commands++;
+    if (unlikely(c->flags & (CLIENT_REPLY_SKIP | CLIENT_REPLY_SKIP_NEXT))) {
+        bool next = c->flags & CLIENT_REPLY_SKIP_NEXT;
+        c->flags &= ~(uint32_t)(CLIENT_REPLY_SKIP | CLIENT_REPLY_SKIP_NEXT);
+        c->flags |= next ? CLIENT_REPLY_SKIP : 0;
+    }
+    client_wrote(c);
+}
+
+/* Runs here and now, all keys being on this shard or held. */
+static enum ran run_here(struct shard *s, struct client *c, struct request *r, struct call *call)
+{
+    enum admit a = c->tx != NULL && is_exec(call) ? tx_admit(call, &c->waiter) : admit(call, &c->waiter);
+    if (unlikely(a == ADMIT_WAIT)) {
+        c->flags |= CLIENT_PARKED;
+        return RAN_PARKED;
+    }
+    if (a == ADMIT_RUN) {
+        call_run(call);
+        stat_add(&s->stats.commands, 1);
+    } else {
+        stat_add(&s->commands[call->cmd->id].rejected, 1);
+    }
+    finish(s, c, call);
+    (void)r;
+    return RAN_DONE;
+}
+
+static uint64_t call_owners(struct server *server, const struct command *cmd, const struct slice *argv, int argc,
+                            bool *bad)
+{
+    struct key_ref few[64], *refs = few;
+    int max = ARRAY_LEN(few);
+    uint64_t mask = 0;
+    int n = command_keys(cmd, argv, argc, refs, max);
+
+    *bad = n < 0;
+    if (n > max) {
+        max = n;
+        refs = mem_alloc(sizeof(*refs) * (size_t)max);
+        n = command_keys(cmd, argv, argc, refs, max);
+    }
+    for (int i = 0; i < n; i++)
+        mask |= 1ull << shard_of(server, argv[refs[i].arg])->index;
+    if (refs != few)
+        mem_free(refs, sizeof(*refs) * (size_t)max);
+    return mask;
+}
+
+static uint64_t all_shards(const struct server *server)
+{
+    return server->nshards == 64 ? ~0ull : (1ull << server->nshards) - 1;
+}
+
+static uint64_t scan_owner(struct server *server, const struct slice *argv, int argc)
+{
+    uint64_t cursor;
+    if (argc < 2 || !num_parse_u64(argv[1], &cursor))
+        return 0;
+    return 1ull << scan_cursor_shard(cursor, server->nshards);
+}
+
+uint64_t request_owners(struct server *server, const struct command *cmd, const struct slice *argv, int argc, bool *bad)
+{
+    uint8_t route = cmd->route_of ? (uint8_t)cmd->route_of(argv, argc) : cmd->route;
+    *bad = false;
+    switch (route) {
+    case ROUTE_ALL:
+        return all_shards(server);
+    case ROUTE_ANY:
+        return scan_owner(server, argv, argc);
+    case ROUTE_KEYS:
+        return call_owners(server, cmd, argv, argc, bad);
+    default:
+        return 0;
+    }
+}
+
+/* The shards this call needs; 0: any, so here. */
+static uint64_t wanted_shards(struct call *c)
+{
+    bool bad;
+    if (is_exec(c))
+        return c->client->tx ? tx_owners(c->client) : 0;
+    return request_owners(c->server, c->cmd, c->argv, c->argc, &bad);
+}
+
+static bool one_bit(uint64_t mask) { return (mask & (mask - 1)) == 0; }
+
+/* With several shards: inline, forward or hold. */
+static enum ran route(struct shard *s, struct client *c, struct request *r, struct call *call)
+{
+    uint64_t mask = wanted_shards(call);
+    uint64_t home = 1ull << s->index;
+    bool strict = s->server->config->pipeline_order_strict;
+
+    if (mask == 0 || mask == home) {
+        if (c->subs > 0 && (strict || call->cmd->route == ROUTE_HOME))
+            goto barrier;
+        return run_here(s, c, r, call);
+    }
+    if (one_bit(mask) && !is_exec(call) && !(call->cmd->flags & CMD_NOT_QUEUED)) {
+        if (!(c->subs > 0 && strict && (c->sub_mask & ~mask)) && forward(s, r, s->server->shards[__builtin_ctzll(mask)]))
+            return RAN_DONE;
+        goto barrier;
+    }
+    if (c->subs > 0)
+        goto barrier;
+    ask_hold(s, c, mask);
+    return RAN_PARKED;
+barrier:
+    forward_post(s);
+    park(c, WAIT_BARRIER);
+    return RAN_PARKED;
+}
+
+/* Under a hold: it may have been granted for less than this command needs (it came while the hold was on its way). */
+static enum ran route_held(struct shard *s, struct client *c, struct request *r, struct call *call)
+{
+    uint64_t mask = wanted_shards(call);
+    if ((mask & ~s->server->holds.held) == 0) {
+        call->held = true;
+        return run_here(s, c, r, call);
+    }
+    ask_hold(s, c, mask);
+    return RAN_PARKED;
+}
+
+static enum ran run_request(struct shard *s, struct request *r, bool held)
+{
+    struct client *c = r->client;
+    struct call call;
+
+    if (unlikely(r->argc == 0)) {
+        if (r->error != NULL) {
+            resp_errorf(outbox_writer(&c->out), "ERR %s", r->error);
+            client_wrote(c);
+            client_close(c, true);
+        }
+        return RAN_DONE;
+    }
+    call_init(&call, s, r);
+    session_init(&call, c);
+    if (unlikely(call_refused(&call, r, c->flags & CLIENT_AUTHENTICATED))) {
+        if (tx_queueing(c))
+            tx_queue(&call, r, true);
+        finish(s, c, &call);
+        return RAN_DONE;
+    }
+    if (unlikely(tx_queueing(c)) && !(r->cmd->flags & CMD_NOT_QUEUED)) {
+        tx_queue(&call, r, false);
+        finish(s, c, &call);
+        return RAN_DONE;
+    }
+    if (s->server->nshards == 1)
+        return run_here(s, c, r, &call);
+    return held ? route_held(s, c, r, &call) : route(s, c, r, &call);
+}
+
+/* --- waves --- */
+
+static void release_wave(struct wave *w)
+{
+    for (unsigned i = 0; i < w->n; i++)
+        if (w->req[i].own_argv)
+            mem_free(w->req[i].argv, sizeof(struct slice) * (size_t)w->req[i].argc);
+    buf_reset(&w->nowhere, 64 * KIB);
+    w->n = 0;
+    w->nargs = 0;
+}
+
+static void run_wave(struct shard *s)
+{
+    struct wave *w = s->wave;
+
+    if (w->n > 1)
+        for (unsigned i = 0; i < w->n; i++)
+            if (w->req[i].first_key)
+                table_prefetch_item(s->spaces[w->req[i].client->db]->entries, w->req[i].hash);
+    for (unsigned i = 0; i < w->n; i++) {
+        struct request *r = &w->req[i];
+        struct client *c = r->client;
+        if (!(c->flags & (CLIENT_PARKED | CLIENT_CLOSING | CLIENT_CLOSE_AFTER_REPLY)) &&
+            run_request(s, r, false) == RAN_DONE)
+            client_consume(c, r->consumed);
+        else if (c->reader.pos != 0 && c->big == NULL && c->complete == 0)
+            c->reader.pos = 0; /* what was parsed ahead is parsed again */
+    }
+    forward_post(s);
+    release_wave(w);
+}
+
+static struct client *next_ready(struct shard *s)
+{
+    struct client *c = s->ready.first;
+    if (c == NULL)
+        return NULL;
+    s->ready.first = c->ready_next;
+    if (s->ready.first == NULL)
+        s->ready.last = NULL;
+    c->flags &= ~(uint32_t)CLIENT_READY;
+    return c;
+}
+
+static bool can_parse(const struct client *c)
+{
+    return !(c->flags & (CLIENT_PARKED | CLIENT_CLOSING | CLIENT_CLOSE_AFTER_REPLY)) && c->in_len > 0 && c->big == NULL;
+}
+
+/* One pass: every client that is ready now gets its turn; what it has left over is looked at in the next round. */
+void dispatch_ready(struct shard *s)
+{
+    struct wave *w = s->wave;
+    struct client *c;
+    while ((c = next_ready(s)) != NULL) {
+        unsigned before = w->n;
+        if (can_parse(c))
+            parse_client(s, c);
+        if (w->n == WAVE_MAX) {
+            bool more = w->n > before && c->in_len > 0;
+            run_wave(s);
+            if (more)
+                client_ready(c);
+        }
+    }
+    if (w->n > 0)
+        run_wave(s);
+}
+
+/* The first waiting command of each client in the hold list, and no more: the next ones find their own way. */
+void dispatch_held(struct shard *home)
+{
+    struct client *c = home->hold_waiting.first;
+    home->hold_waiting = (struct list){0};
+    for (struct client *next; c != NULL; c = next) {
+        next = c->hold_next;
+        c->flags &= ~(uint32_t)(CLIENT_IN_HOLD_LIST | CLIENT_PARKED);
+        if (!can_parse(c))
+            continue;
+        struct wave *w = home->wave;
+        w->n = 0;
+        w->nargs = 0;
+        parse_client(home, c);
+        struct request *r = &w->req[0];
+        if (w->n > 0 && run_request(home, r, true) == RAN_DONE)
+            client_consume(c, r->consumed);
+        if (c->big == NULL && c->complete == 0)
+            c->reader.pos = 0; /* only the first was run; what was parsed ahead is parsed again */
+        release_wave(w);
+        client_ready(c);
+    }
+}

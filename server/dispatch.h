@@ -1,0 +1,107 @@
+/* Dispatch: from bytes of many clients to commands that ran.
+ *
+ *   wave       requests of all ready clients are parsed ahead, hashed once, and the table's lines are prefetched in two
+ *              steps before the first one runs: memory latency overlaps (DESIGN section 9)
+ *   route      inline, forward (forward.c) or hold (hold.c)
+ *   admission  admit.c: run now, wait, or an error
+ *   run        the command, to its end
+ *
+ * A request that has to wait leaves its bytes in the client's input: it is parsed and run again from the start. */
+#ifndef SERVER_DISPATCH_H
+#define SERVER_DISPATCH_H
+
+#include "server/call.h"
+#include "server/client.h"
+#include "server/shard.h"
+
+#define WAVE_MAX 64
+#define WAVE_ARGS 1024
+
+struct request {
+    struct client *client;
+    const struct command *cmd;    /* NULL: unknown */
+    const struct command *parent; /* known command, unknown subcommand */
+    struct slice *argv;
+    int argc;
+    int first_key; /* 0: none */
+    uint64_t hash; /* of the first key */
+    size_t consumed;
+    bool own_argv; /* argv was allocated for this request alone */
+    const char *error; /* protocol error: reply it and close */
+};
+
+struct wave {
+    unsigned n;
+    size_t nargs;
+    struct sub *subs; /* being filled, posted at the end of the wave */
+    struct buf nowhere; /* replies that nobody gets (CLIENT REPLY OFF) */
+    struct request req[WAVE_MAX];
+    struct slice args[WAVE_ARGS];
+};
+
+/* Runs all ready clients, in waves. */
+void dispatch_ready(struct shard *s);
+/* Runs the waiting commands of this home under the hold it was granted. */
+void dispatch_held(struct shard *home);
+
+enum ran { RAN_DONE, RAN_PARKED };
+
+/* Fills a call for a request of this session. */
+void call_init(struct call *c, struct shard *s, const struct request *r);
+/* Runs an admitted call: effects are grouped, statistics kept. Returns true if it depends on an `always` database. */
+void call_run(struct call *c);
+/* Replies the error of a request that cannot run at all (unknown, arity, not authenticated ...); true if it did. */
+bool call_refused(struct call *c, const struct request *r, bool authenticated);
+/* Which shards the request needs, as a mask; 0: any. Sets *bad if its keys make no sense. */
+uint64_t request_owners(struct server *server, const struct command *cmd, const struct slice *argv, int argc, bool *bad);
+
+/* The shard that owns a key: this one, or a held one. */
+struct shard *call_owner(const struct call *c, struct slice key);
+/* Whether the call runs under a hold. */
+bool call_holding(const struct call *c);
+
+/* --- admission (admit.c) --- */
+
+enum admit { ADMIT_RUN, ADMIT_WAIT, ADMIT_REFUSED };
+/* Whether the call may run now. WAIT: `w` will be called again. REFUSED: the error has been replied. The shards of all its
+ * keys are this one or held. */
+enum admit admit(struct call *c, struct waiter *w);
+/* Its parts, for transactions: log and memory for one write; values for several calls at once (errors go to the first). */
+enum admit admit_write(struct call *c, struct waiter *w);
+enum admit admit_values(struct call *calls, int n, struct waiter *w);
+/* Ends what admission pinned for this waiter. */
+void admit_release(struct waiter *w);
+/* A slice of keeping this shard in its budgets; once a turn. */
+void memory_maintain(struct shard *s);
+/* Makes this shard's figures visible to the others. */
+void memory_publish(struct shard *s);
+/* RAM of all keyspaces of all shards, and of one database. */
+uint64_t memory_data(struct server *server);
+uint64_t memory_of_db(struct server *server, uint32_t db);
+uint64_t memory_budget(const struct server *server);
+
+/* --- forwarding (forward.c) --- */
+
+/* Hands the request to the shard that owns its keys. False: an earlier group of this client is still there (park). */
+bool forward(struct shard *s, struct request *r, struct shard *target);
+void forward_post(struct shard *s);
+/* Sends back finished sub-requests, after the turn's frame has been appended. */
+void forward_answer(struct shard *s);
+
+/* --- transactions (tx.c) --- */
+
+bool tx_queueing(const struct client *c);
+int tx_length(const struct client *c); /* queued commands, -1: no MULTI */
+/* Queues the request (a copy) and replies QUEUED, or replies the error and dooms the transaction. */
+void tx_queue(struct call *c, const struct request *r, bool refused);
+/* The shards an EXEC needs. */
+uint64_t tx_owners(struct client *c);
+/* Admission of everything that is queued. */
+enum admit tx_admit(struct call *c, struct waiter *w);
+void tx_discard(struct client *c);
+/* A key was changed: its watchers will see another version. Called by place.c when the owner has watches. */
+void watch_touch(struct shard *owner, uint32_t db, struct key key);
+/* Every watched key of `db` that exists in it or in `other` (FLUSHDB: the same; SWAPDB: the other one). */
+void watch_touch_db(struct shard *owner, uint32_t db, uint32_t other);
+
+#endif

@@ -1,0 +1,223 @@
+#include "server/forward.h"
+
+#include "core/base/mem.h"
+#include "core/base/panic.h"
+#include "server/server.h"
+
+static void run_there(struct task *t, void *arg);
+static void run_back(struct task *t, void *arg);
+
+/* --- at home: filling and posting --- */
+
+static struct sub *open_sub(struct shard *s, const struct client *c, const struct shard *target)
+{
+    for (struct sub *sub = s->wave->subs; sub != NULL; sub = sub->next)
+        if (sub->client == c && sub->target == target)
+            return sub;
+    return NULL;
+}
+
+static void sub_again(struct waiter *w);
+
+static struct sub *new_sub(struct shard *s, struct client *c, struct shard *target)
+{
+    struct sub *sub = mem_alloc(sizeof(*sub));
+    memset(sub, 0, offsetof(struct sub, item));
+    sub->client = c;
+    sub->home = s;
+    sub->target = target;
+    sub->waiter.shard = target;
+    sub->waiter.again = sub_again;
+    sub->db = c->db;
+    sub->proto = c->proto;
+    sub->no_touch = c->flags & CLIENT_NO_TOUCH;
+    if (c->in != NULL) {
+        rbuf_ref(c->in);
+        sub->in = c->in;
+    }
+    sub->next = s->wave->subs;
+    s->wave->subs = sub;
+    c->subs++;
+    c->sub_mask |= 1ull << target->index;
+    return sub;
+}
+
+/* Arguments in the wave's array or in the reader's scratch do not outlive the wave; the bytes in `in` and blobs do. */
+static void own_args(struct client *c, struct sub_item *item, const struct request *r)
+{
+    size_t bytes = sizeof(struct slice) * (size_t)r->argc, extra = 0;
+    if (c->reader.inline_copy)
+        for (int i = 0; i < r->argc; i++)
+            extra += r->argv[i].len;
+    item->request = *r;
+    item->request.client = NULL;
+    item->request.consumed = bytes + extra; /* what to free */
+    item->request.argv = mem_alloc(bytes + extra);
+    memcpy(item->request.argv, r->argv, bytes);
+    uint8_t *p = (uint8_t *)item->request.argv + bytes;
+    for (int i = 0; extra > 0 && i < r->argc; i++) {
+        memcpy(p, r->argv[i].p, r->argv[i].len);
+        item->request.argv[i].p = p;
+        p += r->argv[i].len;
+    }
+}
+
+bool forward(struct shard *s, struct request *r, struct shard *target)
+{
+    struct client *c = r->client;
+    struct sub *sub = open_sub(s, c, target);
+
+    if (sub == NULL) {
+        if (c->sub_mask & 1ull << target->index)
+            return false;
+        sub = new_sub(s, c, target);
+    }
+    if (sub->n == SUB_MAX || sub->db != c->db || sub->proto != c->proto)
+        return false;
+    struct sub_item *item = &sub->item[sub->n++];
+    own_args(c, item, r);
+    item->seg = c->flags & (CLIENT_REPLY_OFF | CLIENT_REPLY_SKIP) ? NULL : outbox_pending(&c->out);
+    if (c->nbigs > 0) {
+        sub->bigs = mem_realloc(sub->bigs, sizeof(*sub->bigs) * sub->nbigs,
+                                sizeof(*sub->bigs) * (sub->nbigs + c->nbigs));
+        memcpy(sub->bigs + sub->nbigs, c->bigs, sizeof(*c->bigs) * c->nbigs);
+        sub->nbigs += c->nbigs;
+        mem_free(c->bigs, sizeof(*c->bigs) * c->nbigs);
+        c->bigs = NULL;
+        c->nbigs = 0;
+    }
+    c->last_cmd = r->cmd;
+    c->commands++;
+    client_wrote(c);
+    return true;
+}
+
+void forward_post(struct shard *s)
+{
+    for (struct sub *sub = s->wave->subs, *next; sub != NULL; sub = next) {
+        next = sub->next;
+        sub->task.run = run_there;
+        stat_add(&s->stats.forwarded, sub->n);
+        shard_post(sub->target, &sub->task);
+    }
+    s->wave->subs = NULL;
+}
+
+/* --- on the target --- */
+
+static void sub_call_init(struct call *call, struct sub *sub, const struct sub_item *item)
+{
+    call_init(call, sub->target, &item->request);
+    call->client = NULL;
+    call->db = sub->db;
+    call->proto = sub->proto;
+    call->no_touch = sub->no_touch;
+    call->out = &sub->out;
+}
+
+/* Runs on from where it is; true when all are done. */
+static bool advance(struct sub *sub)
+{
+    struct shard *s = sub->target;
+    while (sub->at < sub->n) {
+        struct sub_item *item = &sub->item[sub->at];
+        struct call call;
+        sub_call_init(&call, sub, item);
+        enum admit a = admit(&call, &sub->waiter);
+        if (a == ADMIT_WAIT)
+            return false;
+        if (a == ADMIT_RUN) {
+            call_run(&call);
+            stat_add(&s->stats.commands, 1);
+        }
+        admit_release(&sub->waiter);
+        sub->always |= call.always;
+        item->out_end = sub->out.len;
+        sub->at++;
+    }
+    return true;
+}
+
+static void done(struct sub *sub)
+{
+    struct shard *s = sub->target;
+    sub->next = NULL;
+    if (s->subs_done.last != NULL)
+        ((struct sub *)s->subs_done.last)->next = sub;
+    else
+        s->subs_done.first = sub;
+    s->subs_done.last = sub;
+}
+
+static void run_there(struct task *t, void *arg)
+{
+    struct sub *sub = container_of(t, struct sub, task);
+    (void)arg;
+    if (advance(sub))
+        done(sub);
+}
+
+static void sub_again(struct waiter *w)
+{
+    struct sub *sub = container_of(w, struct sub, waiter);
+    if (advance(sub))
+        done(sub);
+}
+
+void forward_answer(struct shard *s)
+{
+    for (struct sub *sub = s->subs_done.first, *next; sub != NULL; sub = next) {
+        next = sub->next;
+        sub->written_lsn = s->lsn;
+        sub->durable_lsn = sub->always ? s->always_lsn : 0;
+        sub->task.run = run_back;
+        sub->task.control = true; /* home needs no data to take an answer */
+        shard_post(sub->home, &sub->task);
+    }
+    s->subs_done = (struct list){0};
+}
+
+/* --- at home again --- */
+
+static void fill(struct sub *sub)
+{
+    size_t from = 0;
+    for (unsigned i = 0; i < sub->n; i++) {
+        struct sub_item *item = &sub->item[i];
+        struct out_seg *seg = item->seg;
+        if (seg != NULL) {
+            buf_append(&seg->bytes, sub->out.p + from, item->out_end - from);
+            seg->written_lsn = sub->written_lsn;
+            seg->durable_lsn = sub->durable_lsn;
+            seg->pending = false;
+        }
+        from = item->out_end;
+        mem_free(item->request.argv, item->request.consumed);
+    }
+}
+
+static void sub_free(struct sub *sub)
+{
+    if (sub->in != NULL)
+        rbuf_unref(sub->in);
+    for (unsigned i = 0; i < sub->nbigs; i++)
+        blob_unref(sub->bigs[i]);
+    mem_free(sub->bigs, sizeof(*sub->bigs) * sub->nbigs);
+    buf_free(&sub->out);
+    mem_free(sub, sizeof(*sub));
+}
+
+static void run_back(struct task *t, void *arg)
+{
+    struct sub *sub = container_of(t, struct sub, task);
+    struct client *c = sub->client;
+    (void)arg;
+
+    fill(sub);
+    c->subs--;
+    c->sub_mask &= ~(1ull << sub->target->index);
+    sub_free(sub);
+    client_wrote(c);
+    if ((c->flags & CLIENT_PARKED) && c->waiter.why == WAIT_BARRIER)
+        client_again(c);
+}

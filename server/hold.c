@@ -1,0 +1,130 @@
+#include "server/hold.h"
+
+#include "core/base/panic.h"
+#include "server/checkpoint.h"
+#include "server/dispatch.h"
+#include "server/server.h"
+
+static struct shard *shard_at(struct server *server, uint64_t mask) { return server->shards[__builtin_ctzll(mask)]; }
+
+static void run_lend(struct task *t, void *arg)
+{
+    struct shard *s = arg;
+    (void)t;
+    s->lend_asked = true;
+}
+
+static void run_grant(struct task *t, void *arg)
+{
+    struct shard *home = arg;
+    (void)t;
+    stat_add(&home->stats.holds, 1);
+    if (home->index == 0 && (uint64_t)__builtin_popcountll(home->server->holds.held) == home->server->nshards)
+        checkpoint_mark(home->server);
+    dispatch_held(home);
+    shard_append(home, home->server->holds.held);
+    hold_done(home);
+}
+
+static void run_back(struct task *t, void *arg)
+{
+    (void)t;
+    (void)arg; /* the wake-up alone matters: deferred tasks and ready clients are looked at again */
+}
+
+static void task_init(struct hold_task *t, void (*run)(struct task *, void *))
+{
+    t->task.run = run;
+    t->task.control = true;
+}
+
+void holds_init(struct holds *h, struct server *server)
+{
+    (void)server;
+    pthread_mutex_init(&h->lock, NULL);
+    for (unsigned i = 0; i < SHARDS_MAX; i++) {
+        task_init(&h->lend[i], run_lend);
+        task_init(&h->grant[i], run_grant);
+        task_init(&h->back[i], run_back);
+    }
+}
+
+/* With the lock: takes everything that is wanted into a new hold. Returns the shards to be asked to lend. */
+static uint64_t begin(struct holds *h)
+{
+    if (h->held != 0)
+        return 0;
+    for (unsigned i = 0; i < SHARDS_MAX; i++)
+        if (h->wanted[i] != 0) {
+            h->held |= h->wanted[i];
+            h->homes |= 1ull << i;
+            h->wanted[i] = 0;
+        }
+    atomic_store(&h->to_lend, (unsigned)__builtin_popcountll(h->held));
+    return h->held;
+}
+
+static void post_each(struct server *server, uint64_t mask, struct hold_task *tasks)
+{
+    for (; mask != 0; mask &= mask - 1) {
+        struct shard *s = shard_at(server, mask);
+        shard_post(s, &tasks[s->index].task);
+    }
+}
+
+void hold_ask(struct server *server, struct shard *home, uint64_t mask)
+{
+    struct holds *h = &server->holds;
+    pthread_mutex_lock(&h->lock);
+    h->wanted[home->index] |= mask;
+    uint64_t lend = begin(h);
+    pthread_mutex_unlock(&h->lock);
+    post_each(server, lend, h->lend);
+}
+
+static void grant_next(struct server *server)
+{
+    struct shard *home = shard_at(server, server->holds.homes);
+    shard_post(home, &server->holds.grant[home->index].task);
+}
+
+void hold_lend(struct shard *s)
+{
+    struct holds *h = &s->server->holds;
+    if (!s->lend_asked)
+        return;
+    ensure(stage_empty(&s->stage));
+    s->lend_asked = false;
+    atomic_store_explicit(&s->lent, 1, memory_order_release);
+    if (atomic_fetch_sub_explicit(&h->to_lend, 1, memory_order_acq_rel) == 1)
+        grant_next(s->server);
+}
+
+/* Gives everything back, then starts the next hold if somebody waits: its lend tasks come behind `back` in each mailbox,
+ * and lending happens only at the end of a turn, so every shard runs a full turn between. */
+static void give_back(struct server *server)
+{
+    struct holds *h = &server->holds;
+    pthread_mutex_lock(&h->lock);
+    uint64_t held = h->held;
+    for (uint64_t m = held; m != 0; m &= m - 1)
+        atomic_store_explicit(&shard_at(server, m)->lent, 0, memory_order_release);
+    h->held = 0;
+    uint64_t lend = begin(h);
+    pthread_mutex_unlock(&h->lock);
+    post_each(server, held & ~lend, h->back);
+    post_each(server, lend, h->lend);
+}
+
+void hold_done(struct shard *home)
+{
+    struct holds *h = &home->server->holds;
+    pthread_mutex_lock(&h->lock);
+    h->homes &= ~(1ull << home->index);
+    bool more = h->homes != 0;
+    pthread_mutex_unlock(&h->lock);
+    if (more)
+        grant_next(home->server);
+    else
+        give_back(home->server);
+}

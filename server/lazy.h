@@ -1,0 +1,16 @@
+/* The background thread that frees what would take a shard too long. What is handed over is detached: nobody else has it. */
+#ifndef SERVER_LAZY_H
+#define SERVER_LAZY_H
+
+#include "core/keyspace/keyspace.h"
+
+struct lazy;
+struct lazy *lazy_start(void);
+/* Frees what is queued, ends the thread. */
+void lazy_stop(struct lazy *l);
+/* Takes ownership. Any thread. Its memory counts as pending until it is gone. */
+void lazy_free_keyspace(struct lazy *l, struct keyspace *ks);
+uint64_t lazy_pending_bytes(const struct lazy *l);
+uint64_t lazy_pending_objects(const struct lazy *l);
+
+#endif

@@ -1,0 +1,323 @@
+/* Puts the parts together, in the order in which they depend on each other, and takes them apart again. */
+#include <errno.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/resource.h>
+#include <unistd.h>
+
+#include "core/base/mem.h"
+#include "server/checkpoint.h"
+#include "server/command.h"
+#include "server/lazy.h"
+#include "server/recovery.h"
+#include "server/server.h"
+#include "server/spaces.h"
+
+#define ERROR_MAX 512
+
+#ifndef KELVIN_NO_JEMALLOC
+/* Freed pages go back to the kernel within about a second: maxmemory is about resident memory. One arena is enough for one
+ * or few shards and keeps fragmentation low. */
+extern const char *malloc_conf;
+const char *malloc_conf = "background_thread:true,dirty_decay_ms:1000,muzzy_decay_ms:0,narenas:4,thp:default";
+#endif
+
+static void print_usage(void)
+{
+    puts("Usage: kelvin-server [FILE.conf] [--option value ...]\n"
+         "       kelvin-server --version | --help\n"
+         "Any directive of kelvin.conf is an option: kelvin-server --port 7000 --maxmemory 64mb --db 1 durability always");
+}
+
+/* --version, --help; -1: neither. */
+static int early_options(int argc, char **argv)
+{
+    if (argc < 2)
+        return -1;
+    if (strcmp(argv[1], "--version") == 0 || strcmp(argv[1], "-v") == 0) {
+        printf("Kelvin server v=%s\n", KELVIN_VERSION);
+        return 0;
+    }
+    if (strcmp(argv[1], "--help") == 0 || strcmp(argv[1], "-h") == 0) {
+        print_usage();
+        return 0;
+    }
+    return -1;
+}
+
+static void banner(struct server *s)
+{
+    struct config *cfg = s->config;
+    printf("\n"
+           "  Kelvin %s - a persistent, tiered store that speaks the Redis protocol\n"
+           "\n"
+           "  port    %d  (%s)\n"
+           "  data    %s\n"
+           "  io      %s\n"
+           "  shards  %u\n"
+           "  memory  %llu MiB%s, of which flash caches %llu MiB\n"
+           "  tier    %s, durability %s, %s\n"
+           "  PID: %d\n\n",
+           KELVIN_VERSION, cfg->port, cfg->bind, cfg->dir, loop_backend(s->shards[0]->loop), s->nshards,
+           (unsigned long long)(cfg->maxmemory / MIB), cfg->maxmemory == 0 ? " (no limit)" : cfg->maxmemory_auto ? " (auto)" : "",
+           (unsigned long long)(cfg->tier_memory / MIB), cfg->db_default.tier ? "on" : "off",
+           config_durability_name(cfg->db_default.durability), config_eviction_name(cfg->db_default.eviction), (int)getpid());
+    fflush(stdout);
+}
+
+static int fail(struct server *s, const char *what)
+{
+    logger_line(s->logger, LOG_WARNING, "%s", what);
+    if (s->config->logfile[0] != 0)
+        fprintf(stderr, "%s\n", what);
+    return 1;
+}
+
+static void raise_file_limit(struct server *s)
+{
+    struct rlimit limit;
+    rlim_t want = (rlim_t)s->config->maxclients + 512;
+    if (getrlimit(RLIMIT_NOFILE, &limit) < 0 || limit.rlim_cur >= want)
+        return;
+    limit.rlim_cur = limit.rlim_max < want ? limit.rlim_max : want;
+    setrlimit(RLIMIT_NOFILE, &limit);
+    if (limit.rlim_cur < want) {
+        s->config->maxclients = limit.rlim_cur > 600 ? (int)limit.rlim_cur - 512 : 88;
+        logger_line(s->logger, LOG_WARNING, "maxclients is lowered to %d: the limit of open files is %llu",
+                    s->config->maxclients, (unsigned long long)limit.rlim_cur);
+    }
+}
+
+static int prepare_dir(struct server *s)
+{
+    char path[4096], real[4096];
+    int err = s->fs->ops->mkdir(s->fs, s->config->dir);
+    if (err < 0 || realpath(s->config->dir, real) == NULL || access(real, W_OK) < 0) {
+        snprintf(path, sizeof(path), "Can't use data directory '%.3000s': %s", s->config->dir, strerror(err < 0 ? -err : errno));
+        return fail(s, path);
+    }
+    mem_free(s->config->dir, strlen(s->config->dir) + 1);
+    s->config->dir = mem_alloc(strlen(real) + 1);
+    memcpy(s->config->dir, real, strlen(real) + 1);
+    snprintf(path, sizeof(path), "%.4000s/kelvin.lock", real);
+    err = s->fs->ops->lock(s->fs, path, &s->dir_lock);
+    if (err < 0) {
+        snprintf(path, sizeof(path), "The data directory '%.3000s' is in use by another server", real);
+        return fail(s, err == -EAGAIN ? path : strerror(-err));
+    }
+    return 0;
+}
+
+static int open_log(struct server *s, char *error)
+{
+    char dir[4096];
+    snprintf(dir, sizeof(dir), "%s/%s", s->config->dir, s->config->appenddirname);
+    struct log_config cfg = {
+        .fs = s->fs,
+        .clock = s->clock,
+        .entropy = s->entropy,
+        .logger = s->logger,
+        .dir = dir,
+        .segment_bytes = s->config->log_segment_size,
+        .reserve_bytes = s->config->log_segment_size,
+        .writers = s->nshards,
+        .progress = server_log_progress,
+        .fatal = server_log_fatal,
+        .arg = s,
+    };
+    return log_open(&s->log, &cfg, error);
+}
+
+static void adopt_history(struct server *s)
+{
+    const struct log_checkpoint *last = log_last_checkpoint(s->log);
+    if (log_existed(s->log) && last->replid[0] != 0 && log_clean_stop(s->log) != UINT64_MAX)
+        memcpy(s->replid, last->replid, sizeof(s->replid));
+}
+
+static int create_shards(struct server *s, char *error)
+{
+    s->nshards = (unsigned)s->config->shards;
+    s->shards = mem_zalloc(sizeof(*s->shards) * s->nshards);
+    s->modes = mem_zalloc((size_t)s->config->databases);
+    for (unsigned i = 0; i < s->nshards; i++) {
+        int err = shard_create(&s->shards[i], s, i);
+        if (err < 0) {
+            snprintf(error, ERROR_MAX, "Cannot create shard %u: io-backend: %s", i, strerror(-err));
+            return err;
+        }
+    }
+    return 0;
+}
+
+static bool everysec(const struct server *s)
+{
+    for (int db = 0; db < s->config->databases; db++)
+        if (s->modes[db] == DURABILITY_EVERYSEC)
+            return true;
+    return false;
+}
+
+/* Store, pool, shards, log, recovery: everything before clients. */
+static int load(struct server *s, char *error)
+{
+    int err = recovery_open_store(s, error);
+    if (err < 0)
+        return err;
+    s->pool = pool_new((unsigned)s->config->tier_threads);
+    s->lazy = lazy_start();
+    err = create_shards(s, error);
+    if (err == 0)
+        err = open_log(s, error);
+    if (err == 0) {
+        adopt_history(s);
+        err = recovery_run(s, error);
+    }
+    if (err < 0)
+        return err;
+    s->checkpoint = checkpoint_new(s);
+    log_set_everysec(s->log, everysec(s));
+    return log_start(s->log, error);
+}
+
+static void first_checkpoint(struct server *s)
+{
+    struct checkpoint_info info;
+    if (!s->checkpoint_first)
+        return;
+    checkpoint_ask(s->checkpoint);
+    do {
+        s->clock->sleep_us(s->clock, 2000);
+        checkpoint_info(s->checkpoint, &info);
+    } while (info.completed == 0 && info.failed == 0);
+}
+
+static void wait_for_stop(struct server *s)
+{
+    sigset_t set;
+    sigemptyset(&set);
+    sigaddset(&set, SIGTERM);
+    sigaddset(&set, SIGINT);
+    while (!atomic_load(&s->shutdown_asked)) {
+        struct timespec tick = {0, 50 * 1000 * 1000};
+        int sig = sigtimedwait(&set, NULL, &tick);
+        if (sig > 0) {
+            logger_line(s->logger, LOG_WARNING, "Received %s scheduling shutdown...", sig == SIGTERM ? "SIGTERM" : "SIGINT");
+            break;
+        }
+    }
+}
+
+static void close_listeners(struct server *s)
+{
+    for (int i = 0; i < s->nlisten; i++)
+        close(s->listening[i].fd);
+    if (s->config->unixsocket[0] != 0)
+        unlink(s->config->unixsocket);
+}
+
+/* The log is closed after the shards have ended and their last frames are in it; then the tier, then the store. */
+static void shut_down(struct server *s)
+{
+    for (unsigned i = 0; i < s->nshards; i++)
+        shard_join(s->shards[i]);
+    for (unsigned i = 0; i < s->nshards; i++)
+        shard_drain(s->shards[i]);
+    pool_free(s->pool);
+    for (unsigned i = 0; i < s->nshards; i++)
+        shard_free(s->shards[i]);
+    log_close(s->log, LOG_MARK_CLEAN_STOP);
+    checkpoint_free(s->checkpoint);
+    lazy_stop(s->lazy);
+    s->store->ops->close(s->store);
+    close_listeners(s);
+    logger_line(s->logger, LOG_WARNING, "Kelvin is now ready to exit, bye bye...");
+    s->dir_lock->ops->close(s->dir_lock);
+    mem_free(s->shards, sizeof(*s->shards) * s->nshards);
+    mem_free(s->modes, (size_t)s->config->databases);
+    mem_free(s->dead, sizeof(*s->dead) * s->dead_cap);
+}
+
+static int serve(struct server *s)
+{
+    char error[ERROR_MAX] = "";
+    raise_file_limit(s);
+    if (prepare_dir(s) != 0)
+        return 1;
+    logger_line(s->logger, LOG_NOTICE, "Kelvin version=%s, starting, PID: %d", KELVIN_VERSION, (int)getpid());
+    if (load(s, error) < 0)
+        return fail(s, error);
+    for (unsigned i = 0; i < s->nshards; i++)
+        shard_start(s->shards[i]);
+    first_checkpoint(s);
+    if (server_listen(s) < 0)
+        return 1;
+    logger_line(s->logger, LOG_NOTICE, "Running mode=standalone, port=%d, io=%s, shards=%u.", s->config->port,
+                loop_backend(s->shards[0]->loop), s->nshards);
+    if (s->config->logfile[0] == 0 && isatty(STDOUT_FILENO))
+        banner(s);
+    logger_line(s->logger, LOG_NOTICE, "Ready to accept connections tcp");
+    wait_for_stop(s);
+    shut_down(s);
+    return atomic_load(&s->exit_code);
+}
+
+static struct server *server_new(struct config *cfg)
+{
+    struct server *s = mem_zalloc(sizeof(*s));
+    s->config = cfg;
+    s->clock = clock_real();
+    s->entropy = entropy_real();
+    s->fs = fs_real();
+    s->started_us = clock_mono_us(s->clock);
+    s->started_wall_s = clock_wall_ms(s->clock) / 1000;
+    entropy_hex(s->entropy, s->run_id, 40);
+    entropy_hex(s->entropy, s->replid, 40);
+    s->entropy->fill(s->entropy, &s->hash_seed, sizeof(s->hash_seed));
+    pthread_mutex_init(&s->stop_lock, NULL);
+    pthread_cond_init(&s->stop_cond, NULL);
+    if (readlink("/proc/self/exe", s->executable, sizeof(s->executable) - 1) < 0)
+        s->executable[0] = 0;
+    holds_init(&s->holds, s);
+    return s;
+}
+
+static void block_signals(void)
+{
+    sigset_t set;
+    signal(SIGPIPE, SIG_IGN);
+    signal(SIGHUP, SIG_IGN);
+    sigemptyset(&set);
+    sigaddset(&set, SIGTERM);
+    sigaddset(&set, SIGINT);
+    pthread_sigmask(SIG_BLOCK, &set, NULL);
+}
+
+int main(int argc, char **argv)
+{
+    char error[ERROR_MAX];
+    int code = early_options(argc, argv);
+    if (code >= 0)
+        return code;
+    block_signals();
+    command_table_init();
+    struct config *cfg = config_new();
+    if (config_load(cfg, argc, argv, error) < 0) {
+        fprintf(stderr, "%s\n", error);
+        return 1;
+    }
+    config_resolve(cfg);
+    struct server *s = server_new(cfg);
+    s->logger = logger_open(s->clock, cfg->logfile, (enum log_level)cfg->loglevel);
+    if (s->logger == NULL) {
+        fprintf(stderr, "Can't open the log file: %s\n", strerror(errno));
+        return 1;
+    }
+    code = serve(s);
+    logger_close(s->logger);
+    mem_free(s, sizeof(*s));
+    config_free(cfg);
+    return code;
+}

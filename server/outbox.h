@@ -1,0 +1,45 @@
+/* The outbox: everything that leaves for one client, in order. A segment is bytes that leave together once they are
+ * ready and the log has reached their LSN at their level (I3).
+ *
+ *   open    inline replies of the current turn are appended to it (always the last one)
+ *   pending a forwarded request's reply that has not come back yet
+ *   ready   closed; waits for its gates, then is sent
+ *
+ * Owned by the client's home shard. */
+#ifndef SERVER_OUTBOX_H
+#define SERVER_OUTBOX_H
+
+#include "core/base/blob.h"
+#include "core/base/buf.h"
+
+struct out_seg {
+    struct out_seg *next;
+    struct buf bytes;
+    struct blob *blob;    /* sent behind `bytes`, by reference; or NULL */
+    uint64_t written_lsn; /* gate: the log must be written up to here */
+    uint64_t durable_lsn; /* gate: and durable up to here (0: no) */
+    bool pending;
+    bool open;
+};
+
+struct outbox {
+    struct out_seg *head, *tail; /* head..: being sent first, then waiting */
+    unsigned sending;            /* segments from head on that were handed to the kernel */
+    size_t bytes;                /* all that is queued, for output limits */
+    struct out_seg *spare;       /* one kept for reuse */
+};
+
+/* Where the next inline reply goes: the bytes of an open segment at the tail. */
+struct buf *outbox_writer(struct outbox *o);
+/* A pending segment at the tail; the answer is put in with outbox_fill. */
+struct out_seg *outbox_pending(struct outbox *o);
+/* Appends a blob by reference (takes a reference) behind what was written; writing goes on in a new segment. */
+struct buf *outbox_blob(struct outbox *o, struct blob *b);
+/* Closes the open segment, if any, under these gates. */
+void outbox_close_open(struct outbox *o, uint64_t written_lsn, uint64_t durable_lsn);
+void outbox_free(struct outbox *o);
+/* The first `n` segments have been sent. */
+void outbox_sent(struct outbox *o, unsigned n);
+static inline bool outbox_empty(const struct outbox *o) { return o->head == NULL; }
+
+#endif

@@ -1,0 +1,216 @@
+/* Places: what server/call.h promises to command files. */
+#include "core/base/panic.h"
+#include "server/dispatch.h"
+#include "server/reply.h"
+#include "server/server.h"
+
+struct shard *call_owner(const struct call *c, struct slice key)
+{
+    return likely(c->server->nshards == 1) || !(c->held || c->apply) ? c->shard : shard_of(c->server, key);
+}
+
+bool call_holding(const struct call *c) { return c->held; }
+
+static void note_always(struct call *c, uint32_t db)
+{
+    if (unlikely(c->server->config->db[db].durability == DURABILITY_ALWAYS))
+        c->always = true;
+}
+
+/* --- look-up --- */
+
+static void expire_now(struct call *c, struct place *p)
+{
+    struct slice argv[] = {SLICE_LIT("DEL"), p->key.name};
+    effect_in(c, p->db, 2, argv);
+    place_delete(c, p);
+    stat_add(&p->owner->stats.expired, 1);
+}
+
+static struct place locate(struct call *c, uint32_t db, struct key key)
+{
+    struct place p = {.owner = call_owner(c, key.name), .db = db, .key = key};
+    p.ks = p.owner->spaces[db];
+    note_always(c, db);
+    p.e = keyspace_find(p.ks, key);
+    if (p.e != NULL && unlikely(entry_expired(p.e, c->now_ms)) && !c->apply)
+        expire_now(c, &p);
+    return p;
+}
+
+static struct place place_of_arg(struct call *c, int arg)
+{
+    struct key key = {c->argv[arg], c->first_hash};
+    if (arg != c->first_key)
+        key.hash = hash_key(key.name, c->server->hash_seed);
+    return locate(c, c->db, key);
+}
+
+static void heat(struct call *c, const struct place *p)
+{
+    struct entry *e = p->e;
+    if (unlikely(c->no_touch || c->apply))
+        return;
+    e->temperature = temperature_touch(&p->owner->temperature[p->db], e->temperature, &c->shard->rng) & 0xffffff;
+    if (unlikely(e->flags & ENTRY_PROBATION) && !entry_cold(e))
+        keyspace_reread(e);
+}
+
+struct place place_read(struct call *c, int arg)
+{
+    struct place p = place_of_arg(c, arg);
+    if (p.e == NULL) {
+        stat_add(&c->shard->stats.misses, 1);
+        return p;
+    }
+    stat_add(&c->shard->stats.hits, 1);
+    heat(c, &p);
+    return p;
+}
+
+struct place place_write(struct call *c, int arg)
+{
+    struct place p = place_of_arg(c, arg);
+    if (p.e != NULL)
+        heat(c, &p);
+    return p;
+}
+
+struct place place_peek(struct call *c, int arg) { return place_of_arg(c, arg); }
+
+struct place place_in(struct call *c, uint32_t db, struct slice name)
+{
+    return locate(c, db, (struct key){name, hash_key(name, c->server->hash_seed)});
+}
+
+bool place_is(struct call *c, const struct place *p, enum value_type type)
+{
+    if (p->e == NULL || p->e->type == type)
+        return true;
+    reply_wrongtype(c);
+    return false;
+}
+
+struct slice place_string(const struct place *p, char scratch[static 21])
+{
+    if (p->e == NULL)
+        return slice_of("", 0);
+    struct value v = entry_value(p->e);
+    return string_bytes(&v, scratch);
+}
+
+/* --- changes --- */
+
+static void changed(struct call *c, const struct place *p)
+{
+    c->changes++;
+    if (unlikely(p->owner->watches != NULL) && !c->apply)
+        watch_touch(p->owner, p->db, p->key);
+}
+
+void place_put(struct call *c, struct place *p, const struct value *v, int64_t expire_ms)
+{
+    bool created = p->e == NULL;
+    p->e = keyspace_put_at(p->ks, p->e, p->key, v, expire_ms);
+    if (created)
+        p->e->temperature = temperature_new(&p->owner->temperature[p->db]) & 0xffffff;
+    changed(c, p);
+}
+
+struct blob *place_writable(struct call *c, struct place *p, size_t len)
+{
+    (void)c;
+    return keyspace_writable(p->ks, &p->e, p->key, len);
+}
+
+void place_written(struct call *c, struct place *p)
+{
+    keyspace_written(p->ks, p->e, p->key);
+    changed(c, p);
+}
+
+void place_set_expiry(struct call *c, struct place *p, int64_t expire_ms)
+{
+    p->e = keyspace_set_expiry(p->ks, p->e, p->key, expire_ms);
+    changed(c, p);
+}
+
+void place_delete(struct call *c, struct place *p)
+{
+    changed(c, p);
+    keyspace_delete(p->ks, p->e, p->key);
+    p->e = NULL;
+}
+
+/* --- effects --- */
+
+void effect_in(struct call *c, uint32_t db, int argc, const struct slice *argv)
+{
+    note_always(c, db);
+    if (!c->apply)
+        stage_effect_in(c->shard, db, argc, argv);
+}
+
+void effect(struct call *c, int argc, const struct slice *argv) { effect_in(c, c->db, argc, argv); }
+
+/* --- databases --- */
+
+uint32_t call_databases(const struct call *c) { return (uint32_t)c->server->config->databases; }
+
+unsigned call_keyspaces(const struct call *c, uint32_t db, struct keyspace **out, unsigned max)
+{
+    unsigned n = 0;
+    if (!c->held && !c->apply) {
+        out[n++] = c->shard->spaces[db];
+        return n;
+    }
+    for (unsigned i = 0; i < c->server->nshards && n < max; i++)
+        out[n++] = c->server->shards[i]->spaces[db];
+    return n;
+}
+
+uint64_t call_dbsize(const struct call *c)
+{
+    struct keyspace *ks[SHARDS_MAX];
+    uint64_t sum = 0;
+    for (unsigned i = 0, n = call_keyspaces(c, c->db, ks, SHARDS_MAX); i < n; i++)
+        sum += ks[i]->keys;
+    return sum;
+}
+
+bool call_same_durability(const struct call *c, uint32_t a, uint32_t b)
+{
+    return server_logged(c->server, a) == server_logged(c->server, b);
+}
+
+unsigned call_shards(const struct call *c) { return c->server->nshards; }
+uint64_t call_random(struct call *c) { return rng_u64(&c->shard->rng); }
+bool call_lazy_flush(const struct call *c) { return c->server->config->lazyfree_lazy_user_flush; }
+
+const struct temperature *call_temperature(const struct call *c, const struct place *p)
+{
+    (void)c;
+    return &p->owner->temperature[p->db];
+}
+
+void place_set_temperature(struct call *c, struct place *p, int64_t idle_s, int64_t freq)
+{
+    const struct temperature *t = call_temperature(c, p);
+    if (!t->lfu && idle_s >= 0)
+        p->e->temperature = temperature_from_idle(t, (uint64_t)idle_s) & 0xffffff;
+    if (t->lfu && freq >= 0)
+        p->e->temperature = temperature_from_freq(t, (uint8_t)freq) & 0xffffff;
+}
+
+#define BLOB_BY_REFERENCE (16 * 1024)
+
+bool call_reply_blob(struct call *c, struct blob *b)
+{
+    struct client *client = c->client;
+    if (b->len < BLOB_BY_REFERENCE || client == NULL || c->out != &client->out.tail->bytes || !client->out.tail->open)
+        return false;
+    resp_bulk_header(c->out, b->len);
+    c->out = outbox_blob(&client->out, b);
+    buf_append(c->out, "\r\n", 2);
+    return true;
+}

@@ -1,0 +1,88 @@
+#include "server/reply.h"
+
+#include <ctype.h>
+#include <stdarg.h>
+#include <stdio.h>
+
+#include "core/base/num.h"
+#include "core/value/string.h"
+
+void reply_error(struct call *c, const char *text)
+{
+    c->failed = true;
+    resp_error(c->out, text);
+}
+
+void reply_errorf(struct call *c, const char *fmt, ...)
+{
+    char text[1024];
+    va_list ap;
+    va_start(ap, fmt);
+    vsnprintf(text, sizeof(text), fmt, ap);
+    va_end(ap);
+    reply_error(c, text);
+}
+
+void reply_wrongtype(struct call *c)
+{
+    reply_error(c, "WRONGTYPE Operation against a key holding the wrong kind of value");
+}
+void reply_syntax(struct call *c) { reply_error(c, "ERR syntax error"); }
+void reply_not_integer(struct call *c) { reply_error(c, "ERR value is not an integer or out of range"); }
+void reply_wrong_arity(struct call *c)
+{
+    reply_errorf(c, "ERR wrong number of arguments for '%s' command", c->cmd->full_name);
+}
+
+void reply_value(struct call *c, const struct value *v)
+{
+    char scratch[STRING_INT_CHARS + 1];
+    if (v->encoding == ENC_BLOB && call_reply_blob(c, v->blob))
+        return;
+    resp_bulk(c->out, string_bytes(v, scratch));
+}
+
+static void upper_name(const struct command *cmd, char out[32])
+{
+    size_t n = 0;
+    for (; cmd->name[n] != 0 && n < 31; n++)
+        out[n] = (char)toupper((unsigned char)cmd->name[n]);
+    out[n] = 0;
+}
+
+void reply_help(struct call *c, const char *const *lines)
+{
+    char name[32], first[96];
+    size_t n = 0;
+    while (lines[n] != NULL)
+        n++;
+    upper_name(c->cmd->parent ? c->cmd->parent : c->cmd, name);
+    snprintf(first, sizeof(first), "%s <subcommand> [<arg> [value] [opt] ...]. Subcommands are:", name);
+    reply_array(c, n + 3);
+    reply_simple(c, first);
+    for (size_t i = 0; i < n; i++)
+        reply_simple(c, lines[i]);
+    reply_simple(c, "HELP");
+    reply_simple(c, "    Print this help.");
+}
+
+bool arg_i64_or(struct call *c, struct slice s, int64_t *out, const char *error)
+{
+    if (num_parse_i64(s, out))
+        return true;
+    reply_error(c, error);
+    return false;
+}
+
+bool arg_i64(struct call *c, struct slice s, int64_t *out)
+{
+    return arg_i64_or(c, s, out, "ERR value is not an integer or out of range");
+}
+
+bool arg_range(struct call *c, struct slice s, int64_t lo, int64_t hi, int64_t *out, const char *error)
+{
+    if (num_parse_i64(s, out) && *out >= lo && *out <= hi)
+        return true;
+    reply_error(c, error);
+    return false;
+}

@@ -1,0 +1,255 @@
+#include "server/server.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <unistd.h>
+
+#include "core/base/mem.h"
+#include "server/admin.h"
+#include "server/checkpoint.h"
+#include "server/dispatch.h"
+#include "server/spaces.h"
+
+/* --- listening --- */
+
+static void accepted(struct listener *ln, struct conn *c, void *arg)
+{
+    (void)ln;
+    client_accept(arg, c, false);
+}
+
+static void accepted_unix(struct listener *ln, struct conn *c, void *arg)
+{
+    (void)ln;
+    client_accept(arg, c, true);
+}
+
+static void accept_failed(struct listener *ln, int error, void *arg)
+{
+    struct shard *s = arg;
+    (void)ln;
+    logger_line(s->server->logger, LOG_WARNING, "Accepting a client connection: %s", strerror(-error));
+}
+
+static const struct listener_handlers tcp_handlers = {accepted, accept_failed};
+static const struct listener_handlers unix_handlers = {accepted_unix, accept_failed};
+
+static int add_listener(struct server *server, unsigned shard, int fd, bool is_unix)
+{
+    if (server->nlisten == (int)ARRAY_LEN(server->listening))
+        return -E2BIG;
+    server->listening[server->nlisten++] = (struct listening){fd, shard, is_unix};
+    return 0;
+}
+
+/* Each shard has a socket of its own on the address (SO_REUSEPORT): the kernel spreads connections over them. */
+static int listen_tcp(struct server *server, const char *addr)
+{
+    bool optional = addr[0] == '-';
+    bool spread = server->nshards > 1;
+    for (unsigned i = 0; i < server->nshards; i++) {
+        int fd = net_listen_tcp(addr + optional, server->config->port, server->config->tcp_backlog, spread);
+        if (fd < 0 && optional && i == 0)
+            return 0;
+        int err = fd < 0 ? fd : add_listener(server, i, fd, false);
+        if (err < 0) {
+            logger_line(server->logger, LOG_WARNING, "Warning: Could not create server TCP listening socket %s:%d: bind: %s",
+                        addr + optional, server->config->port, strerror(-err));
+            return err;
+        }
+        if (server->config->port == 0)
+            server->config->port = net_local_port(fd);
+    }
+    return 0;
+}
+
+static int listen_all_tcp(struct server *server)
+{
+    char copy[1024], *save = NULL;
+    int err = 0;
+    snprintf(copy, sizeof(copy), "%s", server->config->bind);
+    for (char *addr = strtok_r(copy, " ", &save); addr != NULL && err == 0; addr = strtok_r(NULL, " ", &save))
+        err = listen_tcp(server, addr);
+    if (err < 0)
+        logger_line(server->logger, LOG_WARNING, "Failed listening on port %d (tcp), aborting.", server->config->port);
+    return err;
+}
+
+/* A loop belongs to its thread, so each shard begins to accept by a task of its own. */
+struct listen_task {
+    struct task task;
+    struct server *server;
+};
+
+static void run_listen(struct task *t, void *arg)
+{
+    struct listen_task *l = container_of(t, struct listen_task, task);
+    struct server *server = l->server;
+    struct shard *s = arg;
+    for (int i = 0; i < server->nlisten; i++) {
+        const struct listening *li = &server->listening[i];
+        if (li->shard == s->index && s->nlisteners < (int)ARRAY_LEN(s->listeners) &&
+            loop_listen(s->loop, li->fd, li->is_unix ? &unix_handlers : &tcp_handlers, s, &s->listeners[s->nlisteners]) == 0)
+            s->nlisteners++;
+    }
+    mem_free(l, sizeof(*l));
+    atomic_fetch_add(&server->listening_shards, 1);
+}
+
+static int open_sockets(struct server *server)
+{
+    struct config *cfg = server->config;
+    int err = cfg->port != 0 || cfg->unixsocket[0] == 0 ? listen_all_tcp(server) : 0;
+    if (err < 0 || cfg->unixsocket[0] == 0)
+        return err;
+    int fd = net_listen_unix(cfg->unixsocket, cfg->unixsocketperm, cfg->tcp_backlog);
+    err = fd < 0 ? fd : add_listener(server, 0, fd, true);
+    if (err < 0)
+        logger_line(server->logger, LOG_WARNING, "Failed opening Unix socket: bind: %s", strerror(-err));
+    return err;
+}
+
+int server_listen(struct server *server)
+{
+    int err = open_sockets(server);
+    if (err < 0)
+        return err;
+    for (unsigned i = 0; i < server->nshards; i++) {
+        struct listen_task *l = mem_zalloc(sizeof(*l));
+        l->task.run = run_listen;
+        l->server = server;
+        shard_post(server->shards[i], &l->task);
+    }
+    while (atomic_load(&server->listening_shards) < server->nshards)
+        server->clock->sleep_us(server->clock, 500);
+    return 0;
+}
+
+/* --- the log's callbacks --- */
+
+void server_log_progress(void *arg)
+{
+    struct server *server = arg;
+    for (unsigned i = 0; i < server->nshards; i++) {
+        struct shard *s = server->shards[i];
+        if (atomic_load(&s->wants_log) && atomic_exchange(&s->wants_log, false))
+            loop_wake(s->loop);
+    }
+}
+
+/* Fail-stop (DESIGN section 4): withheld replies go down with their connections. */
+void server_log_fatal(void *arg, const char *what, int error)
+{
+    struct server *server = arg;
+    atomic_store(&server->dying, true);
+    logger_line(server->logger, LOG_WARNING, "The log cannot be written: %s: %s. Exiting: nothing more is acknowledged.", what,
+                strerror(-error));
+    _exit(1);
+}
+
+/* --- cron --- */
+
+/* What the process takes beside the databases' data: maxmemory has to leave room for it. Fragmentation is in it. */
+static void measure_overhead(struct server *server)
+{
+    struct mem_stats m;
+    uint64_t data = memory_data(server), taken;
+    mem_stats(&m);
+    taken = m.active + (m.rss > m.resident ? m.rss - m.resident : 0);
+    atomic_store(&server->overhead_bytes, taken > data ? taken - data : 0);
+    if (m.allocated > atomic_load(&server->peak_memory))
+        atomic_store(&server->peak_memory, m.allocated);
+}
+
+static void measure_rate(struct server *server)
+{
+    uint64_t ops = 0, now = server->shards[0]->now_us;
+    for (unsigned i = 0; i < server->nshards; i++)
+        ops += atomic_load_explicit(&server->shards[i]->stats.commands, memory_order_relaxed);
+    if (now - server->last_ops_us < 1000000)
+        return;
+    atomic_store(&server->ops_per_sec, (ops - min_u64(ops, server->last_ops)) * 1000000 / (now - server->last_ops_us));
+    server->last_ops = ops;
+    server->last_ops_us = now;
+}
+
+void server_cron(struct server *server)
+{
+    measure_overhead(server);
+    measure_rate(server);
+    checkpoint_cron(server);
+}
+
+void server_stop(struct server *server, int exit_code)
+{
+    pthread_mutex_lock(&server->stop_lock);
+    atomic_store(&server->exit_code, exit_code);
+    atomic_store(&server->shutdown_asked, 1);
+    pthread_cond_signal(&server->stop_cond);
+    pthread_mutex_unlock(&server->stop_lock);
+}
+
+/* --- what administrative commands ask for --- */
+
+struct config *admin_config(struct call *c) { return c->server->config; }
+
+/* A change of mode (DESIGN section 4). To a logged mode: everything is marked dirty and a checkpoint is asked for; the
+ * manifest says "logged" only when it has completed. From one: the marker in the log is FLUSHDB, after which replay finds
+ * nothing more of that database. */
+static void change_mode(struct call *c, uint32_t db)
+{
+    struct server *server = c->server;
+    int was = server->modes[db], now = server->config->db[db].durability;
+    if (was == now)
+        return;
+    if (was >= DURABILITY_OS && now < DURABILITY_OS) {
+        struct slice argv[] = {SLICE_LIT("FLUSHDB")};
+        effect_in(c, db, 1, argv);
+    }
+    server->modes[db] = (uint8_t)now;
+    spaces_apply_mode(server, db);
+    if (was < DURABILITY_OS && now >= DURABILITY_OS) {
+        for (unsigned i = 0; i < server->nshards; i++)
+            keyspace_dirty_all(server->shards[i]->spaces[db]);
+        checkpoint_ask(server->checkpoint);
+    }
+}
+
+static bool any_everysec(const struct server *server)
+{
+    for (int db = 0; db < server->config->databases; db++)
+        if (server->modes[db] == DURABILITY_EVERYSEC)
+            return true;
+    return false;
+}
+
+void admin_config_changed(struct call *c)
+{
+    struct server *server = c->server;
+    for (uint32_t db = 0; db < call_databases(c); db++) {
+        change_mode(c, db);
+        spaces_apply_mode(server, db);
+    }
+    spaces_refresh(server);
+    config_resolve(server->config);
+    log_set_everysec(server->log, any_everysec(server));
+    logger_set_level(server->logger, (enum log_level)server->config->loglevel);
+}
+
+void admin_reset_stats(struct call *c)
+{
+    for (unsigned i = 0; i < c->server->nshards; i++) {
+        struct shard *s = c->server->shards[i];
+        memset(&s->stats, 0, sizeof(s->stats));
+        memset(s->commands, 0, sizeof(*s->commands) * command_ids());
+    }
+    atomic_store(&c->server->peak_memory, 0);
+}
+
+void admin_shutdown(struct call *c)
+{
+    logger_line(c->server->logger, LOG_WARNING, "User requested shutdown...");
+    if (c->client != NULL)
+        client_close(c->client, true);
+    server_stop(c->server, 0);
+}

@@ -1,0 +1,83 @@
+/* The composition root: what main puts together. Included by the files of server/ that start, stop or connect parts;
+ * command files do not see it. Pointers are immutable after start. */
+#ifndef SERVER_SERVER_H
+#define SERVER_SERVER_H
+
+#include <pthread.h>
+#include <signal.h>
+
+#include "persist/log.h"
+#include "server/config.h"
+#include "server/hold.h"
+#include "server/shard.h"
+#include "tier/store.h"
+
+struct checkpoint;
+struct lazy;
+
+struct server {
+    struct config *config;
+    struct clock *clock;
+    struct entropy *entropy;
+    struct fs *fs;
+    struct logger *logger;
+    struct log *log;     /* NULL before recovery opened it */
+    struct store *store; /* NULL: no database is logged or tiered */
+    struct pool *pool;
+    struct lazy *lazy;
+    struct checkpoint *checkpoint;
+    struct file *dir_lock;
+    struct holds holds;
+    unsigned nshards;
+    struct shard **shards;
+    uint64_t hash_seed;
+    char run_id[41], replid[41];
+    uint64_t started_us;
+    int64_t started_wall_s;
+    uint8_t *modes;     /* by database: the durability in force (enum durability), which the checkpoint records */
+    struct space_id *dead; /* spaces to be removed from flash */
+    unsigned ndead, dead_cap;
+    uint64_t unlogged_spaces; /* ids given to them */
+    uint64_t replay_lsn;      /* of the frame being replayed */
+    bool checkpoint_first; /* a checkpoint has to complete before anything is served (a change of mode, a first start) */
+    bool config_logged; /* some database is logged */
+    bool db_limits;     /* some database has a maxmemory of its own */
+    _Atomic bool loading;
+    _Atomic uint64_t next_client_id;
+    _Atomic uint64_t connected;
+    _Atomic uint64_t overhead_bytes;   /* resident memory that is not accounted data: what maxmemory must leave for it */
+    _Atomic uint64_t peak_memory;
+    _Atomic int64_t paused_until_ms;   /* CLIENT PAUSE */
+    _Atomic bool paused_all;
+    _Atomic int shutdown_asked;        /* signal number, or -1 for SHUTDOWN */
+    _Atomic bool dying;                /* fail-stop: nothing leaves any more */
+    _Atomic int exit_code;
+    struct listening {
+        int fd;
+        unsigned shard;
+        bool is_unix;
+    } listening[4 * SHARDS_MAX];
+    int nlisten;
+    _Atomic unsigned listening_shards;
+    char executable[4096];
+    _Atomic uint64_t ops_per_sec;
+    uint64_t last_ops, last_ops_us; /* shard 0's cron */
+    pthread_mutex_t stop_lock;
+    pthread_cond_t stop_cond;
+};
+
+/* The database map. Under a hold of all, or before start. */
+struct keyspace *server_new_space(struct server *server, struct shard *s, struct space_id id);
+/* Once in 100 ms, on shard 0. */
+void server_cron(struct server *server);
+/* Listens on what the configuration says, once everything is loaded. 0, or negative errno with the reason logged. */
+int server_listen(struct server *server) must_check;
+/* Asks main to end the process. Any thread. */
+void server_stop(struct server *server, int exit_code);
+/* The log's callbacks. */
+void server_log_progress(void *arg);
+void server_log_fatal(void *arg, const char *what, int error);
+bool server_logged(const struct server *server, uint32_t db);
+bool server_tracked(const struct server *server, uint32_t db);
+
+#endif

@@ -1,0 +1,498 @@
+#include "server/shard.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <unistd.h>
+
+#include "core/base/mem.h"
+#include "core/base/panic.h"
+#include "server/checkpoint.h"
+#include "server/dispatch.h"
+#include "server/forward.h"
+#include "server/server.h"
+
+#define CRON_US 100000
+#define EXPIRE_SLICE 400      /* keys a turn; more only while nobody waits */
+#define EXPIRE_SLICE_US 1000
+#define SCAN_MAILBOX 10000    /* tasks a turn */
+
+struct shard *shard_of(struct server *server, struct slice key)
+{
+    if (server->nshards == 1)
+        return server->shards[0];
+    return server->shards[hash_slot(key) % server->nshards];
+}
+
+void shard_post(struct shard *s, struct task *t) { mailbox_post(&s->mailbox, t); }
+
+static void wake(void *arg)
+{
+    struct shard *s = arg;
+    if (atomic_load(&s->waiting_lent))
+        sem_post(&s->returned);
+    else
+        loop_wake(s->loop);
+}
+
+/* --- waiters that are tried again --- */
+
+void shard_retry_later(struct shard *s, struct waiter *w, enum wait_why why)
+{
+    w->why = why;
+    if (w->listed)
+        return;
+    w->listed = true;
+    w->next = NULL;
+    w->prev = s->retry_last;
+    if (s->retry_last != NULL)
+        s->retry_last->next = w;
+    else
+        s->retry_first = w;
+    s->retry_last = w;
+}
+
+void shard_retry_cancel(struct shard *s, struct waiter *w)
+{
+    if (!w->listed)
+        return;
+    w->listed = false;
+    if (w->next != NULL)
+        w->next->prev = w->prev;
+    else
+        s->retry_last = w->prev;
+    if (w->prev != NULL)
+        w->prev->next = w->next;
+    else
+        s->retry_first = w->next;
+}
+
+/* Oldest first. Each runs again from the start; who still has to wait goes to the end of a new list. */
+static void retry_all(struct shard *s)
+{
+    struct waiter *w = s->retry_first;
+    s->retry_now = false;
+    s->retry_first = s->retry_last = NULL;
+    for (struct waiter *next; w != NULL; w = next) {
+        next = w->next;
+        w->listed = false;
+        w->again(w);
+    }
+}
+
+/* --- the log --- */
+
+void stage_effect_in(struct shard *s, uint32_t db, int argc, const struct slice *argv)
+{
+    struct server *server = s->server;
+    if (!server_logged(server, db))
+        return; /* nobody follows yet: effects of unlogged databases have no reader */
+    s->stage.logged = true;
+    if (server->config->db[db].durability == DURABILITY_ALWAYS)
+        s->stage.always = true;
+    stage_effect(&s->stage, db, argc, argv);
+}
+
+void shard_append(struct shard *s, uint64_t touched)
+{
+    struct server *server = s->server;
+    struct stage *stage = &s->stage;
+    if (stage_empty(stage))
+        return;
+    struct iovec iov = {stage->bytes.p, stage->bytes.len};
+    uint64_t end = log_append(server->log, s->index, &iov, 1, stage->bytes.len, stage->logged);
+    stat_add(&s->stats.frames, 1);
+    for (; touched != 0; touched &= touched - 1) {
+        struct shard *t = server->shards[__builtin_ctzll(touched)];
+        t->lsn = end;
+        if (stage->always)
+            t->always_lsn = end;
+    }
+    stage_clear(stage);
+    if (server->nshards > 1)
+        server_log_progress(server); /* another shard's replies may have waited for this write */
+}
+
+/* --- mailbox --- */
+
+static void defer(struct shard *s, struct task *t)
+{
+    atomic_store_explicit(&t->next, NULL, memory_order_relaxed);
+    if (s->deferred_last != NULL)
+        atomic_store_explicit(&s->deferred_last->next, t, memory_order_relaxed);
+    else
+        s->deferred_first = t;
+    s->deferred_last = t;
+}
+
+static bool lent(const struct shard *s) { return atomic_load_explicit(&s->lent, memory_order_acquire) != 0; }
+
+static void run_deferred(struct shard *s)
+{
+    while (s->deferred_first != NULL && !lent(s)) {
+        struct task *t = s->deferred_first;
+        s->deferred_first = atomic_load_explicit(&t->next, memory_order_relaxed);
+        if (s->deferred_first == NULL)
+            s->deferred_last = NULL;
+        t->run(t, s);
+    }
+}
+
+static void run_mailbox(struct shard *s)
+{
+    struct task *t;
+    run_deferred(s);
+    for (int i = 0; i < SCAN_MAILBOX && (t = mailbox_take(&s->mailbox)) != NULL; i++) {
+        if (t->control || (s->deferred_first == NULL && !lent(s)))
+            t->run(t, s);
+        else
+            defer(s, t);
+    }
+}
+
+/* --- expiry --- */
+
+static void expire_one(struct shard *s, uint32_t db, struct entry *e)
+{
+    struct keyspace *ks = s->spaces[db];
+    struct key key = key_of(ks, entry_key(e));
+    struct slice argv[] = {SLICE_LIT("DEL"), key.name};
+    stage_begin(&s->stage);
+    stage_effect_in(s, db, 2, argv);
+    stage_end(&s->stage);
+    watch_touch(s, db, key);
+    keyspace_delete(ks, e, key);
+    stat_add(&s->stats.expired, 1);
+}
+
+/* At most a slice of keys that are due; true if there are more. The first look costs one comparison a database. */
+static bool expire_slice(struct shard *s)
+{
+    struct server *server = s->server;
+    uint64_t until = s->now_us + EXPIRE_SLICE_US;
+    unsigned n = 0;
+
+    if (!server->config->active_expire || atomic_load_explicit(&server->paused_until_ms, memory_order_relaxed) > s->now_ms)
+        return false;
+    for (int db = 0; db < server->config->databases; db++) {
+        struct entry *e;
+        if (s->spaces[db]->expires == 0)
+            continue;
+        while ((e = keyspace_next_expired(s->spaces[db], s->now_ms)) != NULL) {
+            if (server_logged(server, (uint32_t)db) && log_admit(server->log, 256 + s->stage.bytes.len, true) != LOG_ROOM_OK)
+                return false;
+            expire_one(s, (uint32_t)db, e);
+            if (++n % 64 == 0 && (n >= EXPIRE_SLICE * 16 || clock_mono_us(server->clock) > until))
+                return true;
+        }
+    }
+    return false;
+}
+
+/* --- the turn --- */
+
+static void update_clock(struct shard *s)
+{
+    s->now_us = clock_mono_us(s->server->clock);
+    s->now_ms = clock_wall_ms(s->server->clock);
+}
+
+static void update_temperatures(struct shard *s)
+{
+    const struct config *cfg = s->server->config;
+    for (int db = 0; db < cfg->databases; db++) {
+        int policy = cfg->db[db].eviction;
+        s->temperature[db] = (struct temperature){
+            .lfu = policy == EVICT_ALLKEYS_LFU || policy == EVICT_VOLATILE_LFU,
+            .lfu_log_factor = (uint32_t)cfg->lfu_log_factor,
+            .lfu_decay_minutes = (uint32_t)cfg->lfu_decay_time,
+            .now_s = (uint32_t)(s->now_ms / 1000),
+        };
+    }
+}
+
+static void cron(struct shard *s)
+{
+    s->next_cron_us = s->now_us + CRON_US;
+    update_temperatures(s);
+    s->retry_now = true;
+    if (s->index == 0)
+        server_cron(s->server);
+}
+
+/* What is done to data in every turn beside commands. */
+static bool data_slices(struct shard *s)
+{
+    bool more = expire_slice(s);
+    shard_append(s, 1ull << s->index);
+    if (s->server->log != NULL)
+        tier_log_progress(s->tier, log_durable(s->server->log));
+    checkpoint_slice(s);
+    memory_maintain(s);
+    shard_append(s, 1ull << s->index); /* evictions */
+    return more;
+}
+
+static void close_open_outbox(struct shard *s, struct client *c)
+{
+    outbox_close_open(&c->out, s->lsn, c->always_dep ? s->always_lsn : 0);
+    c->always_dep = false;
+}
+
+static void flush_outgoing(struct shard *s)
+{
+    struct client *c = s->outgoing.first;
+    s->outgoing.first = NULL;
+    for (struct client *next; c != NULL; c = next) {
+        next = c->out_next;
+        c->flags &= ~(uint32_t)CLIENT_OUTGOING;
+        close_open_outbox(s, c);
+        client_flush(c);
+    }
+}
+
+/* Clients whose next segment waits for the log: looked at when it has moved. */
+static void flush_gated(struct shard *s)
+{
+    struct client *c = s->gated.first;
+    s->gated.first = NULL;
+    for (struct client *next; c != NULL; c = next) {
+        next = c->gated_next;
+        c->flags &= ~(uint32_t)CLIENT_GATED;
+        client_flush(c);
+    }
+}
+
+static int64_t sleep_us(struct shard *s, bool more)
+{
+    if (more || (s->retry_now && s->retry_first != NULL) || s->ready.first != NULL || s->outgoing.first != NULL || s->deferred_first != NULL)
+        return 0;
+    int64_t cron_in = (int64_t)(s->next_cron_us - s->now_us);
+    if (s->retry_first != NULL && cron_in > 1000)
+        cron_in = 1000;
+    return cron_in > 0 ? cron_in : 0;
+}
+
+/* While its data is lent the thread does nothing but take control tasks: no handler runs that could touch clients or data.
+ * (Answering -BUSY during a long hold comes with scripts.) */
+static void wait_until_returned(struct shard *s)
+{
+    while (lent(s)) {
+        run_mailbox(s);
+        if (!lent(s))
+            break;
+        atomic_store(&s->waiting_lent, true);
+        if (mailbox_try_sleep(&s->mailbox)) {
+            while (sem_wait(&s->returned) < 0 && errno == EINTR)
+                ;
+            mailbox_awake(&s->mailbox);
+        }
+        atomic_store(&s->waiting_lent, false);
+    }
+}
+
+/* Announced before the gates are looked at for the last time, so that no progress goes unnoticed. */
+static void announce_log_wait(struct shard *s)
+{
+    bool waits = s->gated.first != NULL || s->retry_first != NULL || tier_waits_for_log(s->tier);
+    atomic_store(&s->wants_log, waits);
+    if (!waits || s->server->log == NULL)
+        return;
+    flush_gated(s);
+    if (s->waited_durable != log_durable(s->server->log)) {
+        s->waited_durable = log_durable(s->server->log);
+        s->retry_now = true;
+        tier_log_progress(s->tier, s->waited_durable);
+    }
+}
+
+static void poll_loop(struct shard *s, bool more)
+{
+    announce_log_wait(s);
+    int64_t timeout = sleep_us(s, more);
+    if (timeout != 0 && !mailbox_try_sleep(&s->mailbox))
+        timeout = 0;
+    int n = loop_poll(s->loop, timeout);
+    mailbox_awake(&s->mailbox);
+    ensure(n >= 0);
+}
+
+static bool turn(struct shard *s)
+{
+    bool more;
+    update_clock(s);
+    run_mailbox(s);
+    if (s->now_us >= s->next_cron_us)
+        cron(s);
+    if (s->retry_now)
+        retry_all(s);
+    dispatch_ready(s);
+    more = data_slices(s);
+    forward_answer(s);
+    flush_gated(s);
+    flush_outgoing(s);
+    if (s->closing.first != NULL)
+        clients_reap(s);
+    if (s->lend_asked) {
+        hold_lend(s);
+        wait_until_returned(s);
+        flush_outgoing(s);
+    }
+    stat_add(&s->stats.turns, 1);
+    return more;
+}
+
+static void *shard_main(void *arg)
+{
+    struct shard *s = arg;
+    char name[16];
+    bool more = false;
+
+    snprintf(name, sizeof(name), "shard-%u", s->index);
+    pthread_setname_np(pthread_self(), name);
+    while (!atomic_load_explicit(&s->stop, memory_order_acquire)) {
+        more = turn(s);
+        poll_loop(s, more);
+    }
+    return NULL;
+}
+
+/* --- life --- */
+
+static void post_task(void *arg, struct task *t) { shard_post(arg, t); }
+
+static uint64_t durable(void *arg)
+{
+    struct server *server = ((struct shard *)arg)->server;
+    return server->log ? log_durable(server->log) : UINT64_MAX;
+}
+
+static void want_durable(void *arg, uint64_t lsn)
+{
+    struct server *server = ((struct shard *)arg)->server;
+    if (server->log != NULL)
+        log_want_durable(server->log, lsn);
+}
+
+static void create_tier(struct shard *s)
+{
+    struct server *server = s->server;
+    s->tier = tier_new(&(struct tier_config){
+        .store = server->store,
+        .pool = server->pool,
+        .compression = (enum record_compression[]){RECORD_PLAIN, RECORD_LZ4,
+                                                   RECORD_ZSTD}[server->config->tier_compression],
+        .post = post_task,
+        .durable = durable,
+        .want_durable = want_durable,
+        .arg = s,
+        .seed = rng_u64(&s->rng),
+    });
+}
+
+int shard_create(struct shard **out, struct server *server, unsigned index)
+{
+    static const char *const backends[] = {"auto", "io_uring", "epoll"};
+    size_t databases = (size_t)server->config->databases;
+    struct shard *s = mem_alloc_aligned(sizeof(*s), 64);
+    uint64_t seed;
+    int err;
+
+    memset(s, 0, sizeof(*s));
+    s->server = server;
+    s->index = index;
+    err = loop_create(&s->loop, backends[server->config->io_backend]);
+    if (err < 0) {
+        mem_free_aligned(s, sizeof(*s), 64);
+        return err;
+    }
+    s->loop->arg = s;
+    sem_init(&s->returned, 0, 0);
+    mailbox_init(&s->mailbox, wake, s);
+    server->entropy->fill(server->entropy, &seed, sizeof(seed));
+    rng_seed(&s->rng, seed);
+    s->wave = mem_zalloc(sizeof(*s->wave));
+    s->commands = mem_zalloc(sizeof(*s->commands) * command_ids());
+    s->spaces = mem_zalloc(sizeof(void *) * databases);
+    s->temperature = mem_zalloc(sizeof(*s->temperature) * databases);
+    s->figures = mem_zalloc(sizeof(*s->figures) * databases);
+    s->stage.db = -1;
+    create_tier(s);
+    update_clock(s);
+    update_temperatures(s);
+    *out = s;
+    return 0;
+}
+
+void shard_start(struct shard *s)
+{
+    s->started = true;
+    ensure(pthread_create(&s->thread, NULL, shard_main, s) == 0);
+}
+
+void shard_join(struct shard *s)
+{
+    if (!s->started)
+        return;
+    atomic_store_explicit(&s->stop, true, memory_order_release);
+    loop_wake(s->loop);
+    pthread_join(s->thread, NULL);
+    s->started = false;
+}
+
+static void free_clients(struct shard *s)
+{
+    for (struct client *c = s->clients; c != NULL; c = c->next)
+        client_close(c, false);
+    for (int i = 0; i < 1000 && s->clients != NULL; i++) {
+        loop_poll(s->loop, 1000);
+        for (struct task *t; (t = mailbox_take(&s->mailbox)) != NULL;)
+            t->run(t, s);
+        flush_outgoing(s);
+        flush_gated(s);
+        s->ready = (struct list){0};
+        for (struct client *c = s->clients; c != NULL; c = c->next)
+            c->flags &= ~(uint32_t)(CLIENT_READY | CLIENT_GATED | CLIENT_OUTGOING | CLIENT_IN_HOLD_LIST);
+        clients_reap(s);
+    }
+}
+
+/* The thread has ended. What the tier has under way is waited for first (shard_drain). */
+void shard_free(struct shard *s)
+{
+    size_t databases = (size_t)s->server->config->databases;
+    free_clients(s);
+    for (int i = 0; i < s->nlisteners; i++)
+        loop_unlisten(s->listeners[i], s->loop);
+    for (size_t db = 0; db < databases; db++)
+        if (s->spaces[db] != NULL) {
+            tier_detach(s->tier, s->spaces[db]);
+            keyspace_free(s->spaces[db]);
+        }
+    tier_free(s->tier);
+    if (s->watches != NULL)
+        table_free(s->watches);
+    loop_destroy(s->loop);
+    stage_free(&s->stage);
+    buf_free(&s->wave->nowhere);
+    mem_free(s->wave, sizeof(*s->wave));
+    mem_free(s->commands, sizeof(*s->commands) * command_ids());
+    mem_free(s->spaces, sizeof(void *) * databases);
+    mem_free(s->temperature, sizeof(*s->temperature) * databases);
+    mem_free(s->figures, sizeof(*s->figures) * databases);
+    sem_destroy(&s->returned);
+    mem_free_aligned(s, sizeof(*s), 64);
+}
+
+/* Waits until the pool has nothing of this shard any more; its thread has ended, so completions run here. */
+void shard_drain(struct shard *s)
+{
+    while (!tier_idle(s->tier)) {
+        struct task *t = mailbox_take(&s->mailbox);
+        if (t != NULL)
+            t->run(t, s);
+        else
+            s->server->clock->sleep_us(s->server->clock, 200);
+        if (s->server->log != NULL)
+            tier_log_progress(s->tier, log_durable(s->server->log));
+    }
+}

@@ -1,0 +1,124 @@
+/* A shard: one thread, one event loop, the keys of its hash slots in every database, and the clients that live on it.
+ *
+ * A turn: poll the loop -> take the mailbox -> run ready clients in waves (parse ahead, prefetch, run) -> expiry and tier
+ * slices -> append the staged effects as one frame -> send answers -> lend the data if a hold asked for it.
+ *
+ * Owned by its thread; while it is lent (hold.h) everything under "data" belongs to the holder, and the shard's
+ * own thread does not touch it. */
+#ifndef SERVER_SHARD_H
+#define SERVER_SHARD_H
+
+#include <pthread.h>
+#include <semaphore.h>
+
+#include "core/base/rng.h"
+#include "core/keyspace/keyspace.h"
+#include "core/run/loop.h"
+#include "core/run/mailbox.h"
+#include "server/stage.h"
+#include "server/waiter.h"
+#include "tier/tier.h"
+
+struct server;
+struct client;
+struct sub;
+struct command;
+
+struct list {
+    void *first, *last;
+};
+
+/* Counters that other threads add up for INFO: written by the owner only, relaxed. */
+struct shard_stats {
+    _Atomic uint64_t commands, connections, rejected, expired, evicted, hits, misses, net_in, net_out, changes;
+    _Atomic uint64_t clients, blocked, forwarded, holds, frames, turns, memory_clients, out_of_memory, errors;
+};
+static inline void stat_add(_Atomic uint64_t *c, uint64_t n)
+{
+    atomic_store_explicit(c, atomic_load_explicit(c, memory_order_relaxed) + n, memory_order_relaxed);
+}
+
+struct command_stats {
+    _Atomic uint64_t calls, usec, rejected, failed, sampled;
+};
+
+struct watched; /* tx.h */
+
+struct shard {
+    struct server *server;
+    unsigned index;
+    pthread_t thread;
+    bool started;
+
+    /* --- the thread's own --- */
+    struct loop *loop;
+    struct mailbox mailbox;
+    struct listener *listeners[4];
+    int nlisteners;
+    struct client *clients;      /* all that live here */
+    struct list ready;           /* clients with input to look at */
+    struct list outgoing;        /* clients that got replies in this turn */
+    struct list gated;           /* clients whose outbox waits for the log */
+    struct list closing;         /* clients to be freed at the end of the turn */
+    struct waiter *retry_first, *retry_last;
+    bool retry_now;              /* something moved: go through the retry list */
+    struct list hold_waiting;    /* clients that wait for a hold */
+    struct list subs_done;       /* forwarded requests to be answered when the turn's frame is appended */
+    struct task *deferred_first, *deferred_last; /* data tasks that came while lent */
+    _Atomic bool stop;
+    _Atomic bool wants_log;      /* somebody here waits for the log to move: wake the loop when it does */
+    bool stopped_listening;
+    uint64_t next_cron_us;
+    uint64_t waited_durable;     /* how far the log was when its waiters were last tried */
+    uint64_t next_client_id;
+    struct wave *wave;
+    struct command_stats *commands;
+    struct shard_stats stats;
+
+    /* --- lending (hold.h) --- */
+    _Atomic int lent;            /* 1 while a holder owns the data */
+    bool lend_asked;             /* lend at the end of this turn */
+    _Atomic bool waiting_lent;   /* sleeps on `returned`, not in its loop */
+    sem_t returned;
+
+    /* --- data --- */
+    cache_aligned struct keyspace **spaces; /* by database number */
+    struct tier *tier;
+    struct stage stage;
+    struct rng rng;
+    struct temperature *temperature; /* by database: its policy's clock */
+    int64_t now_ms;              /* wall clock of this turn */
+    uint64_t now_us;             /* monotonic clock of this turn */
+    uint64_t lsn;                /* end of the last frame that touched this shard's keys */
+    uint64_t always_lsn;         /* the same for frames with effects of `always` databases (I3) */
+    struct table *watches;       /* tx.h: struct watched by (database, key) */
+    uint64_t watch_version;
+    uint64_t allowance;          /* bytes that writes may still take in this turn without a closer look */
+    _Atomic bool reclaimable;    /* some value could still be dropped or evicted */
+    cache_aligned _Atomic uint64_t data_bytes; /* published once a turn: RAM of all its keyspaces */
+    struct db_figures {
+        _Atomic uint64_t bytes, keys, expires, cold, cold_bytes, dirty, tombs;
+    } *figures; /* the same by database, and its counts */
+};
+
+/* Creates the loop and all structures; the thread is started by shard_start. 0 or negative errno. */
+int shard_create(struct shard **out, struct server *server, unsigned index) must_check;
+void shard_start(struct shard *s);
+void shard_join(struct shard *s);
+void shard_free(struct shard *s);
+/* After shard_join: waits for what its tier has under way. */
+void shard_drain(struct shard *s);
+/* The shard that owns a key. */
+struct shard *shard_of(struct server *server, struct slice key);
+/* Appends what is staged as one frame now (end of turn, before lending, end of a hold), and books its LSN on the shards of
+ * the mask `touched`. */
+void shard_append(struct shard *s, uint64_t touched);
+/* Stages one effect and books its database. Inside a group. */
+void stage_effect_in(struct shard *s, uint32_t db, int argc, const struct slice *argv);
+/* A task from any thread. */
+void shard_post(struct shard *s, struct task *t);
+/* Tries the waiter again at the next chance. */
+void shard_retry_later(struct shard *s, struct waiter *w, enum wait_why why);
+void shard_retry_cancel(struct shard *s, struct waiter *w);
+
+#endif

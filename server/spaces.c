@@ -1,0 +1,119 @@
+#include "server/spaces.h"
+
+#include <errno.h>
+
+#include "core/base/mem.h"
+#include "server/dispatch.h"
+#include "server/lazy.h"
+
+bool server_logged(const struct server *server, uint32_t db) { return server->modes[db] >= DURABILITY_OS; }
+bool server_tracked(const struct server *server, uint32_t db)
+{
+    return server_logged(server, db) || server->config->db[db].tier;
+}
+
+static void attach(struct shard *s, uint32_t db, struct keyspace *ks)
+{
+    struct server *server = s->server;
+    ks->track = server_tracked(server, db);
+    s->spaces[db] = ks;
+    tier_attach(s->tier, ks, server_logged(server, db), server->config->db[db].tier);
+}
+
+void spaces_create(struct server *server, uint32_t db, struct space_id id)
+{
+    for (unsigned i = 0; i < server->nshards; i++)
+        attach(server->shards[i], db, keyspace_new(id, server->hash_seed));
+}
+
+void spaces_apply_mode(struct server *server, uint32_t db)
+{
+    bool tracked = server_tracked(server, db);
+    for (unsigned i = 0; i < server->nshards; i++) {
+        struct shard *s = server->shards[i];
+        struct keyspace *ks = s->spaces[db];
+        bool begins = tracked && !ks->track;
+        ks->track = tracked;
+        tier_set_mode(s->tier, ks, server_logged(server, db), server->config->db[db].tier);
+        if (begins)
+            keyspace_dirty_all(ks);
+    }
+}
+
+void spaces_refresh(struct server *server)
+{
+    server->config_logged = false;
+    server->db_limits = false;
+    for (int db = 0; db < server->config->databases; db++) {
+        server->config_logged |= server_logged(server, (uint32_t)db);
+        server->db_limits |= server->config->db[db].maxmemory > 0;
+    }
+}
+
+void spaces_bury(struct server *server, struct space_id id)
+{
+    if (server->ndead == server->dead_cap) {
+        unsigned cap = server->dead_cap ? server->dead_cap * 2 : 16;
+        server->dead = mem_realloc(server->dead, sizeof(id) * server->dead_cap, sizeof(id) * cap);
+        server->dead_cap = cap;
+    }
+    server->dead[server->ndead++] = id;
+}
+
+/* The new space's id must be the same when the log is replayed. The effect is in the frame that is appended next: under a
+ * hold, or with one shard, nobody else appends, so that frame begins at log_appended. Two flushes in one frame make the
+ * same id: nothing of the first space can have been written out between them, as batches are made between turns.
+ * Unlogged spaces are never replayed; theirs are unique in this process. */
+static struct space_id new_id(struct call *c, uint32_t db)
+{
+    struct server *server = c->server;
+    if (c->apply)
+        return (struct space_id){server->replay_lsn, db};
+    if (server_logged(server, db))
+        return (struct space_id){log_appended(server->log), db};
+    return (struct space_id){1ull << 63 | ++server->unlogged_spaces, db};
+}
+
+static void flush_on(struct shard *s, uint32_t db, struct space_id id, bool async)
+{
+    struct keyspace *old = s->spaces[db];
+    watch_touch_db(s, db, db);
+    tier_detach(s->tier, old);
+    attach(s, db, keyspace_new(id, s->server->hash_seed));
+    if (async && s->server->lazy != NULL)
+        lazy_free_keyspace(s->server->lazy, old);
+    else
+        keyspace_free(old);
+}
+
+void call_flush(struct call *c, uint32_t db, bool async)
+{
+    struct server *server = c->server;
+    struct space_id id = new_id(c, db);
+    spaces_bury(server, server->shards[0]->spaces[db]->id);
+    for (unsigned i = 0; i < server->nshards; i++)
+        flush_on(server->shards[i], db, id, async);
+    c->changes++;
+}
+
+static void swap_on(struct shard *s, uint32_t a, uint32_t b)
+{
+    struct keyspace *ks = s->spaces[a];
+    watch_touch_db(s, a, b);
+    watch_touch_db(s, b, a);
+    s->spaces[a] = s->spaces[b];
+    s->spaces[b] = ks;
+}
+
+int call_swap(struct call *c, uint32_t a, uint32_t b)
+{
+    struct server *server = c->server;
+    if (server_logged(server, a) != server_logged(server, b))
+        return -EPERM;
+    for (unsigned i = 0; i < server->nshards; i++)
+        swap_on(server->shards[i], a, b);
+    spaces_apply_mode(server, a);
+    spaces_apply_mode(server, b);
+    c->changes++;
+    return 0;
+}

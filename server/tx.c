@@ -1,0 +1,323 @@
+#include "server/tx.h"
+
+#include "core/base/mem.h"
+#include "core/base/num.h"
+#include "core/base/panic.h"
+#include "server/reply.h"
+#include "server/server.h"
+
+/* --- the queue --- */
+
+struct transaction *tx_get(struct client *c)
+{
+    if (c->tx == NULL)
+        c->tx = mem_zalloc(sizeof(*c->tx));
+    return c->tx;
+}
+
+bool tx_queueing(const struct client *c) { return c->tx != NULL && c->tx->multi; }
+int tx_length(const struct client *c) { return tx_queueing(c) ? c->tx->n : -1; }
+
+/* A copy of the arguments in one allocation. */
+static struct queued copy_request(const struct request *r, uint32_t db)
+{
+    struct queued q = {.cmd = r->cmd, .argc = r->argc, .db = db};
+    q.bytes = sizeof(struct slice) * (size_t)r->argc;
+    for (int i = 0; i < r->argc; i++)
+        q.bytes += r->argv[i].len;
+    q.argv = mem_alloc(q.bytes);
+    uint8_t *p = (uint8_t *)(q.argv + r->argc);
+    for (int i = 0; i < r->argc; i++) {
+        q.argv[i] = slice_of(p, r->argv[i].len);
+        if (r->argv[i].len > 0)
+            memcpy(p, r->argv[i].p, r->argv[i].len);
+        p += r->argv[i].len;
+    }
+    return q;
+}
+
+/* SELECT changes what the commands queued after it will see. */
+static void follow_select(struct transaction *tx, const struct request *r, const struct config *cfg)
+{
+    int64_t db;
+    if (slice_is(slice_str(r->cmd->name), "select") && num_parse_i64(r->argv[1], &db) && db >= 0 && db < cfg->databases)
+        tx->db = (uint32_t)db;
+}
+
+void tx_queue(struct call *c, const struct request *r, bool refused)
+{
+    struct transaction *tx = c->client->tx;
+    if (refused) {
+        tx->doomed = true;
+        return;
+    }
+    if (r->cmd->flags & CMD_NO_MULTI) {
+        tx->doomed = true;
+        reply_error(c, "ERR Command not allowed inside a transaction");
+        return;
+    }
+    if (tx->n == tx->cap) {
+        int cap = tx->cap ? tx->cap * 2 : 8;
+        tx->queue = mem_realloc(tx->queue, sizeof(*tx->queue) * (size_t)tx->cap, sizeof(*tx->queue) * (size_t)cap);
+        tx->cap = cap;
+    }
+    tx->queue[tx->n++] = copy_request(r, tx->db);
+    follow_select(tx, r, c->server->config);
+    reply_simple(c, "QUEUED");
+}
+
+void tx_discard(struct client *c)
+{
+    struct transaction *tx = c->tx;
+    tx_unwatch(c);
+    for (int i = 0; i < tx->n; i++)
+        mem_free(tx->queue[i].argv, tx->queue[i].bytes);
+    mem_free(tx->queue, sizeof(*tx->queue) * (size_t)tx->cap);
+    mem_free(tx, sizeof(*tx));
+    c->tx = NULL;
+}
+
+/* --- what EXEC needs --- */
+
+uint64_t tx_owners(struct client *c)
+{
+    struct server *server = c->home->server;
+    struct transaction *tx = c->tx;
+    uint64_t mask = 0;
+    bool bad;
+
+    for (struct watch *w = tx->watches; w != NULL; w = w->next)
+        mask |= 1ull << w->owner->index;
+    for (int i = 0; i < tx->n; i++)
+        mask |= request_owners(server, tx->queue[i].cmd, tx->queue[i].argv, tx->queue[i].argc, &bad);
+    return mask;
+}
+
+static void queued_call(struct call *q, const struct call *exec, const struct queued *item)
+{
+    struct request r = {.client = exec->client, .cmd = item->cmd, .argv = item->argv, .argc = item->argc};
+    call_init(q, exec->shard, &r);
+    q->db = item->db;
+    q->proto = exec->client->proto;
+    q->no_touch = exec->no_touch;
+    q->out = exec->out;
+    q->held = exec->held;
+    q->in_exec = true;
+}
+
+/* Inside a transaction nothing waits, so all of it is admitted at once. */
+enum admit tx_admit(struct call *c, struct waiter *w)
+{
+    struct transaction *tx = c->client->tx;
+    struct call *calls;
+    enum admit a = ADMIT_RUN;
+
+    if (tx->doomed || tx->n == 0)
+        return ADMIT_RUN;
+    calls = mem_alloc(sizeof(*calls) * (size_t)tx->n);
+    for (int i = 0; i < tx->n; i++) {
+        queued_call(&calls[i], c, &tx->queue[i]);
+        if (a == ADMIT_RUN && (tx->queue[i].cmd->flags & CMD_WRITE))
+            a = admit_write(&calls[i], w);
+    }
+    if (a == ADMIT_RUN)
+        a = admit_values(calls, tx->n, w);
+    mem_free(calls, sizeof(*calls) * (size_t)tx->n);
+    if (a == ADMIT_REFUSED)
+        tx_discard(c->client);
+    return a;
+}
+
+/* SCAN sees the keyspace of its cursor's shard, which is held. */
+static void run_queued(struct call *exec, struct queued *item)
+{
+    struct call q;
+    bool bad;
+    queued_call(&q, exec, item);
+    if (item->cmd->route == ROUTE_ANY && exec->held) {
+        uint64_t mask = request_owners(exec->server, item->cmd, item->argv, item->argc, &bad);
+        if (mask != 0)
+            q.shard = exec->server->shards[__builtin_ctzll(mask)];
+        q.held = false;
+    }
+    call_run(&q);
+    exec->always |= q.always;
+    exec->changes += q.changes;
+}
+
+void tx_exec(struct call *c)
+{
+    struct client *client = c->client;
+    struct transaction *tx = client->tx;
+
+    if (tx->doomed) {
+        tx_discard(client);
+        reply_error(c, "EXECABORT Transaction discarded because of previous errors.");
+        return;
+    }
+    if (tx_watched_changed(c)) {
+        tx_discard(client);
+        reply_null_array(c);
+        return;
+    }
+    tx_unwatch(client);
+    tx->multi = false; /* what runs now does not queue */
+    reply_array(c, (size_t)tx->n);
+    for (int i = 0; i < tx->n; i++)
+        run_queued(c, &tx->queue[i]);
+    tx_discard(client);
+}
+
+/* --- watches --- */
+
+struct watched {
+    uint64_t hash;
+    uint64_t version;
+    uint32_t db;
+    uint32_t refs;
+    struct slice name; /* the bytes stand behind the struct */
+};
+
+static uint64_t watch_hash(uint32_t db, struct key key) { return key.hash ^ ((uint64_t)db * 0x9e3779b97f4a7c15ull); }
+
+static uint64_t watched_hash(const void *item, void *arg)
+{
+    (void)arg;
+    return ((const struct watched *)item)->hash;
+}
+
+static struct watched *watched_find(struct shard *owner, uint32_t db, struct key key)
+{
+    struct table_probe p;
+    if (owner->watches == NULL)
+        return NULL;
+    for (struct watched *w = table_first(owner->watches, watch_hash(db, key), &p); w != NULL; w = table_next(&p))
+        if (w->db == db && slice_eq(w->name, key.name))
+            return w;
+    return NULL;
+}
+
+static struct watched *watched_get(struct shard *owner, uint32_t db, struct key key)
+{
+    struct watched *w = watched_find(owner, db, key);
+    if (w != NULL)
+        return w;
+    if (owner->watches == NULL)
+        owner->watches = table_new(&(struct table_type){watched_hash, NULL});
+    w = mem_alloc(sizeof(*w) + key.name.len);
+    *w = (struct watched){.hash = watch_hash(db, key), .version = ++owner->watch_version, .db = db};
+    memcpy(w + 1, key.name.p, key.name.len);
+    w->name = slice_of(w + 1, key.name.len);
+    table_insert(owner->watches, w->hash, w);
+    return w;
+}
+
+static void watched_drop(struct shard *owner, uint32_t db, struct key key)
+{
+    struct watched *w = watched_find(owner, db, key);
+    ensure(w != NULL && w->refs > 0);
+    if (--w->refs > 0)
+        return;
+    table_erase(owner->watches, w->hash, w);
+    mem_free(w, sizeof(*w) + w->name.len);
+    if (table_count(owner->watches) == 0) {
+        table_free(owner->watches);
+        owner->watches = NULL;
+    }
+}
+
+void watch_touch(struct shard *owner, uint32_t db, struct key key)
+{
+    struct watched *w = watched_find(owner, db, key);
+    if (w != NULL)
+        w->version = ++owner->watch_version;
+}
+
+struct touch_db {
+    struct shard *owner;
+    uint32_t db, other;
+};
+
+static void touch_if_exists(void *arg, void *item)
+{
+    struct touch_db *t = arg;
+    struct watched *w = item;
+    struct key key = {w->name, w->hash ^ ((uint64_t)w->db * 0x9e3779b97f4a7c15ull)};
+    if (w->db == t->db && (keyspace_find(t->owner->spaces[t->db], key) || keyspace_find(t->owner->spaces[t->other], key)))
+        w->version = ++t->owner->watch_version;
+}
+
+void watch_touch_db(struct shard *owner, uint32_t db, uint32_t other)
+{
+    struct touch_db t = {owner, db, other};
+    uint64_t cursor = 0;
+    if (owner->watches == NULL)
+        return;
+    do
+        cursor = table_scan(owner->watches, cursor, touch_if_exists, &t);
+    while (cursor != 0);
+}
+
+static bool already_watched(const struct transaction *tx, uint32_t db, struct slice name)
+{
+    for (struct watch *w = tx->watches; w != NULL; w = w->next)
+        if (w->db == db && slice_eq(w->key.name, name))
+            return true;
+    return false;
+}
+
+void tx_watch(struct call *c, int arg)
+{
+    struct place p = place_peek(c, arg); /* an expired key is gone before it is watched */
+    struct transaction *tx = tx_get(c->client);
+    if (already_watched(tx, c->db, p.key.name))
+        return;
+    struct watched *watched = watched_get(p.owner, c->db, p.key);
+    struct watch *w = mem_alloc(sizeof(*w) + p.key.name.len);
+    watched->refs++;
+    *w = (struct watch){.next = tx->watches, .owner = p.owner, .version = watched->version, .db = c->db, .key = p.key};
+    memcpy(w + 1, p.key.name.p, p.key.name.len);
+    w->key.name.p = (const uint8_t *)(w + 1);
+    tx->watches = w;
+}
+
+bool tx_watched_changed(struct call *c)
+{
+    struct transaction *tx = c->client->tx;
+    for (struct watch *w = tx->watches; w != NULL; w = w->next) {
+        place_in(c, w->db, w->key.name); /* an expired key is deleted here, which touches it */
+        struct watched *watched = watched_find(w->owner, w->db, w->key);
+        if (watched == NULL || watched->version != w->version)
+            return true;
+    }
+    return false;
+}
+
+/* The owner's watch table is data: it may be lent just now, so giving up a watch is a data task of the owner. */
+struct unwatch {
+    struct task task;
+    struct watch *watch;
+};
+
+static void run_unwatch(struct task *t, void *arg)
+{
+    struct unwatch *u = container_of(t, struct unwatch, task);
+    struct watch *w = u->watch;
+    (void)arg;
+    watched_drop(w->owner, w->db, w->key);
+    mem_free(w, sizeof(*w) + w->key.name.len);
+    mem_free(u, sizeof(*u));
+}
+
+void tx_unwatch(struct client *c)
+{
+    struct transaction *tx = c->tx;
+    for (struct watch *w = tx->watches, *next; w != NULL; w = next) {
+        struct unwatch *u = mem_zalloc(sizeof(*u));
+        next = w->next;
+        u->task.run = run_unwatch;
+        u->watch = w;
+        shard_post(w->owner, &u->task);
+    }
+    tx->watches = NULL;
+}

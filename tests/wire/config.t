@@ -1,0 +1,172 @@
+#!/usr/bin/python3
+"""CONFIG GET, SET, REWRITE and RESETSTAT, and the file."""
+import os
+import sys
+
+sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), '..', 'lib'))
+from kelvin import Server, eq, expect, need_kelvin, ok, run, session, test
+
+session('GET', '''
+    > CONFIG GET maxmemory-policy
+    ["maxmemory-policy", "noeviction"]
+    > CONFIG GET MAXMEMORY-POLICY
+    /^\\["(maxmemory-policy|MAXMEMORY-POLICY)", "noeviction"\\]$/
+    > CONFIG GET nosuch
+    []
+    > CONFIG GET tcp-keepalive timeout
+    ...
+    > CONFIG GET "maxmemory-p*"
+    ["maxmemory-policy", "noeviction"]
+    > CONFIG GET
+    -ERR wrong number of arguments for 'config|get' command
+''')
+
+session('SET', '''
+    > CONFIG SET timeout 100
+    +OK
+    > CONFIG GET timeout
+    ["timeout", "100"]
+    > CONFIG SET timeout 0 tcp-keepalive 200
+    +OK
+    > CONFIG GET tcp-keepalive
+    ["tcp-keepalive", "200"]
+    > CONFIG SET timeout
+    -ERR wrong number of arguments for 'config|set' command
+    > CONFIG SET nosuch 1
+    /^-ERR Unknown option or number of arguments for CONFIG SET - 'nosuch'/
+    > CONFIG SET timeout abc
+    /^-ERR CONFIG SET failed \\(possibly related to argument 'timeout'\\)/
+    > CONFIG SET timeout -1
+    /^-ERR CONFIG SET failed \\(possibly related to argument 'timeout'\\)/
+    > CONFIG SET maxmemory-policy bogus
+    /^-ERR CONFIG SET failed \\(possibly related to argument 'maxmemory-policy'\\)/
+    > CONFIG SET timeout 5 nosuch 1
+    /^-ERR /
+    > CONFIG GET timeout
+    ["timeout", "0"]
+    > CONFIG SET port abc
+    /^-ERR CONFIG SET failed/
+    > CONFIG SET databases 5
+    /^-ERR CONFIG SET failed .* immutable/
+    > CONFIG SET proto-max-bulk-len 100mb
+    +OK
+    > CONFIG GET proto-max-bulk-len
+    ["proto-max-bulk-len", "104857600"]
+    > CONFIG SET proto-max-bulk-len 512mb
+    +OK
+''')
+
+
+@test('GET * gives pairs, and every name answers alone too')
+def _(s):
+    c = s.client()
+    every = c.call('CONFIG', 'GET', '*')
+    eq(len(every) % 2, 0)
+    names = every[0::2]
+    for name in (b'port', b'bind', b'dir', b'maxmemory', b'maxmemory-policy', b'databases', b'timeout', b'maxclients',
+                 b'appendonly', b'appendfsync', b'save', b'unixsocket', b'tcp-keepalive', b'tcp-backlog',
+                 b'proto-max-bulk-len', b'client-query-buffer-limit', b'client-output-buffer-limit'):
+        ok(name in names, f'no {name!r}')
+    for name, value in list(zip(names, every[1::2])):
+        ok(value in c.call('CONFIG', 'GET', name), f'{name!r}')
+
+
+@test('GET is a map in RESP3')
+def _(s):
+    expect(s.client(resp=3), 'CONFIG GET timeout', '{"timeout": "0"}')
+
+
+@test('units of memory')
+def _(s):
+    c = s.client()
+    for text, value in (('1k', 1000), ('1kb', 1024), ('1m', 1000000), ('1mb', 1 << 20), ('1GB', 1 << 30), ('123', 123)):
+        expect(c, ['CONFIG', 'SET', 'client-query-buffer-limit', text if value >= 1 << 20 else '2mb'], '+OK')
+        if value >= 1 << 20:
+            expect(c, 'CONFIG GET client-query-buffer-limit', f'["client-query-buffer-limit", "{value}"]')
+    c.call('CONFIG', 'SET', 'client-query-buffer-limit', '1gb')
+
+
+@test('RESETSTAT')
+def _(s):
+    c = s.client()
+    c.call('GET', 'missing')
+    ok(int(s.info('stats')['keyspace_misses']) > 0, 'a miss should be counted')
+    expect(c, 'CONFIG RESETSTAT', '+OK')
+    eq(s.info('stats')['keyspace_misses'], '0')
+    ok(int(s.info('stats')['total_commands_processed']) < 10, 'commands start again')
+
+
+@test('REWRITE without a file')
+def _(s):
+    expect(s.client(), 'CONFIG REWRITE', '-ERR The server is running without a config file')
+
+
+@test('REWRITE keeps comments and order, and the file works')
+def _(_s):
+    server = Server(lines=['# my own words', 'timeout 77', 'maxclients 500', '', '# the end'])
+    c = server.client()
+    expect(c, 'CONFIG GET timeout', '["timeout", "77"]')
+    expect(c, 'CONFIG SET timeout 88 tcp-keepalive 123', '+OK')
+    expect(c, 'CONFIG REWRITE', '+OK')
+    with open(server.conf) as conf:
+        lines = conf.read().splitlines()
+    eq(lines[:3], ['# my own words', 'timeout 88', 'maxclients 500'])
+    ok('tcp-keepalive 123' in lines, 'a changed directive should be added')
+    ok('# the end' in lines, 'comments should stay')
+    server.lines = lines
+    server.restart()
+    expect(server.client(), 'CONFIG GET timeout', '["timeout", "88"]')
+    expect(server.client(), 'CONFIG GET tcp-keepalive', '["tcp-keepalive", "123"]')
+    server.stop()
+
+
+@test('a file, an include, quotes; the command line wins')
+def _(s):
+    extra = os.path.join(s.home, 'extra.conf')
+    with open(extra, 'w') as out:
+        out.write('timeout 11\n"maxclients" "321"\n')
+    server = Server({'tcp-keepalive': '99'}, lines=['tcp-keepalive 10', f'include "{extra}"', '  # indented comment'])
+    c = server.client()
+    expect(c, 'CONFIG GET tcp-keepalive', '["tcp-keepalive", "99"]')
+    expect(c, 'CONFIG GET timeout', '["timeout", "11"]')
+    expect(c, 'CONFIG GET maxclients', '["maxclients", "321"]')
+    server.stop()
+
+
+@test('a bad file is refused with its line')
+def _(_s):
+    for lines in (['timeout 1', 'no-such-directive 1'], ['timeout abc'], ['timeout'], ['maxmemory-policy bogus']):
+        server = Server(lines=lines, start=False)
+        server.launch()
+        code = server.wait_exit()
+        ok(code not in (0, None), f'{lines}: exit code {code}')
+        ok(lines[-1] in server.log(), server.log())
+        ok(f'line {len(lines)}' in server.log(), server.log())
+
+
+@test('settings per database')
+def _(_s):
+    need_kelvin('settings per database')
+    server = Server(lines=['maxmemory-policy noeviction', 'db 1 maxmemory-policy allkeys-lru', 'db 2 durability none'])
+    c = server.client()
+    expect(c, 'CONFIG GET db.1.maxmemory-policy', '["db.1.maxmemory-policy", "allkeys-lru"]')
+    expect(c, 'CONFIG GET db.2.durability', '["db.2.durability", "none"]')
+    expect(c, 'CONFIG SET db.1.maxmemory-policy volatile-lru', '+OK')
+    expect(c, 'CONFIG GET db.1.maxmemory-policy', '["db.1.maxmemory-policy", "volatile-lru"]')
+    expect(c, 'CONFIG GET maxmemory-policy', '["maxmemory-policy", "noeviction"]')
+    expect(c, 'CONFIG SET db.99.maxmemory-policy volatile-lru', '/^-ERR/')
+    expect(c, 'CONFIG REWRITE', '+OK')
+    with open(server.conf) as conf:
+        ok('db 1 maxmemory-policy volatile-lru' in conf.read().splitlines(), 'REWRITE writes db lines')
+    server.stop()
+
+
+@test('snapshot durability is refused until there are RDB files')
+def _(_s):
+    need_kelvin('durability')
+    server = Server({'durability': 'snapshot'}, start=False)
+    server.launch()
+    ok(server.wait_exit() not in (0, None), 'the server should refuse')
+
+
+run(Server())

@@ -1,0 +1,104 @@
+#!/usr/bin/python3
+"""DEBUG, as test suites of this ecosystem use it; off unless allowed."""
+import os
+import sys
+
+sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), '..', 'lib'))
+from kelvin import Server, eq, expect, ok, run, session, show, test
+
+session('subcommands', '''
+    > SET k v
+    +OK
+    > DEBUG OBJECT k
+    /encoding:embstr .*serializedlength:[0-9]+ lru:[0-9]+ lru_seconds_idle:[0-9]+/
+    > DEBUG OBJECT missing
+    -ERR no such key
+    > DEBUG SLEEP 0
+    +OK
+    > DEBUG SET-ACTIVE-EXPIRE 1
+    +OK
+    > DEBUG NOSUCH
+    /^-ERR .*DEBUG/
+''')
+
+session('PROTOCOL', '''
+    > DEBUG PROTOCOL string
+    "Hello World"
+    > DEBUG PROTOCOL integer
+    12345
+    > DEBUG PROTOCOL null
+    nil
+    > DEBUG PROTOCOL array
+    [0, 1, 2]
+    > HELLO 3
+    ...
+    > DEBUG PROTOCOL double
+    ,3.141
+    > DEBUG PROTOCOL null
+    null
+    > DEBUG PROTOCOL map
+    {0: #f, 1: #t, 2: #f}
+    > DEBUG PROTOCOL set
+    ~[0, 1, 2]
+    > DEBUG PROTOCOL true
+    #t
+    > DEBUG PROTOCOL false
+    #f
+    > DEBUG PROTOCOL verbatim
+    =txt:"This is a verbatim\\nstring"
+''')
+
+
+@test('DIGEST says whether two states are the same')
+def _(s):
+    c = s.client()
+    empty = show(c.call('DEBUG', 'DIGEST'))
+    eq(empty, '+' + '0' * 40)
+    c.call('MSET', 'a', '1', 'b', '2')
+    one = show(c.call('DEBUG', 'DIGEST'))
+    c.call('SET', 'a', '2')
+    ok(show(c.call('DEBUG', 'DIGEST')) != one, 'another value, another digest')
+    c.call('FLUSHALL')
+    c.call('MSET', 'b', '2', 'a', '1')
+    eq(show(c.call('DEBUG', 'DIGEST')), one)
+    c.call('EXPIRE', 'a', '1000')
+    ok(show(c.call('DEBUG', 'DIGEST')) != one, 'an expiry counts')
+
+
+@test('DIGEST-VALUE')
+def _(s):
+    c = s.client()
+    c.call('MSET', 'a', 'same', 'b', 'same', 'c', 'other')
+    a, b, other, missing = c.call('DEBUG', 'DIGEST-VALUE', 'a', 'b', 'c', 'missing')
+    ok(a == b and a != other and bytes(missing) == b'0' * 40, 'digests of values')
+
+
+@test('POPULATE')
+def _(s):
+    c = s.client()
+    expect(c, 'DEBUG POPULATE 1000', '+OK')
+    eq(c.call('DBSIZE'), 1000)
+    expect(c, 'GET key:7', '"value:7"')
+    expect(c, 'DEBUG POPULATE 10 pre 100', '+OK')
+    eq(c.call('STRLEN', 'pre:3'), 100)
+
+
+@test('LOADAOF brings the state back from disk')
+def _(_s):
+    server = Server({'durability': 'everysec'})
+    c = server.client()
+    c.pipeline([('SET', f'k{i}', i) for i in range(1000)])
+    before = show(c.call('DEBUG', 'DIGEST'))
+    expect(c, 'DEBUG LOADAOF', '+OK')
+    eq(show(c.call('DEBUG', 'DIGEST')), before)
+    server.stop()
+
+
+@test('refused unless enable-debug-command')
+def _(_s):
+    server = Server({'enable-debug-command': 'no'})
+    expect(server.client(), 'DEBUG SLEEP 0', '/^-ERR DEBUG command not allowed/')
+    server.stop()
+
+
+run(Server())

@@ -1,0 +1,128 @@
+#!/usr/bin/python3
+"""Differential: thousands of random valid and invalid calls per command, on this server and on a real redis-server.
+
+KELVIN_DIFF_CALLS (default 2000) calls per command and protocol; KELVIN_SEED repeats a run.
+"""
+import os
+import random
+import sys
+
+sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), '..', 'lib'))
+from diffgen import FAR, GENERATORS, Gen, batch
+from difftest import Pair
+from kelvin import Failure, ORACLE, Server, eq, note, ok, run, seed, show, skip_all, test
+
+if ORACLE is None:
+    skip_all('no redis-server to compare with')
+SEED = seed()
+CALLS = int(os.environ.get('KELVIN_DIFF_CALLS', 2000))
+BATCH = 250
+DIFFERENCES_MAX = 3
+oracle = Server(binary=ORACLE)
+
+
+def payloads():
+    """DUMP payloads of strings of all kinds, made by the oracle."""
+    c = oracle.client()
+    values = [b'', b'12', b'-300', b'70000', b'text', b'a' * 100, bytes(range(256)), b'ab' * 3000, b'9223372036854775807']
+    c.pipeline([('SET', 'x', v) for v in values])
+    made = []
+    for value in values:
+        c.call('SET', 'x', value)
+        made.append(c.call('DUMP', 'x'))
+    return made
+
+
+def compare(server, name, resp):
+    g = Gen(f'{SEED}/{name}/{resp}')
+    g.payloads = payloads()
+    pair = Pair(server, oracle, resp)
+    found, history, done = [], [], 0
+    while done < CALLS and len(found) < DIFFERENCES_MAX:
+        calls = batch(g, name, min(BATCH, CALLS))
+        history.append(calls)
+        done += len(calls)
+        difference = pair.run(calls)
+        if difference is not None:
+            context = [c for part in history[-4:-1] for c in part] + calls[:difference.at + 1]
+            reduced = pair.reduce(context) or difference
+            found.append(('' if reduced is not difference else '(did not come again on its own)\n') + reduced.describe())
+            pair.reset()
+            history = []
+    if found:
+        raise Failure(f'{done} calls\n' + '\n'.join(found))
+
+
+for _name in GENERATORS:
+    for _resp in (2, 3):
+        test(f'{_name}, RESP{_resp}')(lambda s, name=_name, resp=_resp: compare(s, name, resp))
+
+
+def scan_all(c, options):
+    cursor, keys = b'0', set()
+    while True:
+        reply = c.call('SCAN', cursor, *options)
+        if not isinstance(reply, list):
+            return show(reply)
+        cursor = reply[0]
+        keys.update(reply[1])
+        if cursor == b'0':
+            return keys
+
+
+@test('SCAN: full iterations give the same sets')
+def _(s):
+    rng = random.Random(SEED)
+    pair = [s.client(), oracle.client()]
+    pair[1].call('FLUSHALL')
+    for _ in range(max(5, CALLS // 100)):
+        writes = [('SET', f'key:{rng.randrange(3000)}', 'v') for _ in range(100)]
+        writes += [('DEL', f'key:{rng.randrange(3000)}') for _ in range(50)]
+        options = []
+        for choice in rng.sample([['MATCH', rng.choice(['key:1*', '*7', 'key:??', 'none'])], ['COUNT', rng.choice([1, 10, 5000])],
+                                  ['TYPE', rng.choice(['string', 'list', 'bogus', 'STRING'])]], rng.randrange(4)):
+            options += choice
+        for c in pair:
+            c.pipeline(writes)
+        ours, theirs = (scan_all(c, options) for c in pair)
+        eq(ours, theirs, f'SCAN {options}')
+        ok(pair[0].call('RANDOMKEY') in scan_all(pair[0], []), 'RANDOMKEY gave what is not a key')
+
+
+@test('DUMP here, RESTORE there, both ways')
+def _(s):
+    g = Gen(SEED)
+    ours, theirs = s.client(), oracle.client()
+    for i in range(max(50, CALLS // 10)):
+        value = g.value()
+        source, target = (ours, theirs) if i % 2 else (theirs, ours)
+        source.call('SET', 'dumped', value, 'PXAT', g.of(FAR) * 1000)
+        payload = source.call('DUMP', 'dumped')
+        eq(show(target.call('RESTORE', 'restored', '0', payload, 'REPLACE')), '+OK', repr(value))
+        ok(target.call('GET', 'restored') == value, f'{value[:50]!r} came back different')
+        eq(target.call('OBJECT', 'ENCODING', 'restored'), source.call('OBJECT', 'ENCODING', 'dumped'), repr(value))
+
+
+@test('the whole key space is the same after all commands mixed')
+def _(s):
+    g = Gen(f'{SEED}/mixed')
+    g.payloads = payloads()
+    pair = Pair(s, oracle, 2)
+    names = [n for n in GENERATORS if n not in ('FLUSHALL', 'FLUSHDB', 'MULTI', 'MULTI errors', 'WATCH')]
+    for _ in range(max(1, CALLS // BATCH)):
+        calls = [(0, GENERATORS[g.of(names)](g)) for _ in range(BATCH)]
+        difference = pair.run(calls)
+        if difference is not None:
+            raise Failure(difference.describe())
+    for db in range(3):
+        states = []
+        for side in pair.sides:
+            c = side.connections[0]
+            c.call('SELECT', db)
+            keys = sorted(c.call('KEYS', '*'))
+            states.append(list(zip(keys, c.pipeline([('GET', k) for k in keys]))))
+        eq(states[0], states[1], f'database {db}')
+    note(f'{len(states[0])} keys in the last database')
+
+
+run(Server())

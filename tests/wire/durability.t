@@ -1,0 +1,165 @@
+#!/usr/bin/python3
+"""What each durability mode keeps over a restart and over kill -9, per database."""
+import os
+import sys
+
+sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), '..', 'lib'))
+from kelvin import IS_KELVIN, Server, eq, expect, keys, need_kelvin, ok, run, test
+
+LINES = ['db 1 durability always', 'db 2 durability none', 'db 3 durability os']
+
+
+def fill(server):
+    c = server.client()
+    for db in range(4):
+        c.call('SELECT', db)
+        c.pipeline([('SET', f'k{i}', f'{db}:{i}') for i in range(keys(2000))])
+        c.pipeline([('DEL', f'k{i}') for i in range(0, keys(2000), 7)])
+        c.pipeline([('APPEND', f'k{i}', '+') for i in range(1, keys(2000), 7)])
+
+
+def check(server, db):
+    c = server.client()
+    c.call('SELECT', db)
+    for i, value in enumerate(c.pipeline([('GET', f'k{i}') for i in range(keys(2000))])):
+        want = None if i % 7 == 0 else f'{db}:{i}{"+" * (i % 7 == 1)}'.encode()
+        ok(value == want if want else not value, f'db {db} k{i}: {value!r}, not {want!r}')
+
+
+@test('everysec, always and os survive; none is empty')
+def _(_s):
+    server = Server({'durability': 'everysec'}, LINES)
+    for kill in (True, False, True):
+        fill(server)
+        server.restart(kill)
+        for db in (0, 1, 3):
+            check(server, db)
+        if IS_KELVIN:
+            c = server.client()
+            c.call('SELECT', 2)
+            expect(c, 'DBSIZE', '0')
+        server.client().call('FLUSHALL')
+    server.stop()
+
+
+@test('always: what was acknowledged is there, one command at a time')
+def _(_s):
+    server = Server({'durability': 'always'})
+    c = server.client()
+    for i in range(100):
+        c.call('SET', f'k{i}', i)
+    server.restart(kill=True)
+    eq(server.client().call('MGET', *[f'k{i}' for i in range(100)]), [b'%d' % i for i in range(100)])
+    server.stop()
+
+
+@test('deletions, expiries, RENAME, FLUSHDB, SWAPDB, MOVE and COPY survive')
+def _(_s):
+    server = Server({'durability': 'everysec'})
+    c = server.client()
+    for line in ('MSET a 1 b 2 c 3 d 4', 'PEXPIREAT a 99999999999999', 'DEL b', 'RENAME c e', 'COPY d f', 'MOVE d 1', 'SELECT 2',
+                 'SET gone 1', 'FLUSHDB', 'SET new 1', 'SELECT 3', 'SET three 3', 'SWAPDB 3 4', 'SELECT 0', 'INCRBYFLOAT x 1.5',
+                 'SETRANGE y 3 z', 'SET p 1 PXAT 99999999999999', 'PERSIST p'):
+        c.call(*line.split())
+    for kill in (True, False):
+        server.restart(kill)
+        c = server.client()
+        expect(c, 'KEYS *', 'sorted ["a", "e", "f", "p", "x", "y"]')
+        expect(c, 'MGET a e f p x y', '["1", "3", "4", "1", "1.5", "\\x00\\x00\\x00z"]')
+        expect(c, 'PEXPIRETIME a', '99999999999999')
+        expect(c, 'TTL p', '-1')
+        for db, want in ((1, '["d"]'), (2, '["new"]'), (3, '[]'), (4, '["three"]')):
+            c.call('SELECT', db)
+            expect(c, 'KEYS *', want)
+    server.stop()
+
+
+@test('BGREWRITEAOF, then a restart')
+def _(_s):
+    server = Server({'durability': 'everysec'}, LINES)
+    fill(server)
+    expect(server.client(), 'BGREWRITEAOF', '/^\\+Background append only file rewriting (started|scheduled)/')
+    fill(server)
+    server.restart(kill=True)
+    for db in (0, 1, 3):
+        check(server, db)
+    server.stop()
+
+
+@test('many restarts in a row change nothing')
+def _(_s):
+    server = Server({'durability': 'everysec'})
+    fill(server)
+    for i in range(6):
+        server.restart(kill=i % 3 != 0)
+    for db in range(4):
+        check(server, db)
+    server.stop()
+
+
+@test('the number of shards may change between runs')
+def _(_s):
+    need_kelvin('shards')
+    server = Server({'durability': 'everysec', 'shards': '1'})
+    fill(server)
+    for shards in ('3', '2', '1'):
+        server.options['shards'] = shards
+        server.restart(kill=True)
+        check(server, 0)
+        check(server, 3)
+    server.stop()
+
+
+@test('changing a mode at run time')
+def _(_s):
+    need_kelvin('durability modes')
+    server = Server({'durability': 'everysec'}, ['db 2 durability none'])
+    c = server.client()
+    c.call('SELECT', 2)
+    c.pipeline([('SET', f'k{i}', i) for i in range(100)])
+    expect(c, 'CONFIG SET db.2.durability everysec', '+OK')
+    c.call('SET', 'later', '1')
+    expect(c, 'CONFIG SET db.0.durability snapshot', '/^-ERR/')
+    server.lines = ['db 2 durability everysec']
+    c.call('SELECT', 0)
+    server.restart()
+    c = server.client()
+    c.call('SELECT', 2)
+    expect(c, 'DBSIZE', '101')
+    server.stop()
+
+
+@test('SWAPDB between a logged and an unlogged database is refused')
+def _(_s):
+    need_kelvin('durability modes')
+    server = Server({'durability': 'everysec'}, ['db 2 durability none'])
+    expect(server.client(), 'SWAPDB 0 2', '/^-ERR/')
+    expect(server.client(), 'SWAPDB 0 1', '+OK')
+    server.stop()
+
+
+@test('MOVE and COPY out of an unlogged database are kept')
+def _(_s):
+    server = Server({'durability': 'everysec'}, ['db 2 durability none'])
+    c = server.client()
+    for line in ('SELECT 2', 'MSET a 1 b 2', 'MOVE a 0', 'COPY b b DB 0'):
+        c.call(*line.split())
+    server.restart(kill=True)
+    expect(server.client(), 'MGET a b', '["1", "2"]')
+    server.stop()
+
+
+@test('a data directory in use is refused')
+def _(_s):
+    need_kelvin('lock on its directory')
+    server = Server()
+    second = Server(directory=server.dir, start=False)
+    second.launch()
+    code = second.wait_exit()
+    ok(code not in (0, None), f'the second server ended with {code}')
+    ok('another' in second.log() or 'lock' in second.log() or 'in use' in second.log(), second.log())
+    expect(server.client(), 'PING', '+PONG')
+    server.stop()
+
+
+run()

@@ -1,0 +1,177 @@
+#!/usr/bin/python3
+"""Data larger than RAM: written, cold, read back, restarted; within the budget all the while."""
+import os
+import random
+import sys
+import time
+
+sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), '..', 'lib'))
+from kelvin import IS_KELVIN, SANITIZED, Server, eq, eventually, expect, note, ok, run, seed, show, skip_all, test
+
+SEED = seed()
+if not IS_KELVIN:
+    skip_all('a redis-server stands in, which has no flash tier')
+MIB = 1 << 20
+N = 20000 if not SANITIZED else 6000
+VALUE = 2000
+BUDGET = {'maxmemory': '96mb', 'tier-memory': '8mb', 'tier': 'on', 'durability': 'everysec'}
+LINES = ['db 0 maxmemory 6mb' if not SANITIZED else 'db 0 maxmemory 2mb']
+LIMIT = 6 * MIB if not SANITIZED else 2 * MIB
+
+
+def value(i):
+    return random.Random(f'{SEED}/{i}').randbytes(VALUE // 2).hex().encode()
+
+
+def fill(c, n=N):
+    for start in range(0, n, 500):
+        c.pipeline([('SET', f'k{i}', value(i)) for i in range(start, min(n, start + 500))])
+
+
+def check(c, order):
+    order = list(order)
+    for start in range(0, len(order), 500):
+        part = order[start:start + 500]
+        for i, got in zip(part, c.pipeline([('GET', f'k{i}') for i in part])):
+            ok(got == value(i), f'k{i} is {show(got):.80}')
+
+
+@test('several times the budget, written and read back')
+def _(s):
+    c = s.client()
+    fill(c)
+    eq(c.call('DBSIZE'), N)
+    tier = s.info('tier')
+    eq(int(tier['tier_hot_keys']) + int(tier['tier_cold_keys']), N)
+    ok(int(tier['tier_cold_keys']) > N // 2, f"only {tier['tier_cold_keys']} of {N} keys are cold")
+    check(c, range(N))
+    check(c, random.Random(SEED).sample(range(N), N // 2))
+    tier = s.info('tier')
+    ok(int(tier['tier_hot_keys']) * VALUE <= 2 * LIMIT, f"{tier['tier_hot_keys']} hot keys of {VALUE} bytes")
+    note(f"hot {tier['tier_hot_keys']}, cold {tier['tier_cold_keys']}, resident {s.rss() / MIB:.0f} MiB")
+
+
+@test('OBJECT TIER says where a value lives, and a read makes it hot')
+def _(s):
+    c = s.client()
+    fill(c)
+    places = c.pipeline([('OBJECT', 'TIER', f'k{i}') for i in range(N)])
+    eq(set(map(bytes, places)) <= {b'hot', b'cold'}, True)
+    cold = [i for i, place in enumerate(places) if place == b'cold']
+    ok(len(cold) > N // 2, f'{len(cold)} cold keys')
+    check(c, cold[:1])
+    expect(c, f'OBJECT TIER k{cold[0]}', '/hot|cold/')
+    check(c, cold[:1] * 3)
+
+
+@test('everything about a cold key but its value needs no fetch')
+def _(s):
+    c = s.client()
+    fill(c)
+    cold = next(i for i, p in enumerate(c.pipeline([('OBJECT', 'TIER', f'k{i}') for i in range(N)])) if p == b'cold')
+    key = f'k{cold}'
+    for command, want in (('EXISTS', '1'), ('TYPE', '+string'), ('TTL', '-1'), ('OBJECT IDLETIME', '/^[0-9]+$/')):
+        expect(c, f'{command} {key}', want)
+    expect(c, f'PEXPIREAT {key} 99999999999999', '1')
+    expect(c, f'OBJECT TIER {key}', '/cold/')
+    expect(c, f'PEXPIRETIME {key}', '99999999999999')
+    check(c, [cold])
+
+
+@test('writes of every kind on cold keys')
+def _(s):
+    c = s.client()
+    fill(c)
+    n = min(N, 3000)
+    eq(c.pipeline([('APPEND', f'k{i}', 'tail') for i in range(n)]), [VALUE + 4] * n)
+    eq(c.pipeline([('STRLEN', f'k{i}') for i in range(n)]), [VALUE + 4] * n)
+    c.pipeline([('SETRANGE', f'k{i}', 0, 'head') for i in range(n)])
+    for i, got in enumerate(c.pipeline([('GET', f'k{i}') for i in range(n)])):
+        ok(got == b'head' + value(i)[4:] + b'tail', f'k{i} differs')
+    c.pipeline([('DEL', f'k{i}') for i in range(0, n, 2)])
+    c.pipeline([('RENAME', f'k{i}', f'r{i}') for i in range(1, n, 2)])
+    for i, got in zip(range(1, n, 2), c.pipeline([('GETDEL', f'r{i}') for i in range(1, n, 2)])):
+        ok(got == b'head' + value(i)[4:] + b'tail', f'r{i} differs')
+    eq(c.call('DBSIZE'), N - n)
+    check(c, range(n, N))
+
+
+@test('MGET and MULTI over many cold keys')
+def _(s):
+    c = s.client()
+    fill(c)
+    rng = random.Random(SEED)
+    for _ in range(20):
+        part = rng.sample(range(N), 100)
+        eq(c.call('MGET', *[f'k{i}' for i in part]) == [value(i) for i in part], True)
+        replies = c.pipeline([('MULTI',)] + [('GET', f'k{i}') for i in part[:30]] + [('EXEC',)])
+        eq(replies[-1] == [value(i) for i in part[:30]], True)
+
+
+@test('a command that needs more than the whole budget is refused')
+def _(s):
+    c = s.client()
+    fill(c)
+    expect(c, ['MGET'] + [f'k{i}' for i in range(N)], '/^-OOM/')
+    check(c, range(100))
+
+
+@test('many clients read and write cold keys at once')
+def _(s):
+    fill(s.client())
+    rng = random.Random(SEED)
+    clients = [s.client() for _ in range(30)]
+    for _ in range(10):
+        wanted = []
+        for c in clients:
+            part = [rng.randrange(N) for _ in range(20)]
+            wanted.append(part)
+            for i in part:
+                c.send('GET', f'k{i}')
+        for c, part in zip(clients, wanted):
+            for i in part:
+                ok(c.reply() == value(i), f'k{i} differs')
+
+
+@test('kill -9 with most keys cold; the first read at once, then all')
+def _(s):
+    fill(s.client())
+    s.kill9()
+    s.start()
+    begin = time.monotonic()
+    c = s.client()
+    check(c, [N // 2])
+    note(f'first answer {(time.monotonic() - begin) * 1000:.0f} ms after being ready')
+    eq(c.call('DBSIZE'), N)
+    check(c, range(N))
+    s.stop()
+    s.start()
+    check(s.client(), random.Random(SEED).sample(range(N), 1000))
+
+
+@test('FLUSHALL and expiry give everything back')
+def _(s):
+    c = s.client()
+    fill(c)
+    due = int(time.time() * 1000) + 500
+    c.pipeline([('PEXPIREAT', f'k{i}', due) for i in range(N // 2)])
+    eventually(lambda: c.call('DBSIZE') == N - N // 2, 'due cold keys should go', 30)
+    check(c, range(N // 2, N // 2 + 1000))
+    c.call('FLUSHALL')
+    tier = s.info('tier')
+    eq((tier['tier_hot_keys'], tier['tier_cold_keys']), ('0', '0'))
+    expect(c, 'GET k1', 'nil')
+
+
+@test('resident memory stays near the budget of the process')
+def _(s):
+    c = s.client()
+    for _ in range(2):
+        fill(c)
+    resident = s.rss()
+    note(f'resident {resident / MIB:.0f} MiB')
+    if not SANITIZED:
+        ok(resident < 140 * MIB, f'{resident / MIB:.0f} MiB')
+
+
+run(Server(BUDGET, LINES))

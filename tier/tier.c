@@ -1,0 +1,693 @@
+/* The tier of one shard. See tier.h for what moves and when.
+ *
+ * Life of a batch: building -> (logged: waiting until the log is durable up to its stamp) -> writing (pool) -> done.
+ * The keys of a batch are found again, when it completes, in the batch itself: its meta records carry space and key.
+ * Nothing here keeps pointers to entries or keyspaces across turns: entries move and keyspaces are flushed away. */
+#include "tier/tier.h"
+
+#include <errno.h>
+#include <stdatomic.h>
+
+#include "core/base/mem.h"
+#include "core/base/panic.h"
+
+#define SPACES_MAX 1024
+#define PIN_SLOTS 65536
+#define BATCH_KEYS 256
+#define BATCH_BYTES (MIB)
+#define BATCHES_MAX 8      /* under way at once, before no more are begun */
+#define BATCHES_LIVE 64    /* a slice that was begun may close some more */
+#define SAMPLE 64          /* items looked at to find victims */
+#define DROPS_A_SLICE 256
+#define CLEANS_A_SLICE 512
+
+struct space {
+    struct keyspace *ks;
+    bool logged, tiered;
+};
+
+struct batch {
+    struct pool_job job;
+    struct task done;
+    struct tier *tier;
+    struct batch *next;
+    struct store_batch ops;
+    uint64_t stamp; /* 0: needs no log */
+    uint64_t seq;   /* order in which batches were closed */
+    int result;
+};
+
+struct fetch {
+    struct pool_job job;
+    struct task done;
+    struct tier *tier;
+    struct fetch *next; /* in the bucket of fetches under way */
+    struct tier_wait *waits;
+    struct space_id space;
+    uint32_t ticket;
+    uint64_t hash;
+    struct buf store_key;
+    struct buf payload;
+    uint64_t started_us;
+    int result;
+};
+
+#define FETCH_BUCKETS 256
+
+/* Tombs written with this stamp; when a checkpoint has passed it their records are removed. */
+struct absent {
+    struct space_id space;
+    uint64_t hash, stamp;
+};
+
+struct tier {
+    struct tier_config cfg;
+    struct rng rng;
+    struct space spaces[SPACES_MAX];
+    unsigned nspaces;
+    uint16_t pins[PIN_SLOTS];
+    struct fetch *fetches[FETCH_BUCKETS]; /* by ticket */
+    unsigned fetching;
+    struct batch *building;    /* not full yet; closed at the end of the slice */
+    struct batch *waiting, *waiting_last; /* for the log */
+    unsigned batches;          /* waiting or writing */
+    uint64_t seq;              /* of the batch closed last */
+    uint64_t live[BATCHES_LIVE]; /* seqs of those batches */
+    _Atomic uint64_t pending;  /* bytes of values in those batches */
+    struct queue absents;      /* words of struct absent */
+    struct buf scratch, encoded;
+    struct {
+        _Atomic uint64_t fetches, joined, fetch_errors, drops, dropped_probation, cleaned, clean_batches, clean_bytes,
+            clean_errors, batches_waiting, fetches_waiting;
+    } stats;
+};
+
+static void add(_Atomic uint64_t *counter, uint64_t n)
+{
+    atomic_store_explicit(counter, atomic_load_explicit(counter, memory_order_relaxed) + n, memory_order_relaxed);
+}
+
+struct tier *tier_new(const struct tier_config *cfg)
+{
+    struct tier *t = mem_zalloc(sizeof(*t));
+    t->cfg = *cfg;
+    rng_seed(&t->rng, cfg->seed);
+    queue_init(&t->absents);
+    return t;
+}
+
+bool tier_idle(const struct tier *t) { return t->fetching == 0 && t->batches == 0 && t->building == NULL; }
+
+void tier_free(struct tier *t)
+{
+    ensure(tier_idle(t));
+    queue_free(&t->absents);
+    buf_free(&t->scratch);
+    buf_free(&t->encoded);
+    mem_free(t, sizeof(*t));
+}
+
+/* --- spaces --- */
+
+static struct space *space_of(struct tier *t, const struct keyspace *ks)
+{
+    for (unsigned i = 0; i < t->nspaces; i++)
+        if (t->spaces[i].ks == ks)
+            return &t->spaces[i];
+    panic("a keyspace that is not attached");
+}
+
+static struct space *space_by_id(struct tier *t, struct space_id id)
+{
+    for (unsigned i = 0; i < t->nspaces; i++)
+        if (space_id_eq(t->spaces[i].ks->id, id))
+            return &t->spaces[i];
+    return NULL;
+}
+
+struct keyspace *tier_keyspace(struct tier *t, struct space_id id)
+{
+    struct space *s = space_by_id(t, id);
+    return s ? s->ks : NULL;
+}
+
+void tier_attach(struct tier *t, struct keyspace *ks, bool logged, bool tiered)
+{
+    ensure(t->nspaces < SPACES_MAX);
+    t->spaces[t->nspaces++] = (struct space){ks, logged, tiered};
+}
+
+void tier_detach(struct tier *t, struct keyspace *ks)
+{
+    struct space *s = space_of(t, ks);
+    *s = t->spaces[--t->nspaces];
+}
+
+void tier_set_mode(struct tier *t, struct keyspace *ks, bool logged, bool tiered)
+{
+    struct space *s = space_of(t, ks);
+    s->logged = logged;
+    s->tiered = tiered;
+}
+
+/* --- pins --- */
+
+void tier_pin(struct tier *t, uint64_t hash)
+{
+    uint16_t *n = &t->pins[hash % PIN_SLOTS];
+    ensure(*n < UINT16_MAX);
+    (*n)++;
+}
+
+void tier_unpin(struct tier *t, uint64_t hash)
+{
+    uint16_t *n = &t->pins[hash % PIN_SLOTS];
+    ensure(*n > 0);
+    (*n)--;
+}
+
+static bool pinned(const struct tier *t, uint64_t hash) { return t->pins[hash % PIN_SLOTS] > 0; }
+
+/* --- fetching --- */
+
+/* On a pool thread. The payload replaces the record in place. */
+static void fetch_run(struct pool_job *job)
+{
+    struct fetch *f = container_of(job, struct fetch, job);
+    struct buf record = {0};
+    uint64_t stamp;
+
+    f->result = f->tier->cfg.store->ops->get(f->tier->cfg.store, buf_slice(&f->store_key), &record);
+    if (f->result == 0)
+        f->result = record_value_decode(buf_slice(&f->store_key), buf_slice(&record), &stamp, &f->payload);
+    buf_free(&record);
+    f->tier->cfg.post(f->tier->cfg.arg, &f->done);
+}
+
+/* The payload is the RDB type byte and the type's encoding. */
+static int decode_payload(struct slice payload, struct value *v)
+{
+    uint8_t type;
+    if (payload.len < 1)
+        return -EBADMSG;
+    const struct value_class *cls = value_class_of_rdb(payload.p[0], &type);
+    if (cls == NULL)
+        return -EBADMSG;
+    return cls->decode(payload.p[0], slice_of(payload.p + 1, payload.len - 1), v);
+}
+
+static int install(struct keyspace *ks, struct entry **e, struct key key, struct slice payload)
+{
+    struct value v;
+    int err = decode_payload(payload, &v);
+    if (err < 0)
+        return err;
+    if (v.type != (*e)->type)
+        return -EBADMSG;
+    *e = keyspace_install(ks, *e, key, &v);
+    return 0;
+}
+
+static void fetch_unlink(struct tier *t, struct fetch *f)
+{
+    struct fetch **at = &t->fetches[f->ticket % FETCH_BUCKETS];
+    while (*at != f)
+        at = &(*at)->next;
+    *at = f->next;
+    t->fetching--;
+}
+
+static struct slice store_key_name(const struct buf *store_key)
+{
+    struct space_id space;
+    struct slice key;
+    char kind;
+    ensure(record_parse_key(buf_slice(store_key), &kind, &space, &key));
+    return key;
+}
+
+/* Installs only if the ticket still stands: then the value is the one that was asked for. */
+static int fetch_install(struct tier *t, struct fetch *f)
+{
+    struct space *s = space_by_id(t, f->space);
+    struct key key = {store_key_name(&f->store_key), f->hash};
+    struct entry *e = s ? keyspace_find(s->ks, key) : NULL;
+    if (e == NULL || !entry_cold(e) || entry_ticket(e) != f->ticket)
+        return 0;
+    if (f->result == 0)
+        return install(s->ks, &e, key, buf_slice(&f->payload));
+    entry_set_word(e, entry_cold_size(e) << ENTRY_TICKET_BITS); /* nobody fetches it any more */
+    return f->result;
+}
+
+static void fetch_done(struct task *task, void *arg)
+{
+    struct fetch *f = container_of(task, struct fetch, done);
+    struct tier *t = f->tier;
+    (void)arg;
+
+    int error = fetch_install(t, f);
+    fetch_unlink(t, f);
+    if (error < 0)
+        add(&t->stats.fetch_errors, 1);
+    for (struct tier_wait *w = f->waits, *next; w != NULL; w = next) {
+        next = w->next;
+        w->fetched(w, error);
+    }
+    atomic_store_explicit(&t->stats.fetches_waiting, t->fetching, memory_order_relaxed);
+    buf_free(&f->store_key);
+    buf_free(&f->payload);
+    mem_free(f, sizeof(*f));
+}
+
+static struct fetch *under_way(struct tier *t, const struct keyspace *ks, uint32_t ticket)
+{
+    if (ticket == 0)
+        return NULL;
+    for (struct fetch *f = t->fetches[ticket % FETCH_BUCKETS]; f != NULL; f = f->next)
+        if (f->ticket == ticket && space_id_eq(f->space, ks->id))
+            return f;
+    return NULL;
+}
+
+void tier_fetch(struct tier *t, struct keyspace *ks, struct entry *e, struct key key, struct tier_wait *w)
+{
+    struct fetch *f = under_way(t, ks, entry_ticket(e));
+    if (f != NULL) {
+        w->next = f->waits;
+        f->waits = w;
+        add(&t->stats.joined, 1);
+        return;
+    }
+    f = mem_zalloc(sizeof(*f));
+    f->job.run = fetch_run;
+    f->done.run = fetch_done;
+    f->tier = t;
+    f->space = ks->id;
+    f->hash = key.hash;
+    f->ticket = keyspace_fetching(ks, e);
+    f->waits = w;
+    w->next = NULL;
+    record_value_key(&f->store_key, ks->id, key.name);
+    f->next = t->fetches[f->ticket % FETCH_BUCKETS];
+    t->fetches[f->ticket % FETCH_BUCKETS] = f;
+    t->fetching++;
+    add(&t->stats.fetches, 1);
+    atomic_store_explicit(&t->stats.fetches_waiting, t->fetching, memory_order_relaxed);
+    pool_submit(t->cfg.pool, POOL_READ, &f->job);
+}
+
+int tier_fetch_now(struct tier *t, struct keyspace *ks, struct entry **e, struct key key)
+{
+    struct buf record = {0}, store_key = {0}, payload = {0};
+    uint64_t stamp;
+    record_value_key(&store_key, ks->id, key.name);
+    int err = t->cfg.store->ops->get(t->cfg.store, buf_slice(&store_key), &record);
+    if (err == 0)
+        err = record_value_decode(buf_slice(&store_key), buf_slice(&record), &stamp, &payload);
+    if (err == 0)
+        err = install(ks, e, key, buf_slice(&payload));
+    buf_free(&record);
+    buf_free(&store_key);
+    buf_free(&payload);
+    return err;
+}
+
+/* --- cleaning: batches --- */
+
+static void batch_run(struct pool_job *job)
+{
+    struct batch *b = container_of(job, struct batch, job);
+    b->result = b->tier->cfg.store->ops->write(b->tier->cfg.store, &b->ops);
+    b->tier->cfg.post(b->tier->cfg.arg, &b->done);
+}
+
+/* Every key of the batch has exactly one meta operation in it. */
+static void batch_each_key(struct batch *b, void (*done)(struct keyspace *ks, struct key key))
+{
+    struct slice store_key, value, name;
+    struct space_id id;
+    size_t pos = 0;
+    bool put;
+    char kind;
+
+    while (store_batch_next(&b->ops, &pos, &put, &store_key, &value)) {
+        ensure(record_parse_key(store_key, &kind, &id, &name));
+        struct space *s = kind == 'm' ? space_by_id(b->tier, id) : NULL;
+        if (s != NULL)
+            done(s->ks, key_of(s->ks, name));
+    }
+}
+
+static void live_remove(struct tier *t, uint64_t seq)
+{
+    unsigned i = 0;
+    while (t->live[i] != seq)
+        i++;
+    t->live[i] = t->live[--t->batches];
+}
+
+uint64_t tier_barrier(const struct tier *t) { return t->seq; }
+
+bool tier_passed(const struct tier *t, uint64_t barrier)
+{
+    for (unsigned i = 0; i < t->batches; i++)
+        if (t->live[i] <= barrier)
+            return false;
+    return true;
+}
+
+static void batch_done(struct task *task, void *arg)
+{
+    struct batch *b = container_of(task, struct batch, done);
+    struct tier *t = b->tier;
+    (void)arg;
+
+    batch_each_key(b, b->result == 0 ? keyspace_cleaned : keyspace_not_cleaned);
+    if (b->result < 0)
+        add(&t->stats.clean_errors, 1);
+    live_remove(t, b->seq);
+    atomic_fetch_sub_explicit(&t->pending, b->ops.ops.len, memory_order_relaxed);
+    store_batch_free(&b->ops);
+    mem_free(b, sizeof(*b));
+}
+
+static struct batch *batch_open(struct tier *t)
+{
+    if (t->building == NULL) {
+        struct batch *b = mem_zalloc(sizeof(*b));
+        b->tier = t;
+        b->job.run = batch_run;
+        b->done.run = batch_done;
+        t->building = b;
+    }
+    return t->building;
+}
+
+static void batch_wait(struct tier *t, struct batch *b)
+{
+    b->next = NULL;
+    if (t->waiting_last != NULL)
+        t->waiting_last->next = b;
+    else
+        t->waiting = b;
+    t->waiting_last = b;
+    add(&t->stats.batches_waiting, 1);
+    t->cfg.want_durable(t->cfg.arg, b->stamp);
+}
+
+/* I7: a batch with values of a logged database goes on only when the log is durable up to its stamp. */
+static void batch_close(struct tier *t)
+{
+    struct batch *b = t->building;
+    if (b == NULL)
+        return;
+    t->building = NULL;
+    ensure(t->batches < BATCHES_LIVE);
+    b->seq = t->live[t->batches++] = ++t->seq;
+    add(&t->stats.clean_batches, 1);
+    add(&t->stats.clean_bytes, b->ops.ops.len);
+    atomic_fetch_add_explicit(&t->pending, b->ops.ops.len, memory_order_relaxed);
+    if (b->stamp > t->cfg.durable(t->cfg.arg))
+        batch_wait(t, b);
+    else
+        pool_submit(t->cfg.pool, POOL_WRITE, &b->job);
+}
+
+bool tier_waits_for_log(const struct tier *t) { return t->waiting != NULL; }
+
+void tier_log_progress(struct tier *t, uint64_t durable)
+{
+    while (t->waiting != NULL && t->waiting->stamp <= durable) {
+        struct batch *b = t->waiting;
+        t->waiting = b->next;
+        if (t->waiting == NULL)
+            t->waiting_last = NULL;
+        add(&t->stats.batches_waiting, (uint64_t)-1);
+        pool_submit(t->cfg.pool, POOL_WRITE, &b->job);
+    }
+}
+
+/* --- cleaning: records --- */
+
+static void put_meta(struct tier *t, struct batch *b, const struct keyspace *ks, struct slice name,
+                     const struct record_meta *meta)
+{
+    record_meta_key(&t->scratch, ks->id, name);
+    record_meta_encode(&t->encoded, buf_slice(&t->scratch), meta);
+    store_batch_put(&b->ops, buf_slice(&t->scratch), buf_slice(&t->encoded));
+}
+
+static void put_value(struct tier *t, struct batch *b, const struct keyspace *ks, const struct entry *e, uint64_t stamp)
+{
+    struct value v = entry_value(e);
+    struct buf payload = {0};
+    uint8_t type;
+
+    buf_append_byte(&payload, 0);
+    type = value_class_of(v.type)->encode(&v, &payload);
+    payload.p[0] = type;
+    record_value_key(&t->scratch, ks->id, entry_key(e));
+    record_value_encode(&t->encoded, buf_slice(&t->scratch), stamp, t->cfg.compression, buf_slice(&payload));
+    store_batch_put(&b->ops, buf_slice(&t->scratch), buf_slice(&t->encoded));
+    buf_free(&payload);
+}
+
+static void delete_records(struct tier *t, struct batch *b, const struct keyspace *ks, struct slice name)
+{
+    record_value_key(&t->scratch, ks->id, name);
+    store_batch_delete(&b->ops, buf_slice(&t->scratch));
+    record_meta_key(&t->scratch, ks->id, name);
+    store_batch_delete(&b->ops, buf_slice(&t->scratch));
+}
+
+static void remember_absent(struct tier *t, const struct keyspace *ks, const struct entry *tomb, uint64_t stamp)
+{
+    queue_push(&t->absents, ks->id.lsn);
+    queue_push(&t->absents, ks->id.db);
+    queue_push(&t->absents, hash_key(entry_key(tomb), ks->hash_seed));
+    queue_push(&t->absents, stamp);
+}
+
+/* A logged deletion leaves a record *absent, stamp*; an unlogged one just removes the records, and is forgotten at once. */
+static void clean_tomb(struct tier *t, struct batch *b, struct space *s, struct entry *tomb, uint64_t stamp)
+{
+    struct slice name = entry_key(tomb);
+    if (!s->logged) {
+        delete_records(t, b, s->ks, name);
+        keyspace_cleaning(s->ks, tomb);
+        tomb->flags |= ENTRY_FORGET;
+        return;
+    }
+    record_value_key(&t->scratch, s->ks->id, name);
+    store_batch_delete(&b->ops, buf_slice(&t->scratch));
+    struct record_meta meta = {.type = RECORD_ABSENT, .expire_ms = ENTRY_NO_EXPIRY, .stamp = stamp};
+    put_meta(t, b, s->ks, name, &meta);
+    remember_absent(t, s->ks, tomb, stamp);
+    keyspace_cleaning(s->ks, tomb);
+}
+
+static void clean_entry(struct tier *t, struct batch *b, struct space *s, struct entry *e, uint64_t stamp)
+{
+    struct record_meta meta = {.type = e->type,
+                               .encoding = e->encoding,
+                               .temperature = e->temperature,
+                               .expire_ms = entry_expiry(e),
+                               .ram_bytes = keyspace_ram_bytes(e),
+                               .stamp = s->logged ? stamp : 0};
+    if (e->flags & ENTRY_DIRTY)
+        put_value(t, b, s->ks, e, meta.stamp);
+    put_meta(t, b, s->ks, entry_key(e), &meta);
+    keyspace_cleaning(s->ks, e);
+}
+
+static void clean_one(struct tier *t, struct space *s, struct entry *e, uint64_t stamp)
+{
+    struct batch *b = batch_open(t);
+    if (e->flags & ENTRY_TOMB)
+        clean_tomb(t, b, s, e, stamp);
+    else
+        clean_entry(t, b, s, e, stamp);
+    if (s->logged && stamp > b->stamp)
+        b->stamp = stamp;
+    add(&t->stats.cleaned, 1);
+    if (b->ops.count >= 2 * BATCH_KEYS || b->ops.ops.len >= BATCH_BYTES)
+        batch_close(t);
+}
+
+unsigned tier_clean(struct tier *t, struct keyspace *ks, uint64_t until, uint64_t stamp, unsigned max_keys, bool *done)
+{
+    struct space *s = space_of(t, ks);
+    unsigned taken = 0;
+    bool stuck = false;
+
+    while (!stuck && taken < max_keys && t->batches < BATCHES_MAX && !queue_empty(&ks->dirty) && ks->dirty.head < until) {
+        struct dirty_item item = keyspace_pop_dirty(ks);
+        stuck = item.busy;
+        if (item.e != NULL && !item.busy) {
+            clean_one(t, s, item.e, stamp);
+            taken++;
+        }
+    }
+    batch_close(t);
+    *done = queue_empty(&ks->dirty) || ks->dirty.head >= until;
+    return taken;
+}
+
+/* --- forgetting tombs --- */
+
+bool tier_forget(struct tier *t, uint64_t l0)
+{
+    unsigned n = 0;
+    while (!queue_empty(&t->absents) && n < CLEANS_A_SLICE && t->batches < BATCHES_MAX) {
+        struct absent a;
+        if (queue_peek_at(&t->absents, 3) > l0)
+            break;
+        a.space.lsn = queue_pop(&t->absents);
+        a.space.db = (uint32_t)queue_pop(&t->absents);
+        a.hash = queue_pop(&t->absents);
+        a.stamp = queue_pop(&t->absents);
+        struct space *s = space_by_id(t, a.space);
+        struct entry *tomb = s ? keyspace_forgetting(s->ks, a.hash) : NULL;
+        if (tomb == NULL)
+            continue;
+        delete_records(t, batch_open(t), s->ks, entry_key(tomb));
+        n++;
+    }
+    batch_close(t);
+    return queue_empty(&t->absents) || queue_peek_at(&t->absents, 3) > l0;
+}
+
+/* --- making room --- */
+
+static bool droppable(const struct entry *e)
+{
+    return !entry_cold(e) && (e->flags & ENTRY_ON_FLASH) && !(e->flags & (ENTRY_DIRTY | ENTRY_WRITING));
+}
+
+static bool cleanable(const struct entry *e)
+{
+    return !entry_cold(e) && (e->flags & ENTRY_DIRTY) && !(e->flags & ENTRY_WRITING);
+}
+
+static uint32_t coldness(const struct entry *e, const struct temperature *temp)
+{
+    if (e->flags & ENTRY_PROBATION && !(e->flags & ENTRY_FRESH))
+        return UINT32_MAX;
+    return temperature_coldness(temp, e->temperature);
+}
+
+/* Hot entries of a sample that are not pinned, coldest first; at most the colder half of them. */
+static unsigned victims(struct tier *t, struct keyspace *ks, const struct temperature *temp, struct entry **out)
+{
+    void *items[SAMPLE];
+    uint32_t cold[SAMPLE];
+    unsigned n = 0;
+    size_t got = table_sample(ks->entries, rng_u64(&t->rng), items, SAMPLE);
+
+    for (size_t i = 0; i < got; i++) {
+        struct entry *e = items[i];
+        if (entry_cold(e) || pinned(t, key_of(ks, entry_key(e)).hash))
+            continue;
+        uint32_t c = coldness(e, temp);
+        unsigned at = n++;
+        for (; at > 0 && cold[at - 1] < c; at--) {
+            cold[at] = cold[at - 1];
+            out[at] = out[at - 1];
+        }
+        cold[at] = c;
+        out[at] = e;
+    }
+    return (n + 1) / 2;
+}
+
+static uint64_t drop(struct tier *t, struct keyspace *ks, struct entry *e)
+{
+    uint64_t before = ks->bytes;
+    add(&t->stats.drops, 1);
+    if (e->flags & ENTRY_PROBATION)
+        add(&t->stats.dropped_probation, 1);
+    keyspace_drop(ks, e, key_of(ks, entry_key(e)));
+    return before > ks->bytes ? before - ks->bytes : 0;
+}
+
+/* Dropping gains nothing where a cold entry takes as much (an 8-byte value in its entry). */
+static bool worth_dropping(const struct entry *e) { return keyspace_ram_bytes(e) > 8; }
+
+uint64_t tier_reclaim(struct tier *t, struct keyspace *ks, uint64_t bytes, const struct temperature *temp, uint64_t stamp)
+{
+    struct space *s = space_of(t, ks);
+    unsigned dropped = 0, cleaned = 0, barren = 0;
+    uint64_t freed = 0, leaving = tier_reclaim_pending(t);
+    bool may_clean = stamp != TIER_DROP_ONLY;
+
+    if (!s->tiered)
+        return 0;
+    while (freed < bytes && dropped < DROPS_A_SLICE && cleaned < CLEANS_A_SLICE && barren < 64 && ks->keys > ks->cold) {
+        struct entry *v[SAMPLE];
+        unsigned n = victims(t, ks, temp, v), before = dropped + cleaned;
+        for (unsigned i = 0; i < n && freed < bytes; i++) {
+            if (droppable(v[i]) && worth_dropping(v[i])) {
+                freed += drop(t, ks, v[i]);
+                dropped++;
+            } else if (may_clean && cleanable(v[i]) && t->batches < BATCHES_MAX && leaving < bytes) {
+                leaving += keyspace_ram_bytes(v[i]);
+                clean_one(t, s, v[i], stamp);
+                cleaned++;
+            }
+        }
+        barren = dropped + cleaned == before ? barren + 1 : 0;
+    }
+    batch_close(t);
+    return freed;
+}
+
+uint64_t tier_reclaim_pending(const struct tier *t) { return atomic_load_explicit(&t->pending, memory_order_relaxed); }
+
+bool tier_exhausted(const struct tier *t, const struct keyspace *ks)
+{
+    (void)t;
+    return ks->keys == ks->cold;
+}
+
+struct entry *tier_sample_coldest(struct tier *t, struct keyspace *ks, unsigned samples, bool volatile_only, bool by_ttl,
+                                  bool random, const struct temperature *temp)
+{
+    struct entry *best = NULL;
+    uint64_t best_score = 0;
+    unsigned seen = 0;
+
+    for (unsigned round = 0; round < 16 && seen < samples; round++) {
+        void *items[16];
+        size_t got = table_sample(ks->entries, rng_u64(&t->rng), items, min_u64(samples, ARRAY_LEN(items)));
+        for (size_t i = 0; i < got && seen < samples; i++) {
+            struct entry *e = items[i];
+            if (volatile_only && !(e->flags & ENTRY_EXPIRES))
+                continue;
+            seen++;
+            uint64_t score = random ? 1 : by_ttl ? (uint64_t)(INT64_MAX - entry_expiry(e)) : (uint64_t)coldness(e, temp) + 1;
+            if (best == NULL || score > best_score) {
+                best = e;
+                best_score = score;
+            }
+        }
+    }
+    return best;
+}
+
+void tier_stats(const struct tier *t, struct tier_stats *out)
+{
+    *out = (struct tier_stats){
+        .fetches = atomic_load_explicit(&t->stats.fetches, memory_order_relaxed),
+        .fetch_hits_joined = atomic_load_explicit(&t->stats.joined, memory_order_relaxed),
+        .fetch_errors = atomic_load_explicit(&t->stats.fetch_errors, memory_order_relaxed),
+        .drops = atomic_load_explicit(&t->stats.drops, memory_order_relaxed),
+        .dropped_probation = atomic_load_explicit(&t->stats.dropped_probation, memory_order_relaxed),
+        .cleaned = atomic_load_explicit(&t->stats.cleaned, memory_order_relaxed),
+        .clean_batches = atomic_load_explicit(&t->stats.clean_batches, memory_order_relaxed),
+        .clean_bytes = atomic_load_explicit(&t->stats.clean_bytes, memory_order_relaxed),
+        .clean_errors = atomic_load_explicit(&t->stats.clean_errors, memory_order_relaxed),
+        .batches_waiting = atomic_load_explicit(&t->stats.batches_waiting, memory_order_relaxed),
+        .fetches_waiting = atomic_load_explicit(&t->stats.fetches_waiting, memory_order_relaxed),
+    };
+}
