@@ -504,6 +504,11 @@ static bool paused(const struct call *c)
     return c->cmd->flags & (CMD_WRITE | CMD_MAY_REPLICATE);
 }
 
+enum admit admit_pause(struct call *c, struct waiter *w)
+{
+    return unlikely(paused(c)) ? wait_retry(c, w, WAIT_PAUSE) : ADMIT_RUN;
+}
+
 enum admit admit_write(struct call *c, struct waiter *w)
 {
     size_t bytes = args_bytes(c);
@@ -521,8 +526,9 @@ enum admit admit(struct call *c, struct waiter *w)
     enum admit a;
     if (c->cmd->route == ROUTE_HOME)
         return ADMIT_RUN;
-    if (unlikely(paused(c)))
-        return wait_retry(c, w, WAIT_PAUSE);
+    a = admit_pause(c, w);
+    if (unlikely(a != ADMIT_RUN))
+        return a;
     if (c->cmd->flags & CMD_WRITE) {
         a = admit_write(c, w);
         if (unlikely(a != ADMIT_RUN))

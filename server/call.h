@@ -93,6 +93,7 @@ bool call_reply_blob(struct call *c, struct blob *b);
 uint32_t call_databases(const struct call *c);
 unsigned call_shards(const struct call *c);
 uint64_t call_random(struct call *c);
+int64_t call_max_string(const struct call *c); /* proto-max-bulk-len */
 bool call_lazy_flush(const struct call *c); /* lazyfree-lazy-user-flush */
 /* Keys in the call's database over all shards this call holds. */
 uint64_t call_dbsize(const struct call *c);

@@ -51,6 +51,7 @@ enum command_acl { /* categories beside those that follow from flags (@write @re
     ACL_GEO = 1 << 12,
     ACL_STREAM = 1 << 13,
     ACL_PUBSUB = 1 << 14,
+    ACL_ADMIN = 1 << 15, /* without the admin flag (ROLE, LASTSAVE) */
 };
 
 /* Where a command runs (DESIGN section 2). */

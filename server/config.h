@@ -41,7 +41,7 @@ struct config {
     bool pipeline_order_strict;
     /* general */
     int databases, hz, loglevel;
-    char *logfile, *dir, *pidfile, *appenddirname;
+    char *logfile, *dir, *pidfile, *appenddirname, *save;
     bool enable_debug_command;
     /* limits */
     uint64_t proto_max_bulk_len, client_query_buffer_limit;

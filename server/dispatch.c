@@ -112,11 +112,13 @@ static void parse_client(struct shard *s, struct client *c)
             *r = (struct request){.client = c, .error = c->reader.error};
             return;
         }
-        if (st == RESP_EMPTY)
-            *r = (struct request){.client = c, .consumed = consumed};
-        else
-            fill_request(s, r, base, consumed);
         ahead += consumed;
+        if (st == RESP_EMPTY) {
+            *r = (struct request){.client = c, .consumed = consumed};
+            resp_reader_reset(&c->reader);
+            continue;
+        }
+        fill_request(s, r, base, consumed);
         if (c->reader.inline_copy || c->nbigs > 0) {
             c->complete = consumed; /* its arguments live in the reader and in blobs: it is not parsed twice */
             return;
@@ -181,16 +183,20 @@ static void unknown_command(struct call *c, const struct command *parent)
     buf_free(&args);
 }
 
+static bool is_exec(const struct call *c) { return c->cmd->route == ROUTE_EXEC; }
+
 bool call_refused(struct call *c, const struct request *r, bool authenticated)
 {
     if (unlikely(r->cmd == NULL))
         unknown_command(c, r->parent);
     else if (unlikely(!command_arity_ok(r->cmd, r->argc)))
-        reply_wrong_arity(c);
+        is_exec(c) ? tx_abort(c, "wrong number of arguments for 'exec' command") : reply_wrong_arity(c);
     else if (unlikely(!authenticated && !(r->cmd->flags & CMD_NO_AUTH)))
         reply_error(c, "NOAUTH Authentication required.");
     else
         return false;
+    if (r->cmd != NULL)
+        stat_add(&c->shard->commands[r->cmd->id].rejected, 1);
     stat_add(&c->shard->stats.errors, 1);
     return true;
 }
@@ -212,8 +218,6 @@ void call_run(struct call *c)
     if (c->changes)
         stat_add(&s->stats.changes, c->changes);
 }
-
-static bool is_exec(const struct call *c) { return c->cmd->route == ROUTE_EXEC; }
 
 static void park(struct client *c, enum wait_why why)
 {
@@ -241,7 +245,6 @@ static void finish(struct shard *s, struct client *c, struct call *call)
     admit_release(&c->waiter);
     if (call->always)
         c->always_dep = true;
-    c->last_cmd = call->cmd ? call->cmd : c->last_cmd;
     c->commands++;
     if (unlikely(c->flags & (CLIENT_REPLY_SKIP | CLIENT_REPLY_SKIP_NEXT))) {
         bool next = c->flags & CLIENT_REPLY_SKIP_NEXT;
@@ -299,7 +302,7 @@ static uint64_t all_shards(const struct server *server)
 static uint64_t scan_owner(struct server *server, const struct slice *argv, int argc)
 {
     uint64_t cursor;
-    if (argc < 2 || !num_parse_u64(argv[1], &cursor))
+    if (argc < 2 || !scan_cursor_parse(argv[1], &cursor))
         return 0;
     return 1ull << scan_cursor_shard(cursor, server->nshards);
 }
@@ -385,8 +388,9 @@ static enum ran run_request(struct shard *s, struct request *r, bool held)
     }
     call_init(&call, s, r);
     session_init(&call, c);
+    c->last_cmd = r->cmd != NULL ? r->cmd : c->last_cmd;
     if (unlikely(call_refused(&call, r, c->flags & CLIENT_AUTHENTICATED))) {
-        if (tx_queueing(c))
+        if (tx_queueing(c) && !(r->cmd != NULL && is_exec(&call)))
             tx_queue(&call, r, true);
         finish(s, c, &call);
         return RAN_DONE;

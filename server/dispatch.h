@@ -67,6 +67,7 @@ enum admit { ADMIT_RUN, ADMIT_WAIT, ADMIT_REFUSED };
  * keys are this one or held. */
 enum admit admit(struct call *c, struct waiter *w);
 /* Its parts, for transactions: log and memory for one write; values for several calls at once (errors go to the first). */
+enum admit admit_pause(struct call *c, struct waiter *w);
 enum admit admit_write(struct call *c, struct waiter *w);
 enum admit admit_values(struct call *calls, int n, struct waiter *w);
 /* Ends what admission pinned for this waiter. */
@@ -99,6 +100,8 @@ uint64_t tx_owners(struct client *c);
 /* Admission of everything that is queued. */
 enum admit tx_admit(struct call *c, struct waiter *w);
 void tx_discard(struct client *c);
+/* EXEC cannot even run: EXECABORT with the reason, and the transaction is gone. */
+void tx_abort(struct call *c, const char *why);
 /* A key was changed: its watchers will see another version. Called by place.c when the owner has watches. */
 void watch_touch(struct shard *owner, uint32_t db, struct key key);
 /* Every watched key of `db` that exists in it or in `other` (FLUSHDB: the same; SWAPDB: the other one). */

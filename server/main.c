@@ -221,6 +221,9 @@ static void close_listeners(struct server *s)
 /* The log is closed after the shards have ended and their last frames are in it; then the tier, then the store. */
 static void shut_down(struct server *s)
 {
+    /* A checkpoint that was asked for may carry a change of mode: it is finished first. */
+    for (int i = 0; i < 5000 && checkpoint_running(s->checkpoint); i++)
+        s->clock->sleep_us(s->clock, 2000);
     for (unsigned i = 0; i < s->nshards; i++)
         shard_join(s->shards[i]);
     for (unsigned i = 0; i < s->nshards; i++)

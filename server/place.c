@@ -33,8 +33,12 @@ static struct place locate(struct call *c, uint32_t db, struct key key)
     p.ks = p.owner->spaces[db];
     note_always(c, db);
     p.e = keyspace_find(p.ks, key);
-    if (p.e != NULL && unlikely(entry_expired(p.e, c->now_ms)) && !c->apply)
-        expire_now(c, &p);
+    if (p.e != NULL && unlikely(entry_expired(p.e, c->now_ms)) && !c->apply) {
+        if (c->now_ms < atomic_load_explicit(&c->server->paused_until_ms, memory_order_relaxed))
+            p.e = NULL; /* while writes are paused nothing is deleted: it is only hidden */
+        else
+            expire_now(c, &p);
+    }
     return p;
 }
 
@@ -185,6 +189,7 @@ bool call_same_durability(const struct call *c, uint32_t a, uint32_t b)
 
 unsigned call_shards(const struct call *c) { return c->server->nshards; }
 uint64_t call_random(struct call *c) { return rng_u64(&c->shard->rng); }
+int64_t call_max_string(const struct call *c) { return (int64_t)c->server->config->proto_max_bulk_len; }
 bool call_lazy_flush(const struct call *c) { return c->server->config->lazyfree_lazy_user_flush; }
 
 const struct temperature *call_temperature(const struct call *c, const struct place *p)

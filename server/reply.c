@@ -4,6 +4,7 @@
 #include <stdarg.h>
 #include <stdio.h>
 
+#include "core/base/mem.h"
 #include "core/base/num.h"
 #include "core/value/string.h"
 
@@ -15,12 +16,21 @@ void reply_error(struct call *c, const char *text)
 
 void reply_errorf(struct call *c, const char *fmt, ...)
 {
-    char text[1024];
+    char text[1024], *at = text;
     va_list ap;
     va_start(ap, fmt);
-    vsnprintf(text, sizeof(text), fmt, ap);
+    int n = vsnprintf(text, sizeof(text), fmt, ap);
     va_end(ap);
-    reply_error(c, text);
+    size_t cap = (size_t)(n > 0 ? n : 0) + 1;
+    if (cap > sizeof(text)) { /* Redis repeats what it was sent, however long */
+        at = mem_alloc(cap);
+        va_start(ap, fmt);
+        vsnprintf(at, cap, fmt, ap);
+        va_end(ap);
+    }
+    reply_error(c, at);
+    if (at != text)
+        mem_free(at, cap);
 }
 
 void reply_wrongtype(struct call *c)
@@ -77,6 +87,18 @@ bool arg_i64_or(struct call *c, struct slice s, int64_t *out, const char *error)
 bool arg_i64(struct call *c, struct slice s, int64_t *out)
 {
     return arg_i64_or(c, s, out, "ERR value is not an integer or out of range");
+}
+
+bool arg_int(struct call *c, struct slice s, int *out)
+{
+    int64_t v;
+    if (!arg_i64(c, s, &v))
+        return false;
+    *out = (int)v;
+    if (v == *out)
+        return true;
+    reply_error(c, "ERR value is out of range, value must between -2147483648 and 2147483647");
+    return false;
 }
 
 bool arg_range(struct call *c, struct slice s, int64_t lo, int64_t hi, int64_t *out, const char *error)

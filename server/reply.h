@@ -33,6 +33,7 @@ void reply_help(struct call *c, const char *const *lines);
 /* Argument parsing that replies on failure (ERR value is not an integer or out of range / out of the given text). */
 bool arg_i64(struct call *c, struct slice s, int64_t *out);
 bool arg_i64_or(struct call *c, struct slice s, int64_t *out, const char *error);
+bool arg_int(struct call *c, struct slice s, int *out);
 bool arg_range(struct call *c, struct slice s, int64_t lo, int64_t hi, int64_t *out, const char *error);
 
 #endif

@@ -232,6 +232,8 @@ void admin_config_changed(struct call *c)
     }
     spaces_refresh(server);
     config_resolve(server->config);
+    for (unsigned i = 0; i < server->nshards; i++)
+        shard_update_temperatures(server->shards[i]);
     log_set_everysec(server->log, any_everysec(server));
     logger_set_level(server->logger, (enum log_level)server->config->loglevel);
 }

@@ -196,7 +196,7 @@ static void update_clock(struct shard *s)
     s->now_ms = clock_wall_ms(s->server->clock);
 }
 
-static void update_temperatures(struct shard *s)
+void shard_update_temperatures(struct shard *s)
 {
     const struct config *cfg = s->server->config;
     for (int db = 0; db < cfg->databases; db++) {
@@ -213,7 +213,8 @@ static void update_temperatures(struct shard *s)
 static void cron(struct shard *s)
 {
     s->next_cron_us = s->now_us + CRON_US;
-    update_temperatures(s);
+    shard_update_temperatures(s);
+    clients_cron(s);
     s->retry_now = true;
     if (s->index == 0)
         server_cron(s->server);
@@ -418,7 +419,7 @@ int shard_create(struct shard **out, struct server *server, unsigned index)
     s->stage.db = -1;
     create_tier(s);
     update_clock(s);
-    update_temperatures(s);
+    shard_update_temperatures(s);
     *out = s;
     return 0;
 }

@@ -115,6 +115,8 @@ struct shard *shard_of(struct server *server, struct slice key);
 void shard_append(struct shard *s, uint64_t touched);
 /* Stages one effect and books its database. Inside a group. */
 void stage_effect_in(struct shard *s, uint32_t db, int argc, const struct slice *argv);
+/* The clocks by which entries cool, by database and its policy. */
+void shard_update_temperatures(struct shard *s);
 /* A task from any thread. */
 void shard_post(struct shard *s, struct task *t);
 /* Tries the waiter again at the next chance. */

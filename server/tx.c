@@ -77,6 +77,13 @@ void tx_discard(struct client *c)
     c->tx = NULL;
 }
 
+void tx_abort(struct call *c, const char *why)
+{
+    if (c->client->tx != NULL)
+        tx_discard(c->client);
+    reply_errorf(c, "EXECABORT Transaction discarded because of: %s", why);
+}
+
 /* --- what EXEC needs --- */
 
 uint64_t tx_owners(struct client *c)
@@ -117,6 +124,8 @@ enum admit tx_admit(struct call *c, struct waiter *w)
     calls = mem_alloc(sizeof(*calls) * (size_t)tx->n);
     for (int i = 0; i < tx->n; i++) {
         queued_call(&calls[i], c, &tx->queue[i]);
+        if (a == ADMIT_RUN)
+            a = admit_pause(&calls[i], w);
         if (a == ADMIT_RUN && (tx->queue[i].cmd->flags & CMD_WRITE))
             a = admit_write(&calls[i], w);
     }

@@ -56,6 +56,8 @@ static bool match_one(struct slice p, size_t i, uint8_t c, bool ignore_case, siz
 bool glob_match(struct slice p, struct slice s, bool ignore_case)
 {
     size_t i = 0, j = 0, star = SIZE_MAX, star_j = 0, next;
+    if (s.len == 0) /* as Redis: not even a star matches nothing */
+        return p.len == 0;
     while (j < s.len) {
         if (i < p.len && p.p[i] == '*') {
             star = ++i;

@@ -34,7 +34,7 @@ static const struct {
     const char *name;
 } acl_names[] = {
     {ACL_KEYSPACE, "@keyspace"},       {ACL_STRING, "@string"},       {ACL_CONNECTION, "@connection"},
-    {ACL_TRANSACTION, "@transaction"}, {ACL_DANGEROUS, "@dangerous"}, {ACL_SCRIPTING, "@scripting"},
+    {ACL_TRANSACTION, "@transaction"}, {ACL_ADMIN, "@admin"}, {ACL_SCRIPTING, "@scripting"},
     {ACL_LIST, "@list"},               {ACL_SET, "@set"},             {ACL_SORTEDSET, "@sortedset"},
     {ACL_HASH, "@hash"},               {ACL_BITMAP, "@bitmap"},       {ACL_HYPERLOGLOG, "@hyperloglog"},
     {ACL_GEO, "@geo"},                 {ACL_STREAM, "@stream"},       {ACL_PUBSUB, "@pubsub"},
@@ -78,14 +78,14 @@ static size_t put_categories(struct buf *b, const struct command *cmd)
 #define PUT(cond, name) n += (cond) ? (resp_simple(b, name), 1u) : 0u
     PUT(cmd->flags & CMD_WRITE, "@write");
     PUT(cmd->flags & CMD_READONLY, "@read");
-    PUT(cmd->flags & CMD_ADMIN, "@admin");
+    PUT((cmd->flags & CMD_ADMIN) || (cmd->acl & ACL_ADMIN), "@admin");
     PUT((cmd->acl & ACL_DANGEROUS) || (cmd->flags & CMD_ADMIN), "@dangerous");
     PUT(cmd->flags & CMD_FAST, "@fast");
     PUT(!(cmd->flags & CMD_FAST), "@slow");
     PUT(cmd->flags & CMD_BLOCKING, "@blocking");
 #undef PUT
     for (size_t i = 0; i < ARRAY_LEN(acl_names); i++)
-        if ((cmd->acl & acl_names[i].flag) && acl_names[i].flag != ACL_DANGEROUS) {
+        if ((cmd->acl & acl_names[i].flag) && acl_names[i].flag != ACL_ADMIN) {
             resp_simple(b, acl_names[i].name);
             n++;
         }
@@ -419,6 +419,14 @@ static int keys_of(struct call *c, struct key_ref *refs, int max)
     return n > max ? max : n;
 }
 
+/* SET reads the old value only if asked to: what a call does to its key then follows from its need. */
+static uint16_t flags_of_call(const struct key_ref *ref)
+{
+    if (!(ref->flags & KEY_VARIABLE_FLAGS))
+        return ref->flags;
+    return ref->need == NEED_VALUE ? KEY_RW | KEY_ACCESS | KEY_UPDATE : KEY_OW | KEY_UPDATE;
+}
+
 static void getkeys(struct call *c, bool with_flags)
 {
     struct key_ref refs[1024];
@@ -432,7 +440,7 @@ static void getkeys(struct call *c, bool with_flags)
             reply_array(c, 2);
         reply_bulk(c, c->argv[2 + refs[i].arg]);
         if (with_flags)
-            reply_set_of(c, put_key_flags(&flags, refs[i].flags), &flags);
+            reply_set_of(c, put_key_flags(&flags, flags_of_call(&refs[i])), &flags);
         buf_free(&flags);
     }
 }
@@ -475,8 +483,8 @@ static struct command subcommands[] = {
     SUB("list", command_list_run, -2, "Returns a list of command names.", "7.0.0", "O(N) where N is the total number of Redis commands"),
     SUB("info", command_info_run, -2, "Returns information about one, multiple or all commands.", "2.8.13", "O(N) where N is the number of commands to look up"),
     SUB("docs", command_docs_run, -2, "Returns documentary information about one, multiple or all commands.", "7.0.0", "O(N) where N is the number of commands to look up"),
-    SUB("getkeys", command_getkeys_run, -3, "Extracts the key names from an arbitrary command.", "2.8.13", "O(N) where N is the number of arguments to the command"),
-    SUB("getkeysandflags", command_getkeysandflags_run, -3, "Extracts the key names and access flags for an arbitrary command.", "7.0.0", "O(N) where N is the number of arguments to the command"),
+    SUB("getkeys", command_getkeys_run, -4, "Extracts the key names from an arbitrary command.", "2.8.13", "O(N) where N is the number of arguments to the command"),
+    SUB("getkeysandflags", command_getkeysandflags_run, -4, "Extracts the key names and access flags for an arbitrary command.", "7.0.0", "O(N) where N is the number of arguments to the command"),
     SUB("help", command_help_run, 2, "Returns helpful text about the different subcommands.", "5.0.0", "O(1)"),
     {.name = NULL},
 };

@@ -23,12 +23,10 @@ static void echo_run(struct call *c) { reply_bulk(c, c->argv[1]); }
 
 static void select_run(struct call *c)
 {
-    int64_t db;
-    if (!num_parse_i64(c->argv[1], &db)) {
-        reply_error(c, "ERR invalid DB index");
+    int db;
+    if (!arg_int(c, c->argv[1], &db))
         return;
-    }
-    if (db < 0 || db >= (int64_t)call_databases(c)) {
+    if (db < 0 || db >= (int)call_databases(c)) {
         reply_error(c, "ERR DB index is out of range");
         return;
     }

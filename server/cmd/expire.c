@@ -14,7 +14,7 @@ static bool expire_flags(struct call *c, int *flags)
                    : slice_is(c->argv[i], "lt") ? EXPIRE_LT
                                                 : 0;
         if (flag == 0) {
-            reply_errorf(c, "ERR Unsupported option %.*s", (int)min_u64(c->argv[i].len, 128), (const char *)c->argv[i].p);
+            reply_errorf(c, "ERR Unsupported option %.*s", (int)c->argv[i].len, (const char *)c->argv[i].p);
             return false;
         }
         *flags |= flag;

@@ -35,7 +35,12 @@ static void exists_run(struct call *c)
     reply_int(c, n);
 }
 
-static void touch_run(struct call *c) { exists_run(c); }
+/* It heats even for a client that otherwise does not (CLIENT NO-TOUCH). */
+static void touch_run(struct call *c)
+{
+    c->no_touch = false;
+    exists_run(c);
+}
 
 static void type_run(struct call *c)
 {
@@ -106,12 +111,10 @@ static void renamenx_run(struct call *c) { rename_with(c, true); }
 
 static bool parse_db(struct call *c, struct slice s, uint32_t *db)
 {
-    int64_t v;
-    if (!num_parse_i64(s, &v)) {
-        reply_not_integer(c);
+    int v;
+    if (!arg_int(c, s, &v))
         return false;
-    }
-    if (v < 0 || v >= (int64_t)call_databases(c)) {
+    if (v < 0 || v >= (int)call_databases(c)) {
         reply_error(c, "ERR DB index is out of range");
         return false;
     }
@@ -155,11 +158,6 @@ static void copy_run(struct call *c)
 static void move_run(struct call *c)
 {
     uint32_t db;
-    int64_t v;
-    if (!num_parse_i64(c->argv[2], &v)) {
-        reply_not_integer(c);
-        return;
-    }
     if (!parse_db(c, c->argv[2], &db))
         return;
     if (db == c->db) {
@@ -222,11 +220,11 @@ static void flushall_run(struct call *c)
 static void swapdb_run(struct call *c)
 {
     int64_t a, b;
-    if (!num_parse_i64(c->argv[1], &a)) {
+    if (!num_parse_i64(c->argv[1], &a) || a != (int)a) {
         reply_error(c, "ERR invalid first DB index");
         return;
     }
-    if (!num_parse_i64(c->argv[2], &b)) {
+    if (!num_parse_i64(c->argv[2], &b) || b != (int)b) {
         reply_error(c, "ERR invalid second DB index");
         return;
     }
@@ -386,7 +384,7 @@ struct command generic_commands[] = {
     {.name = "swapdb", .run = swapdb_run, .arity = 3, .flags = CMD_WRITE | CMD_FAST, .acl = ACL_KEYSPACE | ACL_DANGEROUS, .route = ROUTE_ALL,
      .group = "server", .summary = "Swaps two Redis databases.", .since = "4.0.0",
      .complexity = "O(N) where N is the count of clients watching or blocking on keys from both databases."},
-    {.name = "object", .arity = -2, .acl = ACL_KEYSPACE, .group = "generic", .summary = "A container for object introspection commands.",
+    {.name = "object", .arity = -2, .group = "generic", .summary = "A container for object introspection commands.",
      .since = "2.2.3", .complexity = "Depends on subcommand.", .subcommands = object_commands},
     {.name = NULL},
 };

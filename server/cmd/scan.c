@@ -11,6 +11,22 @@
 
 unsigned scan_cursor_shard(uint64_t cursor, unsigned shards) { return (unsigned)(cursor & SHARD_BITS) % shards; }
 
+/* As strtoul reads it, for clients that rely on that: nothing is 0, a sign is allowed. */
+bool scan_cursor_parse(struct slice s, uint64_t *cursor)
+{
+    bool minus = s.len > 0 && s.p[0] == '-';
+    *cursor = 0;
+    if (s.len > 1 && (minus || s.p[0] == '+'))
+        s = slice_of(s.p + 1, s.len - 1);
+    for (size_t i = 0; i < s.len; i++)
+        if (s.p[i] < '0' || s.p[i] > '9' || __builtin_mul_overflow(*cursor, (uint64_t)10, cursor) ||
+            __builtin_add_overflow(*cursor, (uint64_t)(s.p[i] - '0'), cursor))
+            return false;
+    if (minus)
+        *cursor = 0 - *cursor;
+    return true;
+}
+
 struct scan {
     struct call *c;
     struct slice match;
@@ -84,7 +100,7 @@ static void scan_run(struct call *c)
     uint64_t cursor;
     unsigned shards = call_shards(c);
 
-    if (!num_parse_u64(c->argv[1], &cursor)) {
+    if (!scan_cursor_parse(c->argv[1], &cursor)) {
         reply_error(c, "ERR invalid cursor");
         return;
     }

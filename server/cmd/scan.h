@@ -3,8 +3,9 @@
 #ifndef SERVER_CMD_SCAN_H
 #define SERVER_CMD_SCAN_H
 
-#include <stdint.h>
+#include "core/base/slice.h"
 
+bool scan_cursor_parse(struct slice s, uint64_t *cursor);
 unsigned scan_cursor_shard(uint64_t cursor, unsigned shards);
 
 #endif

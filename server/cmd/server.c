@@ -32,7 +32,7 @@ static void bgrewriteaof_run(struct call *c)
 static void wait_run(struct call *c)
 {
     int64_t replicas, timeout;
-    if (!arg_range(c, c->argv[1], 0, INT64_MAX, &replicas, "ERR value is out of range, must be positive"))
+    if (!arg_i64(c, c->argv[1], &replicas))
         return;
     if (!num_parse_i64(c->argv[2], &timeout)) {
         reply_error(c, "ERR timeout is not an integer or out of range");
@@ -55,15 +55,22 @@ static void role_run(struct call *c)
 
 static void shutdown_run(struct call *c)
 {
-    bool abort = false;
+    bool abort = false, save = false, nosave = false;
     for (int i = 1; i < c->argc; i++) {
         if (slice_is(c->argv[i], "abort") && c->argc == 2) {
             abort = true;
-        } else if (!slice_is(c->argv[i], "nosave") && !slice_is(c->argv[i], "save") && !slice_is(c->argv[i], "now") &&
-                   !slice_is(c->argv[i], "force")) {
+        } else if (slice_is(c->argv[i], "save")) {
+            save = true;
+        } else if (slice_is(c->argv[i], "nosave")) {
+            nosave = true;
+        } else if (!slice_is(c->argv[i], "now") && !slice_is(c->argv[i], "force")) {
             reply_syntax(c);
             return;
         }
+    }
+    if (save && nosave) {
+        reply_syntax(c);
+        return;
     }
     if (abort) {
         reply_error(c, "ERR No shutdown in progress.");
@@ -83,9 +90,9 @@ struct command server_commands[] = {
     {.name = "wait", .run = wait_run, .arity = 3, .flags = CMD_NOSCRIPT, .acl = ACL_CONNECTION, .route = ROUTE_HOME, .group = "generic",
      .summary = "Blocks until the asynchronous replication of all preceding write commands sent by the connection is completed.",
      .since = "3.0.0", .complexity = "O(1)"},
-    {.name = "role", .run = role_run, .arity = 1, .flags = CMD_NOSCRIPT | CMD_LOADING | CMD_STALE | CMD_FAST, .acl = ACL_DANGEROUS,
+    {.name = "role", .run = role_run, .arity = 1, .flags = CMD_NOSCRIPT | CMD_LOADING | CMD_STALE | CMD_FAST, .acl = ACL_DANGEROUS | ACL_ADMIN,
      .route = ROUTE_HOME, .group = "server", .summary = "Returns the replication role.", .since = "2.8.12", .complexity = "O(1)"},
-    {.name = "lastsave", .run = lastsave_run, .arity = 1, .flags = CMD_LOADING | CMD_STALE | CMD_FAST, .acl = ACL_DANGEROUS,
+    {.name = "lastsave", .run = lastsave_run, .arity = 1, .flags = CMD_LOADING | CMD_STALE | CMD_FAST, .acl = ACL_DANGEROUS | ACL_ADMIN,
      .route = ROUTE_HOME, .group = "server", .summary = "Returns the Unix timestamp of the last successful save to disk.",
      .since = "1.0.0", .complexity = "O(1)"},
     {.name = "shutdown", .run = shutdown_run, .arity = -1,

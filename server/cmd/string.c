@@ -7,8 +7,6 @@
 #include "core/base/num.h"
 #include "server/reply.h"
 
-#define STRING_LEN_MAX ((int64_t)512 * 1024 * 1024)
-
 /* --- options of SET and GETEX --- */
 
 enum set_flag { SET_NX = 1, SET_XX = 2, SET_GET = 4, SET_KEEPTTL = 8, SET_PERSIST = 16, SET_EXPIRES = 32 };
@@ -29,7 +27,8 @@ static bool expire_option(struct set_options *o, struct slice word, struct slice
     for (size_t i = 0; i < ARRAY_LEN(words); i++) {
         if (!slice_is(word, words[i].word))
             continue;
-        if (!has_value || (o->flags & (SET_KEEPTTL | SET_PERSIST | SET_EXPIRES)))
+        bool other = (o->flags & SET_EXPIRES) && (o->seconds != words[i].seconds || o->absolute != words[i].absolute);
+        if (!has_value || other || (o->flags & (SET_KEEPTTL | SET_PERSIST)))
             return false;
         o->flags |= SET_EXPIRES;
         o->seconds = words[i].seconds;
@@ -137,7 +136,7 @@ static void reply_string(struct call *c, const struct place *p)
 static bool check_length(struct call *c, int64_t size, int64_t append)
 {
     int64_t total;
-    if (!__builtin_add_overflow(size, append, &total) && total <= STRING_LEN_MAX)
+    if (!__builtin_add_overflow(size, append, &total) && total <= call_max_string(c))
         return true;
     reply_error(c, "ERR string exceeds maximum allowed size (proto-max-bulk-len)");
     return false;
@@ -399,7 +398,10 @@ static void incrbyfloat_run(struct call *c)
         return;
     }
     struct slice now = slice_of(text, num_format_ld(text, sizeof(text), v));
-    store(c, &p, now, EXPIRE_KEEP);
+    /* Always text, never the integer encoding: as Redis keeps it. */
+    struct value result = {.type = VALUE_STRING, .encoding = ENC_EMBED, .embed = now};
+    place_put(c, &p, &result, EXPIRE_KEEP);
+    effect_set(c, p.key.name, now, EXPIRE_KEEP);
     reply_bulk(c, now);
 }
 

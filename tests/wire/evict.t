@@ -57,7 +57,7 @@ def _(_s):
     eq(c.call('DBSIZE'), before - 1)
     eq(server.info('stats')['evicted_keys'], '0')
     expect(c, 'MULTI', '+OK')
-    expect(c, ['SET', 'new', b'x' * 1000], '/QUEUED|^-OOM/')
+    expect(c, ['SET', 'new', b'x' * 100000], '/QUEUED|^-OOM/')
     expect(c, 'EXEC', '/OOM|EXECABORT/')
     c.call('FLUSHALL')
     eventually(lambda: bytes(c.call('SET', 'new', 'x')) == b'OK', 'writes should work again')
