@@ -182,7 +182,8 @@ static enum room make_room(struct shard *s, uint32_t db, uint64_t need)
     memory_publish(s);
     if (freed >= over || excess(s, db, need, &of_db) == 0)
         return ROOM_YES;
-    if (need > memory_budget(s->server))
+    uint64_t own = s->server->config->db[db].maxmemory;
+    if (need > memory_budget(s->server) || (own > 0 && need > own))
         return ROOM_NEVER;
     publish_reclaimable(s);
     if (hopeless(s->server))

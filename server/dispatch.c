@@ -433,21 +433,11 @@ static void run_wave(struct shard *s)
             client_consume(c, r->consumed);
         else if (c->reader.pos != 0 && c->big == NULL && c->complete == 0)
             c->reader.pos = 0; /* what was parsed ahead is parsed again */
+        if (c->in_len > 0 && c->reader.pos == 0 && !(c->flags & CLIENT_PARKED))
+            client_ready(c); /* the wave was full, or parsing stopped on purpose */
     }
     forward_post(s);
     release_wave(w);
-}
-
-static struct client *next_ready(struct shard *s)
-{
-    struct client *c = s->ready.first;
-    if (c == NULL)
-        return NULL;
-    s->ready.first = c->ready_next;
-    if (s->ready.first == NULL)
-        s->ready.last = NULL;
-    c->flags &= ~(uint32_t)CLIENT_READY;
-    return c;
 }
 
 static bool can_parse(const struct client *c)
@@ -455,21 +445,19 @@ static bool can_parse(const struct client *c)
     return !(c->flags & (CLIENT_PARKED | CLIENT_CLOSING | CLIENT_CLOSE_AFTER_REPLY)) && c->in_len > 0 && c->big == NULL;
 }
 
-/* One pass: every client that is ready now gets its turn; what it has left over is looked at in the next round. */
+/* One pass: every client that is ready now gets its turn; who has more is ready again, for the next turn. */
 void dispatch_ready(struct shard *s)
 {
     struct wave *w = s->wave;
-    struct client *c;
-    while ((c = next_ready(s)) != NULL) {
-        unsigned before = w->n;
+    struct client *c = s->ready.first;
+    s->ready = (struct list){0};
+    for (struct client *next; c != NULL; c = next) {
+        next = c->ready_next;
+        c->flags &= ~(uint32_t)CLIENT_READY;
         if (can_parse(c))
             parse_client(s, c);
-        if (w->n == WAVE_MAX) {
-            bool more = w->n > before && c->in_len > 0;
+        if (w->n == WAVE_MAX)
             run_wave(s);
-            if (more)
-                client_ready(c);
-        }
     }
     if (w->n > 0)
         run_wave(s);

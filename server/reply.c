@@ -28,6 +28,9 @@ void reply_errorf(struct call *c, const char *fmt, ...)
         vsnprintf(at, cap, fmt, ap);
         va_end(ap);
     }
+    /* As Redis: line ends at the end are cut (others become blanks). */
+    for (size_t len = strlen(at); len > 0 && (at[len - 1] == '\r' || at[len - 1] == '\n'); len--)
+        at[len - 1] = 0;
     reply_error(c, at);
     if (at != text)
         mem_free(at, cap);

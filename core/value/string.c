@@ -69,6 +69,14 @@ static int decode(uint8_t rdb_type, struct slice bytes, struct value *out)
     return 0;
 }
 
+static struct value copy(const struct value *v)
+{
+    struct value c = *v;
+    if (is_blob(v))
+        blob_ref(v->blob);
+    return c;
+}
+
 static void release(struct value *v)
 {
     if (is_blob(v))
@@ -95,6 +103,7 @@ const struct value_class string_class = {
     .encode = encode,
     .reads = reads,
     .decode = decode,
+    .copy = copy,
     .release = release,
     .memory = memory,
     .length = length,

@@ -47,6 +47,8 @@ struct value_class {
     uint8_t (*encode)(const struct value *v, struct buf *out);    /* appends; returns the RDB type byte */
     bool (*reads)(uint8_t rdb_type);                              /* whether decode takes this RDB type byte */
     int (*decode)(uint8_t rdb_type, struct slice bytes, struct value *out); /* 0 or -EBADMSG; validates; caller owns *out */
+    /* A value with the same contents for another entry; may share immutable parts. Caller owns *out (ENC_EMBED borrows). */
+    struct value (*copy)(const struct value *v);
     void (*release)(struct value *v);                             /* frees what the value owns outside the entry */
     size_t (*memory)(const struct value *v);                      /* bytes outside the entry, as mem_class counts */
     uint64_t (*length)(const struct value *v);

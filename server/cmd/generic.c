@@ -50,26 +50,11 @@ static void type_run(struct call *c)
 
 /* --- carrying values --- */
 
-/* A value of its own with the same contents (strings: bytes; other types through their encoding). */
-static struct value duplicate(const struct value *v)
-{
-    struct buf bytes = {0};
-    struct value copy;
-    uint8_t type;
-    buf_append_byte(&bytes, 0);
-    type = value_class_of(v->type)->encode(v, &bytes);
-    int err = value_class_of(v->type)->decode(type, slice_of(bytes.p + 1, bytes.len - 1), &copy);
-    buf_free(&bytes);
-    if (err < 0)
-        copy = (struct value){.type = v->type, .encoding = ENC_COLD};
-    return copy;
-}
-
 /* dst becomes what src is: value and expiry. The caller has recorded nothing yet. */
 static void carry(struct call *c, const struct place *src, struct place *dst)
 {
     char text[NUM_I64_MAX];
-    struct value v = entry_value(src->e), copy = duplicate(&v);
+    struct value v = entry_value(src->e), copy = value_class_of(v.type)->copy(&v);
     int64_t when = entry_expiry(src->e);
     struct buf payload = {0};
 
