@@ -103,7 +103,8 @@ static void take_dead(struct checkpoint *cp)
     struct server *server = cp->server;
     mem_free(cp->dead, sizeof(*cp->dead) * cp->ndead);
     cp->dead = mem_alloc(sizeof(*cp->dead) * server->ndead);
-    memcpy(cp->dead, server->dead, sizeof(*cp->dead) * server->ndead);
+    if (server->ndead > 0)
+        memcpy(cp->dead, server->dead, sizeof(*cp->dead) * server->ndead);
     cp->ndead = server->ndead;
     server->ndead = 0;
 }

@@ -74,7 +74,8 @@ static void append_input(struct client *c, const uint8_t *p, size_t len)
 
     if (!sole || need > c->in->cap) {
         struct rbuf *bigger = rbuf_new((uint32_t)max_u64(IN_MIN, (c->in_len + len) * 2));
-        memcpy(bigger->data, c->in->data + c->in_off, c->in_len);
+        if (c->in_len > 0)
+            memcpy(bigger->data, c->in->data + c->in_off, c->in_len);
         rbuf_unref(c->in);
         c->in = bigger;
         c->in_off = 0;

@@ -103,7 +103,8 @@ static int word_index(const char *const *words, struct slice s)
 static char *copy_text(struct slice s)
 {
     char *p = mem_alloc(s.len + 1);
-    memcpy(p, s.p, s.len);
+    if (s.len > 0)
+        memcpy(p, s.p, s.len);
     p[s.len] = 0;
     return p;
 }

@@ -228,10 +228,11 @@ static void shut_down(struct server *s)
         shard_join(s->shards[i]);
     for (unsigned i = 0; i < s->nshards; i++)
         shard_drain(s->shards[i]);
+    log_close(s->log, LOG_MARK_CLEAN_STOP);
+    s->log = NULL; /* all of it is durable: replies that waited may leave */
     pool_free(s->pool);
     for (unsigned i = 0; i < s->nshards; i++)
         shard_free(s->shards[i]);
-    log_close(s->log, LOG_MARK_CLEAN_STOP);
     checkpoint_free(s->checkpoint);
     lazy_stop(s->lazy);
     s->store->ops->close(s->store);

@@ -64,7 +64,8 @@ static void stamp_add(struct recovery *r, struct space_id space, struct key key,
 {
     struct stamped *st = mem_alloc(sizeof(*st) + key.name.len);
     *st = (struct stamped){key.hash, stamp, space, (uint32_t)key.name.len};
-    memcpy(st->key, key.name.p, key.name.len);
+    if (key.name.len > 0)
+        memcpy(st->key, key.name.p, key.name.len);
     table_insert(r->stamps, key.hash, st);
 }
 

@@ -215,7 +215,8 @@ static struct watched *watched_get(struct shard *owner, uint32_t db, struct key 
         owner->watches = table_new(&(struct table_type){watched_hash, NULL});
     w = mem_alloc(sizeof(*w) + key.name.len);
     *w = (struct watched){.hash = watch_hash(db, key), .version = ++owner->watch_version, .db = db};
-    memcpy(w + 1, key.name.p, key.name.len);
+    if (key.name.len > 0)
+        memcpy(w + 1, key.name.p, key.name.len);
     w->name = slice_of(w + 1, key.name.len);
     table_insert(owner->watches, w->hash, w);
     return w;
@@ -285,7 +286,8 @@ void tx_watch(struct call *c, int arg)
     struct watch *w = mem_alloc(sizeof(*w) + p.key.name.len);
     watched->refs++;
     *w = (struct watch){.next = tx->watches, .owner = p.owner, .version = watched->version, .db = c->db, .key = p.key};
-    memcpy(w + 1, p.key.name.p, p.key.name.len);
+    if (p.key.name.len > 0)
+        memcpy(w + 1, p.key.name.p, p.key.name.len);
     w->key.name.p = (const uint8_t *)(w + 1);
     tx->watches = w;
 }

@@ -158,7 +158,7 @@ static int decompress(uint8_t how, struct slice body, uint64_t raw, struct buf *
     if (raw > RAW_MAX || (how == RECORD_PLAIN && raw != body.len))
         return -EBADMSG;
     p = buf_reserve(payload, raw ? raw : 1);
-    if (how == RECORD_PLAIN)
+    if (how == RECORD_PLAIN && body.len > 0)
         memcpy(p, body.p, body.len);
     else if (how == RECORD_ZSTD && ZSTD_decompress(p, raw, body.p, body.len) != raw)
         return -EBADMSG;

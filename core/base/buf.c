@@ -39,7 +39,8 @@ void buf_insert(struct buf *b, size_t at, const void *p, size_t len)
 void buf_consume(struct buf *b, size_t n)
 {
     ensure(n <= b->len);
-    memmove(b->p, b->p + n, b->len - n);
+    if (b->len > n)
+        memmove(b->p, b->p + n, b->len - n);
     b->len -= n;
 }
 

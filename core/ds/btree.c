@@ -162,11 +162,12 @@ static void shift_left(const struct btree *t, struct node *from, struct node *to
 
 /* --- insert --- */
 
-/* Splits full child `i` of `p`. At the right edge the left half keeps nearly everything: ascending inserts stay dense. */
+/* Splits full child `i` of `p`. At the right edge the left half keeps as much as it can: ascending inserts stay dense. An
+ * inner node must never be left with a single child: a leaf that empties needs a sibling to merge with. */
 static void split_child(struct btree *t, struct node *p, uint32_t i, bool right_edge)
 {
     struct node *left = children(t, p)[i], *right = node_new(t, left->leaf);
-    uint32_t moved = right_edge ? 1 : left->n / 2;
+    uint32_t moved = !right_edge ? left->n / 2 : left->leaf ? 1 : FAN / 3;
 
     shift_right(t, left, right, moved);
     open_gap(t, p, i + 1);

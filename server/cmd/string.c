@@ -416,7 +416,8 @@ static void write_at(struct call *c, struct place *p, size_t off, struct slice b
     struct blob *b = place_writable(c, p, end);
     if (off > old)
         memset(b->data + old, 0, off - old);
-    memcpy(b->data + off, bytes.p, bytes.len);
+    if (bytes.len > 0)
+        memcpy(b->data + off, bytes.p, bytes.len);
     b->len = end;
     place_written(c, p);
 }
