@@ -80,6 +80,19 @@ void mem_purge(void)
 
 #else
 
+#if defined(__SANITIZE_ADDRESS__)
+size_t __sanitizer_get_allocated_size(const volatile void *p);
+
+/* jemalloc trusts the size that is given back: a wrong one corrupts its bins long before anything crashes. */
+static void check_size(const void *p, size_t size)
+{
+    if (p != NULL && __sanitizer_get_allocated_size(p) != at_least_one(size))
+        panic("freed with size %zu, allocated with %zu", size, __sanitizer_get_allocated_size(p));
+}
+#else
+static void check_size(const void *p, size_t size) { (void)p, (void)size; }
+#endif
+
 void *mem_alloc(size_t size) { return checked(malloc(at_least_one(size)), size); }
 void *mem_zalloc(size_t size) { return checked(calloc(1, at_least_one(size)), size); }
 
@@ -93,19 +106,20 @@ void *mem_alloc_aligned(size_t size, size_t align)
 
 void mem_free_aligned(void *p, size_t size, size_t align)
 {
-    (void)size, (void)align;
+    (void)align;
+    check_size(p, size);
     free(p);
 }
 
 void *mem_realloc(void *p, size_t old, size_t size)
 {
-    (void)old;
+    check_size(p, old);
     return checked(realloc(p, at_least_one(size)), size);
 }
 
 void mem_free(void *p, size_t size)
 {
-    (void)size;
+    check_size(p, size);
     free(p);
 }
 
