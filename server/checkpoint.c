@@ -28,7 +28,7 @@ struct checkpoint {
     uint64_t l0;
     struct buf state;
     struct space_id *dead; /* taken at the mark */
-    unsigned ndead;
+    unsigned ndead, dead_cap;
     struct pool_job job;
     struct task done;
     int result;
@@ -59,7 +59,7 @@ void checkpoint_free(struct checkpoint *cp)
         mem_free(cp->parts[i].space, sizeof(struct space_id) * databases);
     }
     mem_free_aligned(cp->parts, sizeof(*cp->parts) * cp->server->nshards, 64);
-    mem_free(cp->dead, sizeof(*cp->dead) * cp->ndead);
+    mem_free(cp->dead, sizeof(*cp->dead) * cp->dead_cap);
     buf_free(&cp->state);
     mem_free(cp, sizeof(*cp));
 }
@@ -101,11 +101,11 @@ static void mark_part(struct shard *s, struct part *part)
 static void take_dead(struct checkpoint *cp)
 {
     struct server *server = cp->server;
-    mem_free(cp->dead, sizeof(*cp->dead) * cp->ndead);
+    mem_free(cp->dead, sizeof(*cp->dead) * cp->dead_cap);
     cp->dead = mem_alloc(sizeof(*cp->dead) * server->ndead);
     if (server->ndead > 0)
         memcpy(cp->dead, server->dead, sizeof(*cp->dead) * server->ndead);
-    cp->ndead = server->ndead;
+    cp->ndead = cp->dead_cap = server->ndead;
     server->ndead = 0;
 }
 
