@@ -427,6 +427,14 @@ static bool start_fetch(struct call *c, struct needed *k, void *arg)
     return false;
 }
 
+/* Nothing more can be dropped (what is hot is as small as if it were cold, or pinned): reading must still be possible, so a
+ * small part of the budget may be overshot until the run ends. */
+static bool small_overshoot(const struct call *c, uint64_t bytes)
+{
+    uint64_t own = c->server->config->db[c->db].maxmemory;
+    return bytes <= min_u64(memory_budget(c->server), own > 0 ? own : UINT64_MAX) / 8;
+}
+
 /* Some needed value is cold. First everything needed is pinned and its RAM found, in one step; then all fetches start.
  * None completes before this returns: completions are mailbox tasks of the owners, which are this shard or held. */
 static enum admit fetch_all(struct call *calls, int n, struct waiter *w)
@@ -443,7 +451,7 @@ static enum admit fetch_all(struct call *calls, int n, struct waiter *w)
     for (int i = 0; i < n; i++)
         each_needed(&calls[i], pin_needed, &want);
     enum room room = room_for(c->shard, c->db, want.bytes);
-    if (room != ROOM_YES) {
+    if (room == ROOM_SOON || (room == ROOM_NEVER && !small_overshoot(c, want.bytes))) {
         admit_release(w);
         return room == ROOM_SOON ? wait_retry(c, w, WAIT_MEMORY) : refuse_oom(c);
     }

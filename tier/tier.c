@@ -24,6 +24,7 @@
 struct space {
     struct keyspace *ks;
     bool logged, tiered;
+    bool barren; /* the last full try to make room found nothing to drop and nothing to clean */
 };
 
 struct batch {
@@ -134,7 +135,7 @@ struct keyspace *tier_keyspace(struct tier *t, struct space_id id)
 void tier_attach(struct tier *t, struct keyspace *ks, bool logged, bool tiered)
 {
     ensure(t->nspaces < SPACES_MAX);
-    t->spaces[t->nspaces++] = (struct space){ks, logged, tiered};
+    t->spaces[t->nspaces++] = (struct space){.ks = ks, .logged = logged, .tiered = tiered};
 }
 
 void tier_detach(struct tier *t, struct keyspace *ks)
@@ -639,15 +640,18 @@ uint64_t tier_reclaim(struct tier *t, struct keyspace *ks, uint64_t bytes, const
         barren = dropped + cleaned == before ? barren + 1 : 0;
     }
     batch_close(t);
+    if (freed > 0 || cleaned > 0)
+        s->barren = false;
+    else if (may_clean && t->batches == 0 && freed < bytes)
+        s->barren = true;
     return freed;
 }
 
 uint64_t tier_reclaim_pending(const struct tier *t) { return atomic_load_explicit(&t->pending, memory_order_relaxed); }
 
-bool tier_exhausted(const struct tier *t, const struct keyspace *ks)
+bool tier_exhausted(struct tier *t, const struct keyspace *ks)
 {
-    (void)t;
-    return ks->keys == ks->cold;
+    return ks->keys == ks->cold || space_of(t, ks)->barren;
 }
 
 struct entry *tier_sample_coldest(struct tier *t, struct keyspace *ks, unsigned samples, bool volatile_only, bool by_ttl,

@@ -73,8 +73,9 @@ int tier_fetch_now(struct tier *t, struct keyspace *ks, struct entry **e, struct
 uint64_t tier_reclaim(struct tier *t, struct keyspace *ks, uint64_t bytes, const struct temperature *temp, uint64_t stamp);
 /* Bytes on their way out: dirty values in batches that are being written and can be dropped when they are clean. */
 uint64_t tier_reclaim_pending(const struct tier *t);
-/* Whether ks has nothing left that could ever be dropped (all cold or tier off). */
-bool tier_exhausted(const struct tier *t, const struct keyspace *ks);
+/* Whether ks has nothing left that could be dropped now: all is cold, or what is hot takes no more than a cold entry would,
+ * or is pinned. */
+bool tier_exhausted(struct tier *t, const struct keyspace *ks);
 /* The coldest of some sampled entries that pass `want` (eviction of whole keys: allkeys-*, volatile-*); NULL if the
  * sample holds none. by_ttl: nearest expiry instead. */
 struct entry *tier_sample_coldest(struct tier *t, struct keyspace *ks, unsigned samples, bool volatile_only, bool by_ttl,
