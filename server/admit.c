@@ -142,24 +142,31 @@ static uint64_t reclaim(struct shard *s, uint32_t db, bool of_db, uint64_t bytes
 }
 
 /* Whether waiting can help: some shard still has a value that can be dropped or evicted, or is writing one out. */
-static bool hopeless(struct server *server)
+static bool hopeless(struct server *server, uint32_t db, bool of_db)
 {
     for (unsigned i = 0; i < server->nshards; i++)
-        if (atomic_load_explicit(&server->shards[i]->reclaimable, memory_order_relaxed))
-            return false;
+        for (int d = 0; d < server->config->databases; d++)
+            if ((!of_db || d == (int)db) &&
+                atomic_load_explicit(&server->shards[i]->figures[d].reclaimable, memory_order_relaxed))
+                return false;
     return true;
+}
+
+static bool can_reclaim(struct shard *s, int db)
+{
+    const struct db_config *cfg = &s->server->config->db[db];
+    struct keyspace *ks = s->spaces[db];
+    if (ks->keys == 0)
+        return false;
+    if (cfg->tier)
+        return !tier_exhausted(s->tier, ks) || tier_reclaim_pending(s->tier) > 0;
+    return evictable(cfg) && (cfg->eviction < EVICT_VOLATILE_LRU || ks->expires > 0);
 }
 
 static void publish_reclaimable(struct shard *s)
 {
-    bool some = tier_reclaim_pending(s->tier) > 0;
-    for (int db = 0; db < s->server->config->databases && !some; db++) {
-        const struct db_config *cfg = &s->server->config->db[db];
-        struct keyspace *ks = s->spaces[db];
-        some = ks->keys > 0 && (cfg->tier ? !tier_exhausted(s->tier, ks)
-                                          : evictable(cfg) && (cfg->eviction < EVICT_VOLATILE_LRU || ks->expires > 0));
-    }
-    atomic_store_explicit(&s->reclaimable, some, memory_order_relaxed);
+    for (int db = 0; db < s->server->config->databases; db++)
+        atomic_store_explicit(&s->figures[db].reclaimable, can_reclaim(s, db), memory_order_relaxed);
 }
 
 static void wake_others(struct shard *s)
@@ -186,8 +193,11 @@ static enum room make_room(struct shard *s, uint32_t db, uint64_t need)
     if (need > memory_budget(s->server) || (own > 0 && need > own))
         return ROOM_NEVER;
     publish_reclaimable(s);
-    if (hopeless(s->server))
+    if (hopeless(s->server, db, of_db))
         return ROOM_NEVER;
+    /* Dropping was not enough: the end of the turn starts cleaning for as much as is missing. */
+    uint64_t *wanted = of_db ? &s->figures[db].wanted : &s->wanted;
+    *wanted = max_u64(*wanted, over);
     wake_others(s);
     return ROOM_SOON;
 }
@@ -221,17 +231,25 @@ static uint64_t above_soft_limit(struct shard *s)
     return budget != UINT64_MAX && total > soft ? total - soft : 0;
 }
 
+static void maintain_db(struct shard *s, uint32_t db)
+{
+    uint64_t own = s->server->config->db[db].maxmemory, used = memory_of_db(s->server, db);
+    uint64_t soft = own - own / 16, over = own > 0 && used > soft ? used - soft : 0;
+    over = max_u64(over, s->figures[db].wanted);
+    s->figures[db].wanted = 0;
+    if (over > 0)
+        reclaim_db(s, db, over, s->lsn);
+}
+
 void memory_maintain(struct shard *s)
 {
     memory_publish(s);
-    uint64_t over = above_soft_limit(s);
+    uint64_t over = max_u64(above_soft_limit(s), s->wanted);
+    s->wanted = 0;
     if (over > 0)
         reclaim(s, 0, false, over, s->lsn);
-    for (int db = 0; s->server->db_limits && db < s->server->config->databases; db++) {
-        uint64_t own = s->server->config->db[db].maxmemory, used = memory_of_db(s->server, (uint32_t)db);
-        if (own > 0 && used > own - own / 16)
-            reclaim_db(s, (uint32_t)db, used - (own - own / 16), s->lsn);
-    }
+    for (int db = 0; s->server->db_limits && db < s->server->config->databases; db++)
+        maintain_db(s, (uint32_t)db);
     memory_publish(s);
     publish_reclaimable(s);
     s->allowance = allowance(s);

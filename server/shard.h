@@ -94,10 +94,12 @@ struct shard {
     struct table *watches;       /* tx.h: struct watched by (database, key) */
     uint64_t watch_version;
     uint64_t allowance;          /* bytes that writes may still take in this turn without a closer look */
-    _Atomic bool reclaimable;    /* some value could still be dropped or evicted */
+    uint64_t wanted;             /* bytes of the process's budget that somebody waits for */
     cache_aligned _Atomic uint64_t data_bytes; /* published once a turn: RAM of all its keyspaces */
     struct db_figures {
         _Atomic uint64_t bytes, keys, expires, cold, cold_bytes, dirty, tombs;
+        _Atomic bool reclaimable; /* some value could still be dropped or evicted */
+        uint64_t wanted;          /* bytes that somebody waits for; the owner's */
     } *figures; /* the same by database, and its counts */
 };
 
