@@ -25,10 +25,7 @@ static ssize_t memory_pread(struct file *f, void *p, size_t len, uint64_t off)
     return (ssize_t)n;
 }
 
-static int64_t memory_size(struct file *f)
-{
-    return (int64_t)container_of(f, struct memory_file, file)->bytes.len;
-}
+static int64_t memory_size(struct file *f) { return (int64_t)container_of(f, struct memory_file, file)->bytes.len; }
 
 static const struct fs_ops memory_ops = {.pread = memory_pread, .size = memory_size};
 

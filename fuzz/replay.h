@@ -1,4 +1,5 @@
-/* Without libFuzzer a target is a replayer of regression inputs: files, or all files of a directory, given as arguments. */
+/* Without libFuzzer a target is a replayer of regression inputs: files, or all files of a directory, given as
+ * arguments. */
 #ifndef FUZZ_REPLAY_H
 #define FUZZ_REPLAY_H
 

@@ -1,5 +1,5 @@
-/* Walks the effects in a frame's payload: RESP commands, each with its LSN and the database it is for. SELECT, MULTI and
- * EXEC are taken care of here: they only frame effects. Borrows the payload. */
+/* Walks the effects in a frame's payload: RESP commands, each with its LSN and the database it is for. SELECT, MULTI
+ * and EXEC are taken care of here: they only frame effects. Borrows the payload. */
 #ifndef PERSIST_EFFECTS_H
 #define PERSIST_EFFECTS_H
 

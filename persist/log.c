@@ -292,10 +292,7 @@ uint64_t log_append(struct log *l, unsigned writer, const struct iovec *iov, int
 
 /* --- positions -------------------------------------------------------------------------------------------------- */
 
-uint64_t log_appended(const struct log *l)
-{
-    return atomic_load_explicit(&l->appended, memory_order_acquire);
-}
+uint64_t log_appended(const struct log *l) { return atomic_load_explicit(&l->appended, memory_order_acquire); }
 
 uint64_t log_written(const struct log *l)
 {
@@ -305,10 +302,7 @@ uint64_t log_written(const struct log *l)
     return lsn;
 }
 
-uint64_t log_durable(const struct log *l)
-{
-    return atomic_load_explicit(&l->durable, memory_order_acquire);
-}
+uint64_t log_durable(const struct log *l) { return atomic_load_explicit(&l->durable, memory_order_acquire); }
 
 void log_set_positions(struct log *l, uint64_t end, uint64_t prev)
 {

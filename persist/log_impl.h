@@ -117,10 +117,7 @@ static inline void place_lock(struct log *l)
     if (atomic_flag_test_and_set_explicit(&l->place.lock, memory_order_acquire))
         log_lock_slow(l);
 }
-static inline void place_unlock(struct log *l)
-{
-    atomic_flag_clear_explicit(&l->place.lock, memory_order_release);
-}
+static inline void place_unlock(struct log *l) { atomic_flag_clear_explicit(&l->place.lock, memory_order_release); }
 
 /* log.c */
 /* Under `place`: makes room and spares visible to log_admit. */

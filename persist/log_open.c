@@ -146,20 +146,11 @@ int log_open(struct log **out, const struct log_config *cfg, char *error)
     return err;
 }
 
-bool log_existed(const struct log *l)
-{
-    return l->existed;
-}
+bool log_existed(const struct log *l) { return l->existed; }
 
-const struct log_checkpoint *log_last_checkpoint(const struct log *l)
-{
-    return &l->checkpoint;
-}
+const struct log_checkpoint *log_last_checkpoint(const struct log *l) { return &l->checkpoint; }
 
-uint64_t log_clean_stop(const struct log *l)
-{
-    return l->stop;
-}
+uint64_t log_clean_stop(const struct log *l) { return l->stop; }
 
 static int remove_stop_mark(struct log *l)
 {

@@ -114,10 +114,7 @@ static struct walk walk_from(struct log *l, uint64_t from)
     return (struct walk){.log = l, .from = from, .used = count_used(l)};
 }
 
-static struct log_segment *walk_segment(const struct walk *w)
-{
-    return w->log->segments[w->index];
-}
+static struct log_segment *walk_segment(const struct walk *w) { return w->log->segments[w->index]; }
 
 static void walk_leave(struct walk *w)
 {

@@ -13,10 +13,7 @@
 #define TITLE "KELVIN-MANIFEST 1\n"
 #define CRC_LINE_BYTES 13 /* "crc 01234567\n" */
 
-void manifest_init(struct manifest *m)
-{
-    *m = (struct manifest){.stop = LSN_NONE};
-}
+void manifest_init(struct manifest *m) { *m = (struct manifest){.stop = LSN_NONE}; }
 
 void manifest_free(struct manifest *m)
 {
@@ -45,10 +42,7 @@ static void put_lsn(struct buf *out, uint64_t lsn)
         buf_printf(out, " %016" PRIx64, lsn);
 }
 
-static const char *id_or_dash(const char *id)
-{
-    return id[0] == '\0' ? "-" : id;
-}
+static const char *id_or_dash(const char *id) { return id[0] == '\0' ? "-" : id; }
 
 void manifest_encode(const struct manifest *m, struct buf *out)
 {

@@ -34,10 +34,7 @@ struct frame_mark {
     uint64_t prev;    /* end LSN of the frame before it on disk */
     uint64_t durable; /* end LSN of the last frame on disk known durable when this one was made */
 };
-static inline uint64_t frame_end(const struct frame_mark *m)
-{
-    return m->lsn + m->len;
-}
+static inline uint64_t frame_end(const struct frame_mark *m) { return m->lsn + m->len; }
 
 void segment_format_header(char out[static SEGMENT_HEADER_BYTES], uint64_t id, uint64_t first);
 bool segment_parse_header(struct slice s, uint64_t *id, uint64_t *first);

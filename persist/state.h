@@ -1,5 +1,5 @@
-/* What a checkpoint records beside the log's own facts: the map of database numbers to spaces and the mode each database
- * was in, as of L0. Opaque to the log (struct log_checkpoint.state). Version byte first; little-endian. */
+/* What a checkpoint records beside the log's own facts: the map of database numbers to spaces and the mode each
+ * database was in, as of L0. Opaque to the log (struct log_checkpoint.state). Version byte first; little-endian. */
 #ifndef PERSIST_STATE_H
 #define PERSIST_STATE_H
 

@@ -1,6 +1,6 @@
-/* Admission: what a command needs before it touches anything (DESIGN section 2). In order: is the client paused, may the
- * log take more, is there memory for what it writes, are the values it needs in RAM. Whatever is missing is asked for, and
- * the command is run again from the start when that has changed: this is the only way a command waits. */
+/* Admission: what a command needs before it touches anything (DESIGN section 2). In order: is the client paused, may
+ * the log take more, is there memory for what it writes, are the values it needs in RAM. Whatever is missing is asked
+ * for, and the command is run again from the start when that has changed: this is the only way a command waits. */
 #include <sys/param.h>
 
 #include "core/base/mem.h"
@@ -445,8 +445,8 @@ static bool start_fetch(struct call *c, struct needed *k, void *arg)
     return false;
 }
 
-/* Nothing more can be dropped (what is hot is as small as if it were cold, or pinned): reading must still be possible, so a
- * small part of the budget may be overshot until the run ends. */
+/* Nothing more can be dropped (what is hot is as small as if it were cold, or pinned): reading must still be possible,
+ * so a small part of the budget may be overshot until the run ends. */
 static bool small_overshoot(const struct call *c, uint64_t bytes)
 {
     uint64_t own = c->server->config->db[c->db].maxmemory;

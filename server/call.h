@@ -1,12 +1,13 @@
 /* A call: one run of a command, and what its implementation may do. Command files include this and reply.h and nothing
  * of clients, shards, log or tier.
  *
- * The run is on one thread; every shard whose keys it may touch is either this one or held. All declared keys have passed
- * admission: values with NEED_VALUE are in RAM, there is memory, the log has room. So nothing here waits or fails.
+ * The run is on one thread; every shard whose keys it may touch is either this one or held. All declared keys have
+ * passed admission: values with NEED_VALUE are in RAM, there is memory, the log has room. So nothing here waits or
+ * fails.
  *
- * A *place* is a located key: the shard that owns it, its keyspace, and its entry if it exists. The mutators keep entry,
- * expiry index, accounts, dirty queue and watches right; what a command records for log and replicas it says itself with
- * effect(): canonical, deterministic, one key each (I4). A command that changes nothing records nothing. */
+ * A *place* is a located key: the shard that owns it, its keyspace, and its entry if it exists. The mutators keep
+ * entry, expiry index, accounts, dirty queue and watches right; what a command records for log and replicas it says
+ * itself with effect(): canonical, deterministic, one key each (I4). A command that changes nothing records nothing. */
 #ifndef SERVER_CALL_H
 #define SERVER_CALL_H
 
@@ -25,18 +26,18 @@ struct call {
     struct slice *argv;
     int argc;
     uint32_t db;
-    int proto;             /* 2 or 3 */
-    int64_t now_ms;        /* the turn's wall clock; all keys of a command see one time */
-    bool apply;            /* effects are being applied (recovery, replica): the clock does not exist, nothing is recorded */
-    bool held;             /* runs under a hold: keys may be on any held shard */
-    bool in_exec;          /* inside EXEC */
-    bool no_touch;         /* CLIENT NO-TOUCH */
-    bool failed;           /* an error was replied */
-    bool always;           /* it touched an `always` database: what it gives out waits for the disk (I3) */
-    struct buf *out;       /* the reply; write it with reply.h */
-    uint64_t first_hash;   /* hash of the first key, if there is one */
-    int first_key;         /* its index; 0: not hashed */
-    uint64_t changes;      /* keys changed, for rdb_changes_since_last_save */
+    int proto;       /* 2 or 3 */
+    int64_t now_ms;  /* the turn's wall clock; all keys of a command see one time */
+    bool apply;      /* effects are being applied (recovery, replica): the clock does not exist, nothing is recorded */
+    bool held;       /* runs under a hold: keys may be on any held shard */
+    bool in_exec;    /* inside EXEC */
+    bool no_touch;   /* CLIENT NO-TOUCH */
+    bool failed;     /* an error was replied */
+    bool always;     /* it touched an `always` database: what it gives out waits for the disk (I3) */
+    struct buf *out; /* the reply; write it with reply.h */
+    uint64_t first_hash; /* hash of the first key, if there is one */
+    int first_key;       /* its index; 0: not hashed */
+    uint64_t changes;    /* keys changed, for rdb_changes_since_last_save */
 };
 
 /* --- places --- */
@@ -49,7 +50,8 @@ struct place {
     struct entry *e; /* NULL: no such key (an expired one has just been deleted, with its effect) */
 };
 
-/* The key in argument `arg` of the call's database. read: counts a hit or miss and heats; write: heats; peek: neither. */
+/* The key in argument `arg` of the call's database. read: counts a hit or miss and heats; write: heats; peek: neither.
+ */
 struct place place_read(struct call *c, int arg);
 struct place place_write(struct call *c, int arg);
 struct place place_peek(struct call *c, int arg);
@@ -57,7 +59,8 @@ struct place place_peek(struct call *c, int arg);
 struct place place_in(struct call *c, uint32_t db, struct slice name);
 /* True if the key is missing or of this type; else replies -WRONGTYPE. */
 bool place_is(struct call *c, const struct place *p, enum value_type type);
-/* The string's bytes ("" if missing); an integer is formatted into scratch. Hot entries only (admission has seen to it). */
+/* The string's bytes ("" if missing); an integer is formatted into scratch. Hot entries only (admission has seen to
+ * it). */
 struct slice place_string(const struct place *p, char scratch[static 21]);
 
 /* expire_ms: Unix milliseconds, ENTRY_NO_EXPIRY or EXPIRE_KEEP. ENC_EMBED values are copied, others change owner. */
@@ -69,7 +72,8 @@ void place_set_expiry(struct call *c, struct place *p, int64_t expire_ms);
 /* p->e becomes NULL. */
 void place_delete(struct call *c, struct place *p);
 
-/* Whether an absolute time has passed already, so that setting it deletes the key. Never true while effects are applied. */
+/* Whether an absolute time has passed already, so that setting it deletes the key. Never true while effects are
+ * applied. */
 static inline bool call_past(const struct call *c, int64_t when_ms) { return !c->apply && when_ms <= c->now_ms; }
 
 /* RESTORE's IDLETIME or FREQ (negative: not given). */
@@ -92,14 +96,17 @@ bool call_reply_blob(struct call *c, struct blob *b);
 
 uint32_t call_databases(const struct call *c);
 unsigned call_shards(const struct call *c);
+/* Keys of the call's database on a shard, as that shard published them at the end of its last turn. */
+uint64_t call_shard_keys(const struct call *c, unsigned shard);
 uint64_t call_random(struct call *c);
 int64_t call_max_string(const struct call *c); /* proto-max-bulk-len */
-bool call_lazy_flush(const struct call *c); /* lazyfree-lazy-user-flush */
+bool call_lazy_flush(const struct call *c);    /* lazyfree-lazy-user-flush */
 /* Keys in the call's database over all shards this call holds. */
 uint64_t call_dbsize(const struct call *c);
 /* Shards that this call may touch: all under a hold of all, else one. For KEYS, RANDOMKEY, DBSIZE, FLUSH: ROUTE_ALL. */
 unsigned call_keyspaces(const struct call *c, uint32_t db, struct keyspace **out, unsigned max);
-/* Replaces the database by a new, empty space (FLUSHDB): the caller records the effect first. `async`: the old content is freed by the background thread. ROUTE_ALL only. */
+/* Replaces the database by a new, empty space (FLUSHDB): the caller records the effect first. `async`: the old content
+ * is freed by the background thread. ROUTE_ALL only. */
 void call_flush(struct call *c, uint32_t db, bool async);
 /* 0, or -EPERM if one is logged and the other is not. ROUTE_ALL only. */
 int call_swap(struct call *c, uint32_t a, uint32_t b);

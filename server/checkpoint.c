@@ -64,7 +64,10 @@ void checkpoint_free(struct checkpoint *cp)
     mem_free(cp, sizeof(*cp));
 }
 
-static void set_phase(struct checkpoint *cp, enum phase phase) { atomic_store_explicit(&cp->phase, phase, memory_order_release); }
+static void set_phase(struct checkpoint *cp, enum phase phase)
+{
+    atomic_store_explicit(&cp->phase, phase, memory_order_release);
+}
 static enum phase phase_of(const struct checkpoint *cp)
 {
     return (enum phase)atomic_load_explicit(&cp->phase, memory_order_acquire);
@@ -193,8 +196,8 @@ static void recorded(struct task *t, void *arg)
     if (cp->result == 0) {
         atomic_store(&cp->forget_l0, cp->l0);
         atomic_fetch_add(&cp->completed, 1);
-        logger_line(server->logger, LOG_NOTICE, "Checkpoint at LSN %llu completed in %.1f ms", (unsigned long long)cp->l0,
-                    (double)(now - atomic_load(&cp->started_us)) / 1000);
+        logger_line(server->logger, LOG_NOTICE, "Checkpoint at LSN %llu completed in %.1f ms",
+                    (unsigned long long)cp->l0, (double)(now - atomic_load(&cp->started_us)) / 1000);
     } else {
         atomic_fetch_add(&cp->failed, 1);
         cp->retry_us = s->now_us + 1000000;

@@ -1,10 +1,9 @@
 /* The fuzzy checkpoint (DESIGN section 7), which replaces AOF rewriting: it costs what changed, not what exists.
  *
- *   mark     under a hold of all shards: L0 = the log's end, the map and modes as of L0, and for each keyspace the end of
- *            its dirty queue
- *   clean    each shard, a slice a turn, writes out its dirty keys up to the marks, and waits for those writes
- *   record   a tier pool thread flushes the store, then writes the manifest, then removes dead spaces
- *   forget   each shard removes the records of deletions that the checkpoint has passed
+ *   mark     under a hold of all shards: L0 = the log's end, the map and modes as of L0, and for each keyspace the end
+ * of its dirty queue clean    each shard, a slice a turn, writes out its dirty keys up to the marks, and waits for
+ * those writes record   a tier pool thread flushes the store, then writes the manifest, then removes dead spaces forget
+ * each shard removes the records of deletions that the checkpoint has passed
  *
  * The hold is a command of the server's own (an internal client would be too much): see checkpoint_mark. */
 #ifndef SERVER_CHECKPOINT_H

@@ -509,13 +509,14 @@ void client_append_info(struct client *c, struct buf *out)
     size_t omem = queued_bytes(c, &segs);
     size_t in_cap = c->in ? c->in->cap : 0;
 
-    buf_printf(out, "id=%llu addr=%s laddr=%s fd=%d name=%s age=%llu idle=%llu flags=", (unsigned long long)c->id, c->peer,
-               c->local, c->conn ? c->conn->fd : -1, c->name ? c->name : "",
+    buf_printf(out, "id=%llu addr=%s laddr=%s fd=%d name=%s age=%llu idle=%llu flags=", (unsigned long long)c->id,
+               c->peer, c->local, c->conn ? c->conn->fd : -1, c->name ? c->name : "",
                (unsigned long long)((now - c->created_us) / 1000000),
                (unsigned long long)(now > c->active_us ? (now - c->active_us) / 1000000 : 0));
     append_flags(c, out);
-    buf_printf(out, " db=%u sub=0 psub=0 ssub=0 multi=%d qbuf=%zu qbuf-free=%zu argv-mem=%zu multi-mem=0 rbs=%zu rbp=0 obl=0"
-                    " oll=%u omem=%zu tot-mem=%zu events=r cmd=",
+    buf_printf(out,
+               " db=%u sub=0 psub=0 ssub=0 multi=%d qbuf=%zu qbuf-free=%zu argv-mem=%zu multi-mem=0 rbs=%zu rbp=0 obl=0"
+               " oll=%u omem=%zu tot-mem=%zu events=r cmd=",
                c->db, tx_length(c), c->in_len, in_cap > c->in_len ? in_cap - c->in_len : 0, (size_t)0, in_cap, segs,
                segs > 1 ? omem : 0, sizeof(*c) + in_cap + omem);
     append_command_name(c, out);

@@ -13,11 +13,11 @@ struct transaction;
 
 enum client_flag {
     CLIENT_CLOSE_AFTER_REPLY = 1 << 0,
-    CLIENT_CLOSING = 1 << 1,    /* gone for everyone; freed when nothing refers to it */
-    CLIENT_READY = 1 << 2,      /* in the shard's ready list */
-    CLIENT_OUTGOING = 1 << 3,   /* in the shard's outgoing list */
-    CLIENT_GATED = 1 << 4,      /* in the shard's gated list */
-    CLIENT_PARKED = 1 << 5,     /* its current command waits; its input is looked at again by client_again */
+    CLIENT_CLOSING = 1 << 1,  /* gone for everyone; freed when nothing refers to it */
+    CLIENT_READY = 1 << 2,    /* in the shard's ready list */
+    CLIENT_OUTGOING = 1 << 3, /* in the shard's outgoing list */
+    CLIENT_GATED = 1 << 4,    /* in the shard's gated list */
+    CLIENT_PARKED = 1 << 5,   /* its current command waits; its input is looked at again by client_again */
     CLIENT_NO_EVICT = 1 << 6,
     CLIENT_NO_TOUCH = 1 << 7,
     CLIENT_REPLY_OFF = 1 << 8,
@@ -62,7 +62,7 @@ struct client {
     uint64_t sub_mask; /* shards they are on */
     unsigned refs;     /* who else points here: subs, a hold, fetches */
 
-    bool always_dep; /* this turn's replies depend on an `always` database */
+    bool always_dep;        /* this turn's replies depend on an `always` database */
     struct transaction *tx; /* MULTI or WATCH state; NULL: none */
 
     struct client *next, *prev; /* the shard's clients */

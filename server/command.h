@@ -1,5 +1,5 @@
-/* How a command is declared: one struct literal at the bottom of the file that implements it. COMMAND, COMMAND DOCS, ACL
- * categories, routing, admission and the generated reference come from it; nothing about a command is said twice.
+/* How a command is declared: one struct literal at the bottom of the file that implements it. COMMAND, COMMAND DOCS,
+ * ACL categories, routing, admission and the generated reference come from it; nothing about a command is said twice.
  * Immutable after start; any thread. */
 #ifndef SERVER_COMMAND_H
 #define SERVER_COMMAND_H
@@ -36,22 +36,22 @@ enum command_flag {
 };
 
 enum command_acl { /* categories beside those that follow from flags (@write @read @admin @fast @slow @dangerous ...) */
-    ACL_KEYSPACE = 1 << 0,
-    ACL_STRING = 1 << 1,
-    ACL_CONNECTION = 1 << 2,
-    ACL_TRANSACTION = 1 << 3,
-    ACL_DANGEROUS = 1 << 4,
-    ACL_SCRIPTING = 1 << 5,
-    ACL_LIST = 1 << 6,
-    ACL_SET = 1 << 7,
-    ACL_SORTEDSET = 1 << 8,
-    ACL_HASH = 1 << 9,
-    ACL_BITMAP = 1 << 10,
-    ACL_HYPERLOGLOG = 1 << 11,
-    ACL_GEO = 1 << 12,
-    ACL_STREAM = 1 << 13,
-    ACL_PUBSUB = 1 << 14,
-    ACL_ADMIN = 1 << 15, /* without the admin flag (ROLE, LASTSAVE) */
+                   ACL_KEYSPACE = 1 << 0,
+                   ACL_STRING = 1 << 1,
+                   ACL_CONNECTION = 1 << 2,
+                   ACL_TRANSACTION = 1 << 3,
+                   ACL_DANGEROUS = 1 << 4,
+                   ACL_SCRIPTING = 1 << 5,
+                   ACL_LIST = 1 << 6,
+                   ACL_SET = 1 << 7,
+                   ACL_SORTEDSET = 1 << 8,
+                   ACL_HASH = 1 << 9,
+                   ACL_BITMAP = 1 << 10,
+                   ACL_HYPERLOGLOG = 1 << 11,
+                   ACL_GEO = 1 << 12,
+                   ACL_STREAM = 1 << 13,
+                   ACL_PUBSUB = 1 << 14,
+                   ACL_ADMIN = 1 << 15, /* without the admin flag (ROLE, LASTSAVE) */
 };
 
 /* Where a command runs (DESIGN section 2). */
@@ -97,10 +97,10 @@ struct key_spec {
 struct command_arg {
     const char *name;
     const char *type;
-    const char *token; /* NULL: none */
-    const char *since; /* NULL: none */
-    uint8_t flags;     /* ARG_* */
-    int8_t key_spec;   /* index, with type "key" */
+    const char *token;             /* NULL: none */
+    const char *since;             /* NULL: none */
+    uint8_t flags;                 /* ARG_* */
+    int8_t key_spec;               /* index, with type "key" */
     const struct command_arg *sub; /* for oneof and block; ended by a literal with name NULL */
 };
 enum { ARG_OPTIONAL = 1, ARG_MULTIPLE = 2, ARG_MULTIPLE_TOKEN = 4 };
@@ -108,7 +108,7 @@ enum { ARG_OPTIONAL = 1, ARG_MULTIPLE = 2, ARG_MULTIPLE_TOKEN = 4 };
 struct command {
     const char *name; /* lower case; subcommands: the last word only */
     void (*run)(struct call *c);
-    int arity;        /* as Redis: counts the name; negative: at least */
+    int arity; /* as Redis: counts the name; negative: at least */
     uint32_t flags;
     uint32_t acl;
     uint8_t route;
@@ -118,32 +118,33 @@ struct command {
     /* Optional: a route that depends on the arguments. */
     enum command_route (*route_of)(const struct slice *argv, int argc);
     const char *group, *summary, *since, *complexity;
-    const char *const *tips;              /* NULL-ended, or NULL */
-    const struct command_arg *args;       /* ended by a literal with name NULL, or NULL */
-    const char *const *history;           /* pairs version, change; NULL-ended, or NULL */
+    const char *const *tips;                    /* NULL-ended, or NULL */
+    const struct command_arg *args;             /* ended by a literal with name NULL, or NULL */
+    const char *const *history;                 /* pairs version, change; NULL-ended, or NULL */
     const char *deprecated_since, *replaced_by; /* or NULL */
-    struct command *subcommands;          /* ended by a literal with name NULL, or NULL */
+    struct command *subcommands;                /* ended by a literal with name NULL, or NULL */
     /* Filled in by command_table_init (the only non-constant fields). */
-    uint16_t id;                          /* dense, for statistics */
+    uint16_t id; /* dense, for statistics */
     const struct command *parent;
-    const char *full_name;                /* "config|get" */
+    const char *full_name; /* "config|get" */
 };
 
 /* Every file in server/cmd/ offers its commands as an array ended by a literal with name NULL; command.c lists them. */
-extern struct command string_commands[], expire_commands[], scan_commands[], dump_commands[], command_commands[], debug_commands[],
-    info_commands[], generic_commands[], connection_commands[], transaction_commands[],
+extern struct command string_commands[], expire_commands[], scan_commands[], dump_commands[], command_commands[],
+    debug_commands[], info_commands[], generic_commands[], connection_commands[], transaction_commands[],
     server_commands[], config_commands[];
 
 /* Hashes all names. Once, before any thread. */
 void command_table_init(void);
-/* The command for argv (descends into subcommands). NULL: unknown name; *parent is set if only the subcommand is unknown. */
+/* The command for argv (descends into subcommands). NULL: unknown name; *parent is set if only the subcommand is
+ * unknown. */
 const struct command *command_find(const struct slice *argv, int argc, const struct command **parent);
 bool command_arity_ok(const struct command *cmd, int argc);
 /* Calls `each` for every top-level command. */
 void command_each(void (*each)(void *arg, const struct command *cmd), void *arg);
 unsigned command_ids(void); /* number of dense ids */
-/* Positions of the keys in argv (of a call with valid arity): writes at most `max`, returns how many there are, or -1 if
- * the arguments make no sense. */
+/* Positions of the keys in argv (of a call with valid arity): writes at most `max`, returns how many there are, or -1
+ * if the arguments make no sense. */
 struct key_ref {
     int arg;
     uint8_t need;

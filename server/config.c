@@ -1,6 +1,6 @@
-/* Every directive is one row of `directives`: CONFIG GET/SET/REWRITE, the file and the command line come from it. A directive
- * of the group "per database" stands in struct db_config; unprefixed it is the default for every database, "db N name value"
- * (CONFIG: db.N.name) sets it for one. */
+/* Every directive is one row of `directives`: CONFIG GET/SET/REWRITE, the file and the command line come from it. A
+ * directive of the group "per database" stands in struct db_config; unprefixed it is the default for every database,
+ * "db N name value" (CONFIG: db.N.name) sets it for one. */
 #include "server/config.h"
 
 #include <errno.h>
@@ -26,34 +26,69 @@ static const char *const io_backends[] = {"auto", "io_uring", "epoll", NULL};
 static const char *const loglevels[] = {"debug", "verbose", "notice", "warning", "nothing", NULL};
 static const char *const fsyncs[] = {"always", "everysec", "no", NULL};
 static const char *const durabilities[] = {"none", "snapshot", "os", "everysec", "always", NULL};
-static const char *const evictions[] = {"noeviction",   "allkeys-lru",  "allkeys-lfu",     "allkeys-random",
-                                        "volatile-lru", "volatile-lfu", "volatile-random", "volatile-ttl", NULL};
+static const char *const evictions[] = {"noeviction",      "allkeys-lru",  "allkeys-lfu",
+                                        "allkeys-random",  "volatile-lru", "volatile-lfu",
+                                        "volatile-random", "volatile-ttl", NULL};
 static const char *const compressions[] = {"none", "lz4", "zstd", NULL};
 static const char *const auto_word[] = {"auto", NULL};
 
 #define AT(field) offsetof(struct config, field)
 #define DB_AT(field) offsetof(struct db_config, field)
-#define INT(n, f, lo, hi, dv, fl) {.name = n, .type = DIRECTIVE_INT, .at = AT(f), .min = lo, .max = hi, .def = dv, .flags = fl}
-#define I64(n, f, lo, hi, dv, fl) {.name = n, .type = DIRECTIVE_I64, .at = AT(f), .min = lo, .max = hi, .def = dv, .flags = fl}
-#define BYTES(n, f, lo, hi, dv, fl) {.name = n, .type = DIRECTIVE_BYTES, .at = AT(f), .min = lo, .max = hi, .def = dv, .flags = fl}
-#define BOOL(n, f, dv, fl) {.name = n, .type = DIRECTIVE_BOOL, .at = AT(f), .words = yes_no, .def = dv, .flags = fl}
-#define TEXT(n, f, dv, fl) {.name = n, .type = DIRECTIVE_TEXT, .at = AT(f), .def = dv, .flags = fl}
-#define WORD(n, f, w, dv, fl) {.name = n, .type = DIRECTIVE_WORD, .at = AT(f), .words = w, .def = dv, .flags = fl}
+#define INT(n, f, lo, hi, dv, fl)                                                                   \
+    {                                                                                               \
+        .name = n, .type = DIRECTIVE_INT, .at = AT(f), .min = lo, .max = hi, .def = dv, .flags = fl \
+    }
+#define I64(n, f, lo, hi, dv, fl)                                                                   \
+    {                                                                                               \
+        .name = n, .type = DIRECTIVE_I64, .at = AT(f), .min = lo, .max = hi, .def = dv, .flags = fl \
+    }
+#define BYTES(n, f, lo, hi, dv, fl)                                                                   \
+    {                                                                                                 \
+        .name = n, .type = DIRECTIVE_BYTES, .at = AT(f), .min = lo, .max = hi, .def = dv, .flags = fl \
+    }
+#define BOOL(n, f, dv, fl)                                                                      \
+    {                                                                                           \
+        .name = n, .type = DIRECTIVE_BOOL, .at = AT(f), .words = yes_no, .def = dv, .flags = fl \
+    }
+#define TEXT(n, f, dv, fl)                                                     \
+    {                                                                          \
+        .name = n, .type = DIRECTIVE_TEXT, .at = AT(f), .def = dv, .flags = fl \
+    }
+#define WORD(n, f, w, dv, fl)                                                              \
+    {                                                                                      \
+        .name = n, .type = DIRECTIVE_WORD, .at = AT(f), .words = w, .def = dv, .flags = fl \
+    }
 #define GB8 ((int64_t)1 << 33)
 
 const struct directive config_directives[] = {
     TEXT("bind", bind, "127.0.0.1 -::1", DIRECTIVE_FIXED | DIRECTIVE_MANY),
     INT("port", port, 0, 65535, "6379", DIRECTIVE_FIXED),
     TEXT("unixsocket", unixsocket, "", DIRECTIVE_FIXED),
-    {.name = "unixsocketperm", .type = DIRECTIVE_OCTAL, .at = AT(unixsocketperm), .max = 0777, .def = "0", .flags = DIRECTIVE_FIXED},
+    {.name = "unixsocketperm",
+     .type = DIRECTIVE_OCTAL,
+     .at = AT(unixsocketperm),
+     .max = 0777,
+     .def = "0",
+     .flags = DIRECTIVE_FIXED},
     INT("tcp-backlog", tcp_backlog, 0, INT_MAX, "511", DIRECTIVE_FIXED),
     INT("tcp-keepalive", tcp_keepalive, 0, INT_MAX, "300", 0),
     INT("timeout", timeout, 0, INT_MAX, "0", 0),
     INT("maxclients", maxclients, 1, INT_MAX, "10000", 0),
     TEXT("requirepass", requirepass, "", DIRECTIVE_SECRET),
     WORD("io-backend", io_backend, io_backends, "auto", DIRECTIVE_FIXED),
-    {.name = "shards", .type = DIRECTIVE_INT, .at = AT(shards), .min = 1, .max = 64, .special = auto_word, .def = "auto", .flags = DIRECTIVE_FIXED},
-    {.name = "pipeline-order", .type = DIRECTIVE_WORD, .at = AT(pipeline_order), .words = (const char *const[]){"relaxed", "strict", NULL}, .def = "relaxed"},
+    {.name = "shards",
+     .type = DIRECTIVE_INT,
+     .at = AT(shards),
+     .min = 1,
+     .max = 64,
+     .special = auto_word,
+     .def = "auto",
+     .flags = DIRECTIVE_FIXED},
+    {.name = "pipeline-order",
+     .type = DIRECTIVE_WORD,
+     .at = AT(pipeline_order),
+     .words = (const char *const[]){"relaxed", "strict", NULL},
+     .def = "relaxed"},
     INT("databases", databases, 1, CONFIG_DATABASES_MAX, "16", DIRECTIVE_FIXED),
     INT("hz", hz, 1, 500, "10", 0),
     WORD("loglevel", loglevel, loglevels, "notice", 0),
@@ -63,9 +98,17 @@ const struct directive config_directives[] = {
     BOOL("enable-debug-command", enable_debug_command, "no", DIRECTIVE_FIXED),
     BYTES("proto-max-bulk-len", proto_max_bulk_len, 1024 * 1024, INT64_MAX, "512mb", 0),
     BYTES("client-query-buffer-limit", client_query_buffer_limit, 1024 * 1024, INT64_MAX, "1gb", 0),
-    {.name = "client-output-buffer-limit", .type = DIRECTIVE_OUTPUT_LIMIT, .at = AT(output_limit),
-     .def = "normal 0 0 0 slave 256mb 64mb 60 pubsub 32mb 8mb 60", .flags = DIRECTIVE_MANY},
-    {.name = "maxmemory", .type = DIRECTIVE_BYTES, .at = AT(maxmemory), .max = INT64_MAX, .special = auto_word, .def = "auto"},
+    {.name = "client-output-buffer-limit",
+     .type = DIRECTIVE_OUTPUT_LIMIT,
+     .at = AT(output_limit),
+     .def = "normal 0 0 0 slave 256mb 64mb 60 pubsub 32mb 8mb 60",
+     .flags = DIRECTIVE_MANY},
+    {.name = "maxmemory",
+     .type = DIRECTIVE_BYTES,
+     .at = AT(maxmemory),
+     .max = INT64_MAX,
+     .special = auto_word,
+     .def = "auto"},
     INT("maxmemory-samples", maxmemory_samples, 1, 64, "5", 0),
     INT("lfu-log-factor", lfu_log_factor, 0, INT_MAX, "10", 0),
     INT("lfu-decay-time", lfu_decay_time, 0, INT_MAX, "1", 0),
@@ -76,14 +119,41 @@ const struct directive config_directives[] = {
     TEXT("save", save, "", DIRECTIVE_MANY),
     BYTES("log-segment-size", log_segment_size, 64 * 1024, GB8, "64mb", DIRECTIVE_FIXED),
     BYTES("checkpoint-log-size", checkpoint_log_size, 64 * 1024, INT64_MAX, "256mb", 0),
-    {.name = "tier-memory", .type = DIRECTIVE_BYTES, .at = AT(tier_memory), .min = 1024 * 1024, .max = INT64_MAX, .special = auto_word, .def = "auto", .flags = DIRECTIVE_FIXED},
+    {.name = "tier-memory",
+     .type = DIRECTIVE_BYTES,
+     .at = AT(tier_memory),
+     .min = 1024 * 1024,
+     .max = INT64_MAX,
+     .special = auto_word,
+     .def = "auto",
+     .flags = DIRECTIVE_FIXED},
     INT("tier-threads", tier_threads, 2, 64, "8", DIRECTIVE_FIXED),
     WORD("tier-compression", tier_compression, compressions, "lz4", DIRECTIVE_FIXED),
-    {.name = "durability", .type = DIRECTIVE_WORD, .at = DB_AT(durability), .words = durabilities, .def = "everysec", .flags = DIRECTIVE_DB | DIRECTIVE_DURABILITY},
-    {.name = "maxmemory-policy", .type = DIRECTIVE_WORD, .at = DB_AT(eviction), .words = evictions, .def = "noeviction", .flags = DIRECTIVE_DB},
-    {.name = "tier", .type = DIRECTIVE_BOOL, .at = DB_AT(tier), .words = (const char *const[]){"off", "on", NULL}, .def = "on", .flags = DIRECTIVE_DB},
+    {.name = "durability",
+     .type = DIRECTIVE_WORD,
+     .at = DB_AT(durability),
+     .words = durabilities,
+     .def = "everysec",
+     .flags = DIRECTIVE_DB | DIRECTIVE_DURABILITY},
+    {.name = "maxmemory-policy",
+     .type = DIRECTIVE_WORD,
+     .at = DB_AT(eviction),
+     .words = evictions,
+     .def = "noeviction",
+     .flags = DIRECTIVE_DB},
+    {.name = "tier",
+     .type = DIRECTIVE_BOOL,
+     .at = DB_AT(tier),
+     .words = (const char *const[]){"off", "on", NULL},
+     .def = "on",
+     .flags = DIRECTIVE_DB},
     /* Unprefixed maxmemory is the process's; this row is reached as "db N maxmemory" only. */
-    {.name = "maxmemory", .type = DIRECTIVE_BYTES, .at = DB_AT(maxmemory), .max = INT64_MAX, .def = "0", .flags = DIRECTIVE_DB | DIRECTIVE_DB_ONLY},
+    {.name = "maxmemory",
+     .type = DIRECTIVE_BYTES,
+     .at = DB_AT(maxmemory),
+     .max = INT64_MAX,
+     .def = "0",
+     .flags = DIRECTIVE_DB | DIRECTIVE_DB_ONLY},
     {.name = NULL},
 };
 
@@ -119,7 +189,8 @@ static void set_text(char **field, struct slice s)
 static bool store_number(const struct directive *d, void *at, int64_t v, char *error)
 {
     if (v < d->min || v > d->max) {
-        snprintf(error, ERROR_MAX, "argument must be between %lld and %lld inclusive", (long long)d->min, (long long)d->max);
+        snprintf(error, ERROR_MAX, "argument must be between %lld and %lld inclusive", (long long)d->min,
+                 (long long)d->max);
         return false;
     }
     if (d->type == DIRECTIVE_INT || d->type == DIRECTIVE_OCTAL)
@@ -222,10 +293,10 @@ static void join(const struct slice *argv, int argc, struct buf *out)
             buf_append_byte(out, ' ');
         buf_append_slice(out, argv[i]);
     }
-
 }
 
-static bool set_at(struct config *cfg, const struct directive *d, void *at, const struct slice *argv, int argc, char *error)
+static bool set_at(struct config *cfg, const struct directive *d, void *at, const struct slice *argv, int argc,
+                   char *error)
 {
     struct buf joined = {0};
     bool ok = true;
@@ -427,7 +498,9 @@ static bool apply_line(struct config *cfg, char *line, int depth, char *error)
 
 static void explain(char *error, const char *path, int line, const char *text, const char *why)
 {
-    snprintf(error, ERROR_MAX, "*** FATAL CONFIG FILE ERROR (Kelvin %s) ***\nReading the configuration file, at line %d of %s\n>>> '%.200s'\n%.150s",
+    snprintf(error, ERROR_MAX,
+             "*** FATAL CONFIG FILE ERROR (Kelvin %s) ***\nReading the configuration file, at line %d of %s\n>>> "
+             "'%.200s'\n%.150s",
              KELVIN_VERSION, line, path, text, why);
 }
 

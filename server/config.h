@@ -1,7 +1,7 @@
 /* Configuration: Redis's directive names, kelvin.conf, CONFIG GET/SET/REWRITE, and settings per database.
  * Every directive is declared once, in config.c: name, type, place in struct config, limits, default, whether it can
- * change at run time, whether it can be set per database. Changed only under a hold of all shards; shards read it freely.
- * Other threads do not read it: what they need is handed to them. */
+ * change at run time, whether it can be set per database. Changed only under a hold of all shards; shards read it
+ * freely. Other threads do not read it: what they need is handed to them. */
 #ifndef SERVER_CONFIG_H
 #define SERVER_CONFIG_H
 
@@ -25,9 +25,10 @@ enum tier_compression { TIER_COMPRESSION_NONE, TIER_COMPRESSION_LZ4, TIER_COMPRE
 
 /* What can be set per database: "db 1 durability always". Unprefixed directives set the default for all. */
 struct db_config {
-    int durability; /* enum durability */
-    int eviction;   /* enum eviction */
-    uint64_t maxmemory; /* RAM of this database; 0: only the process's limit (as the unprefixed default it is the process's) */
+    int durability;     /* enum durability */
+    int eviction;       /* enum eviction */
+    uint64_t maxmemory; /* RAM of this database; 0: only the process's limit (as the unprefixed default it is the
+                           process's) */
     bool tier;
 };
 
@@ -65,13 +66,13 @@ struct config {
     struct db_config db_default;
     struct db_config db[CONFIG_DATABASES_MAX];
     unsigned db_named[CONFIG_DATABASES_MAX]; /* which directives were set for this database (config_named_bit) */
-    char *path; /* absolute path of the file, or "" */
+    char *path;                              /* absolute path of the file, or "" */
 };
 
 struct config *config_new(void);
 void config_free(struct config *cfg);
-/* kelvin-server [FILE.conf] [--option value ...]: defaults, file with includes, options. 0, or -1 with what is wrong (and
- * the line, as Redis prints it) in `error` of 512 bytes. */
+/* kelvin-server [FILE.conf] [--option value ...]: defaults, file with includes, options. 0, or -1 with what is wrong
+ * (and the line, as Redis prints it) in `error` of 512 bytes. */
 int config_load(struct config *cfg, int argc, char **argv, char *error) must_check;
 /* Resolves what depends on the machine (shards, maxmemory auto, per-database defaults). */
 void config_resolve(struct config *cfg);

@@ -17,10 +17,10 @@ enum directive_type {
     DIRECTIVE_OUTPUT_LIMIT,
 };
 enum directive_flag {
-    DIRECTIVE_FIXED = 1,       /* cannot change at run time */
-    DIRECTIVE_DB = 2,          /* per database; the field is in struct db_config */
-    DIRECTIVE_DB_ONLY = 4,     /* has no unprefixed form */
-    DIRECTIVE_MANY = 8,        /* takes several words */
+    DIRECTIVE_FIXED = 1,   /* cannot change at run time */
+    DIRECTIVE_DB = 2,      /* per database; the field is in struct db_config */
+    DIRECTIVE_DB_ONLY = 4, /* has no unprefixed form */
+    DIRECTIVE_MANY = 8,    /* takes several words */
     DIRECTIVE_SECRET = 16,
     DIRECTIVE_DURABILITY = 32, /* a change is a change of mode */
 };
@@ -37,7 +37,8 @@ struct directive {
 extern const struct directive config_directives[];
 
 const struct directive *config_find(struct slice name, bool of_db);
-/* Sets one directive (db < 0: the default for all). False with the reason in `error` (512 bytes); nothing is changed. */
+/* Sets one directive (db < 0: the default for all). False with the reason in `error` (512 bytes); nothing is changed.
+ */
 bool config_set(struct config *cfg, int db, struct slice name, const struct slice *argv, int argc, char *error);
 void config_format(const struct config *cfg, const struct directive *d, int db, struct buf *out);
 unsigned config_named_bit(const char *name);

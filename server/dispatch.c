@@ -5,8 +5,8 @@
 #include "core/base/mem.h"
 #include "core/base/num.h"
 #include "core/base/panic.h"
-#include "server/cmd/scan.h"
 #include "server/reply.h"
+#include "server/scan.h"
 #include "server/server.h"
 
 /* --- parsing ahead --- */
@@ -240,17 +240,23 @@ static void ask_hold(struct shard *s, struct client *c, uint64_t mask)
     hold_ask(s->server, s, mask | 1ull << s->index);
 }
 
+/* CLIENT REPLY SKIP is about the command after it. */
+static void next_reply_mode(struct client *c)
+{
+    bool next = c->flags & CLIENT_REPLY_SKIP_NEXT;
+    if (likely(!(c->flags & (CLIENT_REPLY_SKIP | CLIENT_REPLY_SKIP_NEXT))))
+        return;
+    c->flags &= ~(uint32_t)(CLIENT_REPLY_SKIP | CLIENT_REPLY_SKIP_NEXT);
+    c->flags |= next ? CLIENT_REPLY_SKIP : 0;
+}
+
 static void finish(struct shard *s, struct client *c, struct call *call)
 {
     admit_release(&c->waiter);
     if (call->always)
         c->always_dep = true;
     c->commands++;
-    if (unlikely(c->flags & (CLIENT_REPLY_SKIP | CLIENT_REPLY_SKIP_NEXT))) {
-        bool next = c->flags & CLIENT_REPLY_SKIP_NEXT;
-        c->flags &= ~(uint32_t)(CLIENT_REPLY_SKIP | CLIENT_REPLY_SKIP_NEXT);
-        c->flags |= next ? CLIENT_REPLY_SKIP : 0;
-    }
+    next_reply_mode(c);
     client_wrote(c);
 }
 
@@ -347,8 +353,11 @@ static enum ran route(struct shard *s, struct client *c, struct request *r, stru
         return run_here(s, c, r, call);
     }
     if (one_bit(mask) && !is_exec(call) && !(call->cmd->flags & CMD_NOT_QUEUED)) {
-        if (!(c->subs > 0 && strict && (c->sub_mask & ~mask)) && forward(s, r, s->server->shards[__builtin_ctzll(mask)]))
+        if (!(c->subs > 0 && strict && (c->sub_mask & ~mask)) &&
+            forward(s, r, s->server->shards[__builtin_ctzll(mask)])) {
+            next_reply_mode(c);
             return RAN_DONE;
+        }
         goto barrier;
     }
     if (c->subs > 0)

@@ -26,14 +26,14 @@ struct request {
     int first_key; /* 0: none */
     uint64_t hash; /* of the first key */
     size_t consumed;
-    bool own_argv; /* argv was allocated for this request alone */
+    bool own_argv;     /* argv was allocated for this request alone */
     const char *error; /* protocol error: reply it and close */
 };
 
 struct wave {
     unsigned n;
     size_t nargs;
-    struct sub *subs; /* being filled, posted at the end of the wave */
+    struct sub *subs;   /* being filled, posted at the end of the wave */
     struct buf nowhere; /* replies that nobody gets (CLIENT REPLY OFF) */
     struct request req[WAVE_MAX];
     struct slice args[WAVE_ARGS];
@@ -53,7 +53,8 @@ void call_run(struct call *c);
 /* Replies the error of a request that cannot run at all (unknown, arity, not authenticated ...); true if it did. */
 bool call_refused(struct call *c, const struct request *r, bool authenticated);
 /* Which shards the request needs, as a mask; 0: any. Sets *bad if its keys make no sense. */
-uint64_t request_owners(struct server *server, const struct command *cmd, const struct slice *argv, int argc, bool *bad);
+uint64_t request_owners(struct server *server, const struct command *cmd, const struct slice *argv, int argc,
+                        bool *bad);
 
 /* The shard that owns a key: this one, or a held one. */
 struct shard *call_owner(const struct call *c, struct slice key);
@@ -63,10 +64,11 @@ bool call_holding(const struct call *c);
 /* --- admission (admit.c) --- */
 
 enum admit { ADMIT_RUN, ADMIT_WAIT, ADMIT_REFUSED };
-/* Whether the call may run now. WAIT: `w` will be called again. REFUSED: the error has been replied. The shards of all its
- * keys are this one or held. */
+/* Whether the call may run now. WAIT: `w` will be called again. REFUSED: the error has been replied. The shards of all
+ * its keys are this one or held. */
 enum admit admit(struct call *c, struct waiter *w);
-/* Its parts, for transactions: log and memory for one write; values for several calls at once (errors go to the first). */
+/* Its parts, for transactions: log and memory for one write; values for several calls at once (errors go to the first).
+ */
 enum admit admit_pause(struct call *c, struct waiter *w);
 enum admit admit_write(struct call *c, struct waiter *w);
 enum admit admit_values(struct call *calls, int n, struct waiter *w);

@@ -78,8 +78,8 @@ bool forward(struct shard *s, struct request *r, struct shard *target)
     own_args(c, item, r);
     item->seg = c->flags & (CLIENT_REPLY_OFF | CLIENT_REPLY_SKIP) ? NULL : outbox_pending(&c->out);
     if (c->nbigs > 0) {
-        sub->bigs = mem_realloc(sub->bigs, sizeof(*sub->bigs) * sub->nbigs,
-                                sizeof(*sub->bigs) * (sub->nbigs + c->nbigs));
+        sub->bigs =
+            mem_realloc(sub->bigs, sizeof(*sub->bigs) * sub->nbigs, sizeof(*sub->bigs) * (sub->nbigs + c->nbigs));
         memcpy(sub->bigs + sub->nbigs, c->bigs, sizeof(*c->bigs) * c->nbigs);
         sub->nbigs += c->nbigs;
         mem_free(c->bigs, sizeof(*c->bigs) * c->nbigs);

@@ -1,5 +1,5 @@
-/* A sub-request group: requests of one client whose keys are all on one other shard, run there in order (DESIGN section 2,
- * "forward"). It carries database, user and RESP version as they were at its place, owns references on its argument
+/* A sub-request group: requests of one client whose keys are all on one other shard, run there in order (DESIGN section
+ * 2, "forward"). It carries database, user and RESP version as they were at its place, owns references on its argument
  * bytes, and holds its client alive. At most one group of a client is on a shard at a time, so order is kept. */
 #ifndef SERVER_FORWARD_H
 #define SERVER_FORWARD_H
@@ -14,14 +14,14 @@ struct sub {
     struct sub *next;
     struct client *client; /* touched by the home only */
     struct shard *home, *target;
-    struct rbuf *in;      /* what the arguments point into */
+    struct rbuf *in; /* what the arguments point into */
     struct blob **bigs;
     unsigned nbigs;
     uint32_t db;
     int proto;
     bool no_touch;
-    bool always;          /* some answer depends on an `always` database */
-    unsigned n, at;       /* requests, and the next to run */
+    bool always;    /* some answer depends on an `always` database */
+    unsigned n, at; /* requests, and the next to run */
     uint64_t written_lsn, durable_lsn;
     struct buf out;
     struct sub_item {

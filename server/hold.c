@@ -100,8 +100,8 @@ void hold_lend(struct shard *s)
         grant_next(s->server);
 }
 
-/* Gives everything back, then starts the next hold if somebody waits: its lend tasks come behind `back` in each mailbox,
- * and lending happens only at the end of a turn, so every shard runs a full turn between. */
+/* Gives everything back, then starts the next hold if somebody waits: its lend tasks come behind `back` in each
+ * mailbox, and lending happens only at the end of a turn, so every shard runs a full turn between. */
 static void give_back(struct server *server)
 {
     struct holds *h = &server->holds;

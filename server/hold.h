@@ -1,13 +1,13 @@
 /* Holds: how a command runs on the data of several shards (DESIGN section 2).
  *
  * A home that needs one asks. When no hold is on, the union of what all waiting homes want is asked for: each of those
- * shards flushes what it staged, sends what is finished, and *lends its data* at the end of its turn. The last one to lend
- * grants: each waiting home in turn runs all its waiting commands with ordinary single-threaded code, appends one
- * frame and passes on; the last home gives everything back. Between two holds every shard runs a full turn, because lending
- * is done only at the end of one.
+ * shards flushes what it staged, sends what is finished, and *lends its data* at the end of its turn. The last one to
+ * lend grants: each waiting home in turn runs all its waiting commands with ordinary single-threaded code, appends one
+ * frame and passes on; the last home gives everything back. Between two holds every shard runs a full turn, because
+ * lending is done only at the end of one.
  *
- * A lender's thread waits for control tasks alone until its data is returned (shard.c): so the holder may also look at its
- * clients. Serving what needs no data during a long hold comes with scripts. */
+ * A lender's thread waits for control tasks alone until its data is returned (shard.c): so the holder may also look at
+ * its clients. Serving what needs no data during a long hold comes with scripts. */
 #ifndef SERVER_HOLD_H
 #define SERVER_HOLD_H
 
@@ -22,7 +22,7 @@ struct server;
 struct shard;
 
 struct holds {
-    pthread_mutex_t lock; /* held for a few instructions; never across anything that waits */
+    pthread_mutex_t lock;        /* held for a few instructions; never across anything that waits */
     uint64_t wanted[SHARDS_MAX]; /* by home: what it waits for; 0: nothing */
     uint64_t held;               /* the union now lent or being lent; 0: no hold */
     uint64_t homes;              /* homes still to be served in this hold */
@@ -34,7 +34,8 @@ struct holds {
 };
 
 void holds_init(struct holds *h, struct server *server);
-/* `home` wants these shards (bit mask, includes its own); its waiting commands run in hold_run (dispatch.h) when granted. */
+/* `home` wants these shards (bit mask, includes its own); its waiting commands run in hold_run (dispatch.h) when
+ * granted. */
 void hold_ask(struct server *server, struct shard *home, uint64_t mask);
 /* End of a turn: lends if asked to. */
 void hold_lend(struct shard *s);

@@ -1,4 +1,5 @@
-/* The background thread that frees what would take a shard too long. What is handed over is detached: nobody else has it. */
+/* The background thread that frees what would take a shard too long. What is handed over is detached: nobody else has
+ * it. */
 #ifndef SERVER_LAZY_H
 #define SERVER_LAZY_H
 

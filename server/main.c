@@ -18,8 +18,8 @@
 #define ERROR_MAX 512
 
 #ifndef KELVIN_NO_JEMALLOC
-/* Freed pages go back to the kernel within about a second: maxmemory is about resident memory. One arena is enough for one
- * or few shards and keeps fragmentation low. */
+/* Freed pages go back to the kernel within about a second: maxmemory is about resident memory. One arena is enough for
+ * one or few shards and keeps fragmentation low. */
 extern const char *malloc_conf;
 const char *malloc_conf = "background_thread:true,dirty_decay_ms:1000,muzzy_decay_ms:0,narenas:4,thp:default";
 #endif
@@ -28,7 +28,8 @@ static void print_usage(void)
 {
     puts("Usage: kelvin-server [FILE.conf] [--option value ...]\n"
          "       kelvin-server --version | --help\n"
-         "Any directive of kelvin.conf is an option: kelvin-server --port 7000 --maxmemory 64mb --db 1 durability always");
+         "Any directive of kelvin.conf is an option: kelvin-server --port 7000 --maxmemory 64mb --db 1 durability "
+         "always");
 }
 
 /* --version, --help; -1: neither. */
@@ -61,9 +62,13 @@ static void banner(struct server *s)
            "  tier    %s, durability %s, %s\n"
            "  PID: %d\n\n",
            KELVIN_VERSION, cfg->port, cfg->bind, cfg->dir, loop_backend(s->shards[0]->loop), s->nshards,
-           (unsigned long long)(cfg->maxmemory / MIB), cfg->maxmemory == 0 ? " (no limit)" : cfg->maxmemory_auto ? " (auto)" : "",
+           (unsigned long long)(cfg->maxmemory / MIB),
+           cfg->maxmemory == 0   ? " (no limit)"
+           : cfg->maxmemory_auto ? " (auto)"
+                                 : "",
            (unsigned long long)(cfg->tier_memory / MIB), cfg->db_default.tier ? "on" : "off",
-           config_durability_name(cfg->db_default.durability), config_eviction_name(cfg->db_default.eviction), (int)getpid());
+           config_durability_name(cfg->db_default.durability), config_eviction_name(cfg->db_default.eviction),
+           (int)getpid());
     fflush(stdout);
 }
 
@@ -95,7 +100,8 @@ static int prepare_dir(struct server *s)
     char path[4096], real[4096];
     int err = s->fs->ops->mkdir(s->fs, s->config->dir);
     if (err < 0 || realpath(s->config->dir, real) == NULL || access(real, W_OK) < 0) {
-        snprintf(path, sizeof(path), "Can't use data directory '%.3000s': %s", s->config->dir, strerror(err < 0 ? -err : errno));
+        snprintf(path, sizeof(path), "Can't use data directory '%.3000s': %s", s->config->dir,
+                 strerror(err < 0 ? -err : errno));
         return fail(s, path);
     }
     mem_free(s->config->dir, strlen(s->config->dir) + 1);
@@ -204,7 +210,8 @@ static void wait_for_stop(struct server *s)
         struct timespec tick = {0, 50 * 1000 * 1000};
         int sig = sigtimedwait(&set, NULL, &tick);
         if (sig > 0) {
-            logger_line(s->logger, LOG_WARNING, "Received %s scheduling shutdown...", sig == SIGTERM ? "SIGTERM" : "SIGINT");
+            logger_line(s->logger, LOG_WARNING, "Received %s scheduling shutdown...",
+                        sig == SIGTERM ? "SIGTERM" : "SIGINT");
             break;
         }
     }
@@ -215,7 +222,7 @@ static void close_listeners(struct server *s)
     for (int i = 0; i < s->nlisten; i++)
         close(s->listening[i].fd);
     if (s->config->unixsocket[0] != 0)
-        unlink(s->config->unixsocket);
+        unlink(s->config->unixsocket); /* check:allow unlink: our own socket */
 }
 
 /* The log is closed after the shards have ended and their last frames are in it; then the tier, then the store. */

@@ -188,6 +188,11 @@ bool call_same_durability(const struct call *c, uint32_t a, uint32_t b)
 }
 
 unsigned call_shards(const struct call *c) { return c->server->nshards; }
+uint64_t call_shard_keys(const struct call *c, unsigned shard)
+{
+    return atomic_load_explicit(&c->server->shards[shard]->figures[c->db].keys, memory_order_relaxed);
+}
+
 uint64_t call_random(struct call *c) { return rng_u64(&c->shard->rng); }
 int64_t call_max_string(const struct call *c) { return (int64_t)c->server->config->proto_max_bulk_len; }
 bool call_lazy_flush(const struct call *c) { return c->server->config->lazyfree_lazy_user_flush; }

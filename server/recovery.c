@@ -24,7 +24,7 @@ struct stamped {
 
 struct recovery {
     struct server *server;
-    struct state state;  /* of the last checkpoint */
+    struct state state; /* of the last checkpoint */
     uint64_t l0, max_stamp;
     uint64_t keys, absents, effects, skipped;
     struct table *stamps;
@@ -87,10 +87,8 @@ int recovery_open_store(struct server *server, char *error)
         snprintf(error, ERROR_MAX, "cannot make %.400s: %s", path, strerror(-err));
         return err;
     }
-    struct store_config cfg = {.path = path,
-                               .memory_bytes = server->config->tier_memory,
-                               .background_threads = 2,
-                               .compression = "none"};
+    struct store_config cfg = {
+        .path = path, .memory_bytes = server->config->tier_memory, .background_threads = 2, .compression = "none"};
     return store_rocks_open(&server->store, &cfg, error);
 }
 
@@ -290,10 +288,11 @@ static int replay_frame(void *arg, uint64_t lsn, struct slice payload)
     while ((more = effects_next(&r->walk, &item)) == 1) {
         int err = apply_effect(r, &item);
         if (err < 0) {
-            snprintf(r->error, ERROR_MAX,
-                     "the effect %.*s at LSN %llu cannot be applied: %s. The log and the flash tier contradict each other",
-                     (int)min_u64(item.argv[0].len, 32), (const char *)item.argv[0].p, (unsigned long long)item.lsn,
-                     strerror(-err));
+            snprintf(
+                r->error, ERROR_MAX,
+                "the effect %.*s at LSN %llu cannot be applied: %s. The log and the flash tier contradict each other",
+                (int)min_u64(item.argv[0].len, 32), (const char *)item.argv[0].p, (unsigned long long)item.lsn,
+                strerror(-err));
             return err;
         }
         progress(r, "effects replayed:", r->effects);

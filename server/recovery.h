@@ -1,12 +1,12 @@
-/* Recovery (DESIGN section 7): from the last checkpoint and the log to the state at the log's end. Before the shards start;
- * the main thread owns everything. Start-up depends on the number of keys and the log since L0, not on bytes. */
+/* Recovery (DESIGN section 7): from the last checkpoint and the log to the state at the log's end. Before the shards
+ * start; the main thread owns everything. Start-up depends on the number of keys and the log since L0, not on bytes. */
 #ifndef SERVER_RECOVERY_H
 #define SERVER_RECOVERY_H
 
 #include "server/server.h"
 
-/* Opens log and store, loads meta records as cold entries, replays the log. 0, or a negative errno with what is wrong and
- * what can be done in `error` (512 bytes). The shards must have been created. */
+/* Opens log and store, loads meta records as cold entries, replays the log. 0, or a negative errno with what is wrong
+ * and what can be done in `error` (512 bytes). The shards must have been created. */
 int recovery_open_store(struct server *server, char *error) must_check;
 int recovery_run(struct server *server, char *error) must_check;
 

@@ -1,4 +1,5 @@
-/* Replies, in Redis's wording. The only place where replies are made. Thin inline wrappers over core/proto/resp_writer. */
+/* Replies, in Redis's wording. The only place where replies are made. Thin inline wrappers over core/proto/resp_writer.
+ */
 #ifndef SERVER_REPLY_H
 #define SERVER_REPLY_H
 

@@ -53,8 +53,9 @@ static int listen_tcp(struct server *server, const char *addr)
             return 0;
         int err = fd < 0 ? fd : add_listener(server, i, fd, false);
         if (err < 0) {
-            logger_line(server->logger, LOG_WARNING, "Warning: Could not create server TCP listening socket %s:%d: bind: %s",
-                        addr + optional, server->config->port, strerror(-err));
+            logger_line(server->logger, LOG_WARNING,
+                        "Warning: Could not create server TCP listening socket %s:%d: bind: %s", addr + optional,
+                        server->config->port, strerror(-err));
             return err;
         }
         if (server->config->port == 0)
@@ -89,7 +90,8 @@ static void run_listen(struct task *t, void *arg)
     for (int i = 0; i < server->nlisten; i++) {
         const struct listening *li = &server->listening[i];
         if (li->shard == s->index && s->nlisteners < (int)ARRAY_LEN(s->listeners) &&
-            loop_listen(s->loop, li->fd, li->is_unix ? &unix_handlers : &tcp_handlers, s, &s->listeners[s->nlisteners]) == 0)
+            loop_listen(s->loop, li->fd, li->is_unix ? &unix_handlers : &tcp_handlers, s,
+                        &s->listeners[s->nlisteners]) == 0)
             s->nlisteners++;
     }
     mem_free(l, sizeof(*l));
@@ -142,8 +144,8 @@ void server_log_fatal(void *arg, const char *what, int error)
 {
     struct server *server = arg;
     atomic_store(&server->dying, true);
-    logger_line(server->logger, LOG_WARNING, "The log cannot be written: %s: %s. Exiting: nothing more is acknowledged.", what,
-                strerror(-error));
+    logger_line(server->logger, LOG_WARNING,
+                "The log cannot be written: %s: %s. Exiting: nothing more is acknowledged.", what, strerror(-error));
     _exit(1);
 }
 
@@ -194,8 +196,8 @@ void server_stop(struct server *server, int exit_code)
 struct config *admin_config(struct call *c) { return c->server->config; }
 
 /* A change of mode (DESIGN section 4). To a logged mode: everything is marked dirty and a checkpoint is asked for; the
- * manifest says "logged" only when it has completed. From one: the marker in the log is FLUSHDB, after which replay finds
- * nothing more of that database. */
+ * manifest says "logged" only when it has completed. From one: the marker in the log is FLUSHDB, after which replay
+ * finds nothing more of that database. */
 static void change_mode(struct call *c, uint32_t db)
 {
     struct server *server = c->server;

@@ -34,23 +34,24 @@ struct server {
     char run_id[41], replid[41];
     uint64_t started_us;
     int64_t started_wall_s;
-    uint8_t *modes;     /* by database: the durability in force (enum durability), which the checkpoint records */
+    uint8_t *modes;        /* by database: the durability in force (enum durability), which the checkpoint records */
     struct space_id *dead; /* spaces to be removed from flash */
     unsigned ndead, dead_cap;
     uint64_t unlogged_spaces; /* ids given to them */
     uint64_t replay_lsn;      /* of the frame being replayed */
-    bool checkpoint_first; /* a checkpoint has to complete before anything is served (a change of mode, a first start) */
-    bool config_logged; /* some database is logged */
-    bool db_limits;     /* some database has a maxmemory of its own */
+    bool
+        checkpoint_first; /* a checkpoint has to complete before anything is served (a change of mode, a first start) */
+    bool config_logged;   /* some database is logged */
+    bool db_limits;       /* some database has a maxmemory of its own */
     _Atomic bool loading;
     _Atomic uint64_t next_client_id;
     _Atomic uint64_t connected;
-    _Atomic uint64_t overhead_bytes;   /* resident memory that is not accounted data: what maxmemory must leave for it */
+    _Atomic uint64_t overhead_bytes; /* resident memory that is not accounted data: what maxmemory must leave for it */
     _Atomic uint64_t peak_memory;
-    _Atomic int64_t paused_until_ms;   /* CLIENT PAUSE */
+    _Atomic int64_t paused_until_ms; /* CLIENT PAUSE */
     _Atomic bool paused_all;
-    _Atomic int shutdown_asked;        /* signal number, or -1 for SHUTDOWN */
-    _Atomic bool dying;                /* fail-stop: nothing leaves any more */
+    _Atomic int shutdown_asked; /* signal number, or -1 for SHUTDOWN */
+    _Atomic bool dying;         /* fail-stop: nothing leaves any more */
     _Atomic int exit_code;
     struct listening {
         int fd;

@@ -12,9 +12,9 @@
 #include "server/server.h"
 
 #define CRON_US 100000
-#define EXPIRE_SLICE 400      /* keys a turn; more only while nobody waits */
+#define EXPIRE_SLICE 400 /* keys a turn; more only while nobody waits */
 #define EXPIRE_SLICE_US 1000
-#define SCAN_MAILBOX 10000    /* tasks a turn */
+#define SCAN_MAILBOX 10000 /* tasks a turn */
 
 struct shard *shard_of(struct server *server, struct slice key)
 {
@@ -171,14 +171,16 @@ static bool expire_slice(struct shard *s)
     uint64_t until = s->now_us + EXPIRE_SLICE_US;
     unsigned n = 0;
 
-    if (!server->config->active_expire || atomic_load_explicit(&server->paused_until_ms, memory_order_relaxed) > s->now_ms)
+    if (!server->config->active_expire ||
+        atomic_load_explicit(&server->paused_until_ms, memory_order_relaxed) > s->now_ms)
         return false;
     for (int db = 0; db < server->config->databases; db++) {
         struct entry *e;
         if (s->spaces[db]->expires == 0)
             continue;
         while ((e = keyspace_next_expired(s->spaces[db], s->now_ms)) != NULL) {
-            if (server_logged(server, (uint32_t)db) && log_admit(server->log, 256 + s->stage.bytes.len, true) != LOG_ROOM_OK)
+            if (server_logged(server, (uint32_t)db) &&
+                log_admit(server->log, 256 + s->stage.bytes.len, true) != LOG_ROOM_OK)
                 return false;
             expire_one(s, (uint32_t)db, e);
             if (++n % 64 == 0 && (n >= EXPIRE_SLICE * 16 || clock_mono_us(server->clock) > until))
@@ -265,7 +267,8 @@ static void flush_gated(struct shard *s)
 
 static int64_t sleep_us(struct shard *s, bool more)
 {
-    if (more || (s->retry_now && s->retry_first != NULL) || s->ready.first != NULL || s->outgoing.first != NULL || s->deferred_first != NULL)
+    if (more || (s->retry_now && s->retry_first != NULL) || s->ready.first != NULL || s->outgoing.first != NULL ||
+        s->deferred_first != NULL)
         return 0;
     int64_t cron_in = (int64_t)(s->next_cron_us - s->now_us);
     if (s->retry_first != NULL && cron_in > 1000)
@@ -273,8 +276,8 @@ static int64_t sleep_us(struct shard *s, bool more)
     return cron_in > 0 ? cron_in : 0;
 }
 
-/* While its data is lent the thread does nothing but take control tasks: no handler runs that could touch clients or data.
- * (Answering -BUSY during a long hold comes with scripts.) */
+/* While its data is lent the thread does nothing but take control tasks: no handler runs that could touch clients or
+ * data. (Answering -BUSY during a long hold comes with scripts.) */
 static void wait_until_returned(struct shard *s)
 {
     while (lent(s)) {
@@ -380,8 +383,8 @@ static void create_tier(struct shard *s)
     s->tier = tier_new(&(struct tier_config){
         .store = server->store,
         .pool = server->pool,
-        .compression = (enum record_compression[]){RECORD_PLAIN, RECORD_LZ4,
-                                                   RECORD_ZSTD}[server->config->tier_compression],
+        .compression =
+            (enum record_compression[]){RECORD_PLAIN, RECORD_LZ4, RECORD_ZSTD}[server->config->tier_compression],
         .post = post_task,
         .durable = durable,
         .want_durable = want_durable,

@@ -1,7 +1,7 @@
 /* A shard: one thread, one event loop, the keys of its hash slots in every database, and the clients that live on it.
  *
- * A turn: poll the loop -> take the mailbox -> run ready clients in waves (parse ahead, prefetch, run) -> expiry and tier
- * slices -> append the staged effects as one frame -> send answers -> lend the data if a hold asked for it.
+ * A turn: poll the loop -> take the mailbox -> run ready clients in waves (parse ahead, prefetch, run) -> expiry and
+ * tier slices -> append the staged effects as one frame -> send answers -> lend the data if a hold asked for it.
  *
  * Owned by its thread; while it is lent (hold.h) everything under "data" belongs to the holder, and the shard's
  * own thread does not touch it. */
@@ -55,30 +55,30 @@ struct shard {
     struct mailbox mailbox;
     struct listener *listeners[4];
     int nlisteners;
-    struct client *clients;      /* all that live here */
-    struct list ready;           /* clients with input to look at */
-    struct list outgoing;        /* clients that got replies in this turn */
-    struct list gated;           /* clients whose outbox waits for the log */
-    struct list closing;         /* clients to be freed at the end of the turn */
+    struct client *clients; /* all that live here */
+    struct list ready;      /* clients with input to look at */
+    struct list outgoing;   /* clients that got replies in this turn */
+    struct list gated;      /* clients whose outbox waits for the log */
+    struct list closing;    /* clients to be freed at the end of the turn */
     struct waiter *retry_first, *retry_last;
-    bool retry_now;              /* something moved: go through the retry list */
-    struct list hold_waiting;    /* clients that wait for a hold */
-    struct list subs_done;       /* forwarded requests to be answered when the turn's frame is appended */
+    bool retry_now;           /* something moved: go through the retry list */
+    struct list hold_waiting; /* clients that wait for a hold */
+    struct list subs_done;    /* forwarded requests to be answered when the turn's frame is appended */
     struct task *deferred_first, *deferred_last; /* data tasks that came while lent */
     _Atomic bool stop;
-    _Atomic bool wants_log;      /* somebody here waits for the log to move: wake the loop when it does */
+    _Atomic bool wants_log; /* somebody here waits for the log to move: wake the loop when it does */
     bool stopped_listening;
     uint64_t next_cron_us;
-    uint64_t waited_durable;     /* how far the log was when its waiters were last tried */
+    uint64_t waited_durable; /* how far the log was when its waiters were last tried */
     uint64_t next_client_id;
     struct wave *wave;
     struct command_stats *commands;
     struct shard_stats stats;
 
     /* --- lending (hold.h) --- */
-    _Atomic int lent;            /* 1 while a holder owns the data */
-    bool lend_asked;             /* lend at the end of this turn */
-    _Atomic bool waiting_lent;   /* sleeps on `returned`, not in its loop */
+    _Atomic int lent;          /* 1 while a holder owns the data */
+    bool lend_asked;           /* lend at the end of this turn */
+    _Atomic bool waiting_lent; /* sleeps on `returned`, not in its loop */
     sem_t returned;
 
     /* --- data --- */
@@ -87,20 +87,20 @@ struct shard {
     struct stage stage;
     struct rng rng;
     struct temperature *temperature; /* by database: its policy's clock */
-    int64_t now_ms;              /* wall clock of this turn */
-    uint64_t now_us;             /* monotonic clock of this turn */
-    uint64_t lsn;                /* end of the last frame that touched this shard's keys */
-    uint64_t always_lsn;         /* the same for frames with effects of `always` databases (I3) */
-    struct table *watches;       /* tx.h: struct watched by (database, key) */
+    int64_t now_ms;                  /* wall clock of this turn */
+    uint64_t now_us;                 /* monotonic clock of this turn */
+    uint64_t lsn;                    /* end of the last frame that touched this shard's keys */
+    uint64_t always_lsn;             /* the same for frames with effects of `always` databases (I3) */
+    struct table *watches;           /* tx.h: struct watched by (database, key) */
     uint64_t watch_version;
-    uint64_t allowance;          /* bytes that writes may still take in this turn without a closer look */
-    uint64_t wanted;             /* bytes of the process's budget that somebody waits for */
+    uint64_t allowance;                        /* bytes that writes may still take in this turn without a closer look */
+    uint64_t wanted;                           /* bytes of the process's budget that somebody waits for */
     cache_aligned _Atomic uint64_t data_bytes; /* published once a turn: RAM of all its keyspaces */
     struct db_figures {
         _Atomic uint64_t bytes, keys, expires, cold, cold_bytes, dirty, tombs;
         _Atomic bool reclaimable; /* some value could still be dropped or evicted */
         uint64_t wanted;          /* bytes that somebody waits for; the owner's */
-    } *figures; /* the same by database, and its counts */
+    } * figures;                  /* the same by database, and its counts */
 };
 
 /* Creates the loop and all structures; the thread is started by shard_start. 0 or negative errno. */
@@ -112,8 +112,8 @@ void shard_free(struct shard *s);
 void shard_drain(struct shard *s);
 /* The shard that owns a key. */
 struct shard *shard_of(struct server *server, struct slice key);
-/* Appends what is staged as one frame now (end of turn, before lending, end of a hold), and books its LSN on the shards of
- * the mask `touched`. */
+/* Appends what is staged as one frame now (end of turn, before lending, end of a hold), and books its LSN on the shards
+ * of the mask `touched`. */
 void shard_append(struct shard *s, uint64_t touched);
 /* Stages one effect and books its database. Inside a group. */
 void stage_effect_in(struct shard *s, uint32_t db, int argc, const struct slice *argv);

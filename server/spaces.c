@@ -60,9 +60,9 @@ void spaces_bury(struct server *server, struct space_id id)
     server->dead[server->ndead++] = id;
 }
 
-/* The new space's id must be the same when the log is replayed. The effect is in the frame that is appended next: under a
- * hold, or with one shard, nobody else appends, so that frame begins at log_appended. Two flushes in one frame make the
- * same id: nothing of the first space can have been written out between them, as batches are made between turns.
+/* The new space's id must be the same when the log is replayed. The effect is in the frame that is appended next: under
+ * a hold, or with one shard, nobody else appends, so that frame begins at log_appended. Two flushes in one frame make
+ * the same id: nothing of the first space can have been written out between them, as batches are made between turns.
  * Unlogged spaces are never replayed; theirs are unique in this process. */
 static struct space_id new_id(struct call *c, uint32_t db)
 {

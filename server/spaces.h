@@ -1,5 +1,5 @@
-/* The map of database numbers to spaces (DESIGN section 6), and what follows from a database's mode. Changed only under a
- * hold of all shards, or before they start. */
+/* The map of database numbers to spaces (DESIGN section 6), and what follows from a database's mode. Changed only under
+ * a hold of all shards, or before they start. */
 #ifndef SERVER_SPACES_H
 #define SERVER_SPACES_H
 

@@ -253,7 +253,8 @@ static void touch_if_exists(void *arg, void *item)
     struct touch_db *t = arg;
     struct watched *w = item;
     struct key key = {w->name, w->hash ^ ((uint64_t)w->db * 0x9e3779b97f4a7c15ull)};
-    if (w->db == t->db && (keyspace_find(t->owner->spaces[t->db], key) || keyspace_find(t->owner->spaces[t->other], key)))
+    if (w->db == t->db &&
+        (keyspace_find(t->owner->spaces[t->db], key) || keyspace_find(t->owner->spaces[t->other], key)))
         w->version = ++t->owner->watch_version;
 }
 

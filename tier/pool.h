@@ -12,7 +12,8 @@ struct pool_job {
 };
 enum pool_class { POOL_READ, POOL_WRITE };
 
-/* `threads` in all, of which at most `threads - 2` (at least 1) run POOL_WRITE jobs at once, so reads always get through. */
+/* `threads` in all, of which at most `threads - 2` (at least 1) run POOL_WRITE jobs at once, so reads always get
+ * through. */
 struct pool *pool_new(unsigned threads);
 /* Any thread. */
 void pool_submit(struct pool *p, enum pool_class cls, struct pool_job *j);

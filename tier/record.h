@@ -1,7 +1,7 @@
-/* What is stored on flash for a key (DESIGN section 6). Keys: 'm' space key -> meta record; 'v' space key -> value record,
- * where space is 12 big-endian bytes (LSN, database number): spaces are contiguous, meta records of all spaces come first.
- * Records are little-endian, versioned, with a CRC-32C over everything before it (and the store key, so that a
- * record cannot be taken for another's). */
+/* What is stored on flash for a key (DESIGN section 6). Keys: 'm' space key -> meta record; 'v' space key -> value
+ * record, where space is 12 big-endian bytes (LSN, database number): spaces are contiguous, meta records of all spaces
+ * come first. Records are little-endian, versioned, with a CRC-32C over everything before it (and the store key, so
+ * that a record cannot be taken for another's). */
 #ifndef TIER_RECORD_H
 #define TIER_RECORD_H
 

@@ -13,7 +13,7 @@ struct store;
 
 /* A batch under construction. Owned by one thread at a time. */
 struct store_batch {
-    struct buf ops;  /* private encoding: op, key length, value length, key, value */
+    struct buf ops; /* private encoding: op, key length, value length, key, value */
     size_t count;
 };
 void store_batch_put(struct store_batch *b, struct slice key, struct slice value);
@@ -26,12 +26,12 @@ bool store_batch_next(const struct store_batch *b, size_t *pos, bool *put, struc
 struct store_snapshot;
 
 struct store_stats {
-    uint64_t bytes_on_disk;    /* live table and blob files */
-    uint64_t memory_bytes;     /* memtables, block cache, table readers, pinned */
+    uint64_t bytes_on_disk; /* live table and blob files */
+    uint64_t memory_bytes;  /* memtables, block cache, table readers, pinned */
     uint64_t keys_estimated;
     uint64_t written_user, written_total; /* bytes handed in; bytes written incl. compaction (write amplification) */
     uint64_t pending_compaction_bytes;
-    bool stopped;              /* writes are stalled by compaction */
+    bool stopped; /* writes are stalled by compaction */
 };
 
 struct store_ops {
@@ -58,9 +58,10 @@ struct store {
 
 struct store_config {
     const char *path;
-    uint64_t memory_bytes;  /* for memtables and block cache together */
+    uint64_t memory_bytes; /* for memtables and block cache together */
     int background_threads;
-    const char *compression; /* of blocks: "none", "lz4", "zstd"; records are compressed above this, so "none" is usual */
+    const char
+        *compression; /* of blocks: "none", "lz4", "zstd"; records are compressed above this, so "none" is usual */
 };
 /* Opens (creates) the RocksDB at cfg->path. `error`: caller's 512 bytes. WAL off, one column family. Caller closes. */
 int store_rocks_open(struct store **out, const struct store_config *cfg, char *error) must_check;

@@ -1,6 +1,6 @@
-/* The flash store on RocksDB. WAL off: the log is the WAL, and a write is durable after a flush. One column family, so that
- * every memtable flush, automatic ones too, is atomic over meta and value records (tested: with two families a flush of
- * one loses an atomic batch's other half). No bloom filters: look-ups are for keys known to exist.
+/* The flash store on RocksDB. WAL off: the log is the WAL, and a write is durable after a flush. One column family, so
+ * that every memtable flush, automatic ones too, is atomic over meta and value records (tested: with two families a
+ * flush of one loses an atomic batch's other half). No bloom filters: look-ups are for keys known to exist.
  *
  * Memory: half of memory_bytes for the block cache (index blocks live in it), the rest for memtables. */
 #include <errno.h>
@@ -188,7 +188,8 @@ static int rocks_delete_range(struct store *s, struct slice from, struct slice t
     return message != NULL ? error_of(message) : 0;
 }
 
-static int walk(rocksdb_iterator_t *it, struct slice to, int (*each)(void *arg, struct slice key, struct slice value), void *arg)
+static int walk(rocksdb_iterator_t *it, struct slice to, int (*each)(void *arg, struct slice key, struct slice value),
+                void *arg)
 {
     char *message = NULL;
     int err = 0;

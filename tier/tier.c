@@ -15,9 +15,9 @@
 #define PIN_SLOTS 65536
 #define BATCH_KEYS 256
 #define BATCH_BYTES (MIB)
-#define BATCHES_MAX 8      /* under way at once, before no more are begun */
-#define BATCHES_LIVE 64    /* a slice that was begun may close some more */
-#define SAMPLE 64          /* items looked at to find victims */
+#define BATCHES_MAX 8   /* under way at once, before no more are begun */
+#define BATCHES_LIVE 64 /* a slice that was begun may close some more */
+#define SAMPLE 64       /* items looked at to find victims */
 #define DROPS_A_SLICE 256
 #define CLEANS_A_SLICE 512
 
@@ -69,13 +69,13 @@ struct tier {
     uint16_t pins[PIN_SLOTS];
     struct fetch *fetches[FETCH_BUCKETS]; /* by ticket */
     unsigned fetching;
-    struct batch *building;    /* not full yet; closed at the end of the slice */
+    struct batch *building;               /* not full yet; closed at the end of the slice */
     struct batch *waiting, *waiting_last; /* for the log */
-    unsigned batches;          /* waiting or writing */
-    uint64_t seq;              /* of the batch closed last */
-    uint64_t live[BATCHES_LIVE]; /* seqs of those batches */
-    _Atomic uint64_t pending;  /* bytes of values in those batches */
-    struct queue absents;      /* words of struct absent */
+    unsigned batches;                     /* waiting or writing */
+    uint64_t seq;                         /* of the batch closed last */
+    uint64_t live[BATCHES_LIVE];          /* seqs of those batches */
+    _Atomic uint64_t pending;             /* bytes of values in those batches */
+    struct queue absents;                 /* words of struct absent */
     struct buf scratch, encoded;
     struct {
         _Atomic uint64_t fetches, joined, fetch_errors, drops, dropped_probation, cleaned, clean_batches, clean_bytes,
@@ -470,7 +470,8 @@ static void remember_absent(struct tier *t, const struct keyspace *ks, const str
     queue_push(&t->absents, stamp);
 }
 
-/* A logged deletion leaves a record *absent, stamp*; an unlogged one just removes the records, and is forgotten at once. */
+/* A logged deletion leaves a record *absent, stamp*; an unlogged one just removes the records, and is forgotten at
+ * once. */
 static void clean_tomb(struct tier *t, struct batch *b, struct space *s, struct entry *tomb, uint64_t stamp)
 {
     struct slice name = entry_key(tomb);
@@ -522,7 +523,8 @@ unsigned tier_clean(struct tier *t, struct keyspace *ks, uint64_t until, uint64_
     unsigned taken = 0;
     bool stuck = false;
 
-    while (!stuck && taken < max_keys && t->batches < BATCHES_MAX && !queue_empty(&ks->dirty) && ks->dirty.head < until) {
+    while (!stuck && taken < max_keys && t->batches < BATCHES_MAX && !queue_empty(&ks->dirty) &&
+           ks->dirty.head < until) {
         struct dirty_item item = keyspace_pop_dirty(ks);
         stuck = item.busy;
         if (item.e != NULL && !item.busy) {
@@ -615,7 +617,8 @@ static uint64_t drop(struct tier *t, struct keyspace *ks, struct entry *e)
 /* Dropping gains nothing where a cold entry takes as much (an 8-byte value in its entry). */
 static bool worth_dropping(const struct entry *e) { return keyspace_ram_bytes(e) > 8; }
 
-uint64_t tier_reclaim(struct tier *t, struct keyspace *ks, uint64_t bytes, const struct temperature *temp, uint64_t stamp)
+uint64_t tier_reclaim(struct tier *t, struct keyspace *ks, uint64_t bytes, const struct temperature *temp,
+                      uint64_t stamp)
 {
     struct space *s = space_of(t, ks);
     unsigned dropped = 0, cleaned = 0, barren = 0;
@@ -654,8 +657,8 @@ bool tier_exhausted(struct tier *t, const struct keyspace *ks)
     return ks->keys == ks->cold || space_of(t, ks)->barren;
 }
 
-struct entry *tier_sample_coldest(struct tier *t, struct keyspace *ks, unsigned samples, bool volatile_only, bool by_ttl,
-                                  bool random, const struct temperature *temp)
+struct entry *tier_sample_coldest(struct tier *t, struct keyspace *ks, unsigned samples, bool volatile_only,
+                                  bool by_ttl, bool random, const struct temperature *temp)
 {
     struct entry *best = NULL;
     uint64_t best_score = 0;
@@ -669,7 +672,9 @@ struct entry *tier_sample_coldest(struct tier *t, struct keyspace *ks, unsigned 
             if (volatile_only && !(e->flags & ENTRY_EXPIRES))
                 continue;
             seen++;
-            uint64_t score = random ? 1 : by_ttl ? (uint64_t)(INT64_MAX - entry_expiry(e)) : (uint64_t)coldness(e, temp) + 1;
+            uint64_t score = random   ? 1
+                             : by_ttl ? (uint64_t)(INT64_MAX - entry_expiry(e))
+                                      : (uint64_t)coldness(e, temp) + 1;
             if (best == NULL || score > best_score) {
                 best = e;
                 best_score = score;

@@ -39,8 +39,8 @@ struct tier *tier_new(const struct tier_config *cfg);
 void tier_free(struct tier *t);
 bool tier_idle(const struct tier *t);
 
-/* Keyspaces come and go (FLUSHDB, SWAPDB moves the pointer only). Completions find theirs by space id; one that is gone is
- * ignored. `logged`: batches wait for the log. `tiered`: values may be dropped. */
+/* Keyspaces come and go (FLUSHDB, SWAPDB moves the pointer only). Completions find theirs by space id; one that is gone
+ * is ignored. `logged`: batches wait for the log. `tiered`: values may be dropped. */
 void tier_attach(struct tier *t, struct keyspace *ks, bool logged, bool tiered);
 void tier_detach(struct tier *t, struct keyspace *ks);
 /* The attached keyspace with this id, or NULL: it has been flushed away. */
@@ -61,25 +61,28 @@ void tier_fetch(struct tier *t, struct keyspace *ks, struct entry *e, struct key
 /* A pinned key's value is not dropped. Counting, by hash (collisions only pin too much). */
 void tier_pin(struct tier *t, uint64_t hash);
 void tier_unpin(struct tier *t, uint64_t hash);
-/* Reads a cold value on the spot and installs it (recovery; scripts after their first write). Blocks. 0 or negative errno. */
+/* Reads a cold value on the spot and installs it (recovery; scripts after their first write). Blocks. 0 or negative
+ * errno. */
 int tier_fetch_now(struct tier *t, struct keyspace *ks, struct entry **e, struct key key) must_check;
 
 /* --- making room --- */
 
-/* Tries to bring keyspace_memory(ks) down by `bytes`: drops clean values (coldest of samples), starts cleaning dirty ones.
- * Does at most a slice of work (some 100 entries). `stamp` as for tier_clean. Returns bytes freed now. With `tiered` off
- * nothing is dropped. TIER_DROP_ONLY as stamp: in the middle of a turn nothing can be encoded, only dropped. */
+/* Tries to bring keyspace_memory(ks) down by `bytes`: drops clean values (coldest of samples), starts cleaning dirty
+ * ones. Does at most a slice of work (some 100 entries). `stamp` as for tier_clean. Returns bytes freed now. With
+ * `tiered` off nothing is dropped. TIER_DROP_ONLY as stamp: in the middle of a turn nothing can be encoded, only
+ * dropped. */
 #define TIER_DROP_ONLY UINT64_MAX
-uint64_t tier_reclaim(struct tier *t, struct keyspace *ks, uint64_t bytes, const struct temperature *temp, uint64_t stamp);
+uint64_t tier_reclaim(struct tier *t, struct keyspace *ks, uint64_t bytes, const struct temperature *temp,
+                      uint64_t stamp);
 /* Bytes on their way out: dirty values in batches that are being written and can be dropped when they are clean. */
 uint64_t tier_reclaim_pending(const struct tier *t);
-/* Whether ks has nothing left that could be dropped now: all is cold, or what is hot takes no more than a cold entry would,
- * or is pinned. */
+/* Whether ks has nothing left that could be dropped now: all is cold, or what is hot takes no more than a cold entry
+ * would, or is pinned. */
 bool tier_exhausted(struct tier *t, const struct keyspace *ks);
 /* The coldest of some sampled entries that pass `want` (eviction of whole keys: allkeys-*, volatile-*); NULL if the
  * sample holds none. by_ttl: nearest expiry instead. */
-struct entry *tier_sample_coldest(struct tier *t, struct keyspace *ks, unsigned samples, bool volatile_only, bool by_ttl,
-                                  bool random, const struct temperature *temp);
+struct entry *tier_sample_coldest(struct tier *t, struct keyspace *ks, unsigned samples, bool volatile_only,
+                                  bool by_ttl, bool random, const struct temperature *temp);
 
 /* --- cleaning --- */
 

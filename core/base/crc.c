@@ -2,8 +2,8 @@
 
 #include <string.h>
 
-#define CRC32C_POLY 0x82f63b78u            /* Castagnoli, reflected */
-#define CRC64_POLY 0x95ac9329ac4bc9b5ull   /* Jones, reflected */
+#define CRC32C_POLY 0x82f63b78u          /* Castagnoli, reflected */
+#define CRC64_POLY 0x95ac9329ac4bc9b5ull /* Jones, reflected */
 
 static uint32_t table32[8][256];
 static uint64_t table64[8][256];

@@ -5,7 +5,7 @@
 
 #include "core/base/base.h"
 
-uint32_t crc32c(uint32_t crc, const void *p, size_t len); /* start with 0 */
+uint32_t crc32c(uint32_t crc, const void *p, size_t len);      /* start with 0 */
 uint64_t crc64_jones(uint64_t crc, const void *p, size_t len); /* start with 0 */
 
 #endif

@@ -25,7 +25,7 @@ struct fs_ops {
     ssize_t (*pread)(struct file *f, void *p, size_t len, uint64_t off);
     ssize_t (*pwrite)(struct file *f, const void *p, size_t len, uint64_t off);
     ssize_t (*pwritev)(struct file *f, const struct iovec *iov, int n, uint64_t off); /* n <= IOV_MAX */
-    int (*sync)(struct file *f);                              /* fdatasync: data, and size if it changed */
+    int (*sync)(struct file *f);                                 /* fdatasync: data, and size if it changed */
     int (*allocate)(struct file *f, uint64_t off, uint64_t len); /* blocks reserved, size grown; -ENOSPC, -EOPNOTSUPP */
     int (*truncate)(struct file *f, uint64_t size);
     int64_t (*size)(struct file *f);

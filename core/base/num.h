@@ -4,7 +4,7 @@
 
 #include "core/base/slice.h"
 
-#define NUM_I64_MAX 21      /* longest decimal int64 and a NUL */
+#define NUM_I64_MAX 21 /* longest decimal int64 and a NUL */
 #define NUM_LD_MAX (5 * 1024)
 
 /* True and *out set iff `s` is exactly a decimal int64 in canonical form ("0", "-7", not "+7", "007", "-0"). */
@@ -19,7 +19,8 @@ bool num_parse_ld(struct slice s, long double *out);
 size_t num_format_ld(char *out, size_t cap, long double v);
 /* A double as ZADD takes it (inf allowed, NaN not). */
 bool num_parse_double(struct slice s, double *out);
-/* The shortest decimal that reads back as `v`, in Redis's spelling (integers without exponent below 1e17, "inf", "-inf", "nan"). */
+/* The shortest decimal that reads back as `v`, in Redis's spelling (integers without exponent below 1e17, "inf",
+ * "-inf", "nan"). */
 size_t num_format_double(char out[static 40], double v);
 /* "100", "64mb", "1gb", "1k" (1000), "1kb" (1024): configuration units. False on bad text or overflow. */
 bool num_parse_bytes(struct slice s, uint64_t *out);

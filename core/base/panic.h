@@ -9,10 +9,10 @@
 noreturn_fn void panic_at(const char *file, int line, const char *fmt, ...) printf_like(3, 4);
 
 #define panic(...) panic_at(__FILE__, __LINE__, __VA_ARGS__)
-#define ensure(cond)                                                                                                   \
-    do {                                                                                                               \
-        if (unlikely(!(cond)))                                                                                         \
-            panic_at(__FILE__, __LINE__, "assertion failed: %s", #cond);                                               \
+#define ensure(cond)                                                     \
+    do {                                                                 \
+        if (unlikely(!(cond)))                                           \
+            panic_at(__FILE__, __LINE__, "assertion failed: %s", #cond); \
     } while (0)
 #ifdef NDEBUG
 #define debug_ensure(cond) ((void)0)

@@ -49,7 +49,10 @@ static void node_free(struct btree *t, struct node *n)
     mem_free(n, node_bytes(t, n->leaf));
 }
 
-static uint8_t *elem(const struct btree *t, const struct node *n, uint32_t i) { return (uint8_t *)n->elems + i * t->size; }
+static uint8_t *elem(const struct btree *t, const struct node *n, uint32_t i)
+{
+    return (uint8_t *)n->elems + i * t->size;
+}
 static struct node **children(const struct btree *t, const struct node *n)
 {
     return (struct node **)((uint8_t *)n->elems + FAN * t->size);
@@ -162,8 +165,8 @@ static void shift_left(const struct btree *t, struct node *from, struct node *to
 
 /* --- insert --- */
 
-/* Splits full child `i` of `p`. At the right edge the left half keeps as much as it can: ascending inserts stay dense. An
- * inner node must never be left with a single child: a leaf that empties needs a sibling to merge with. */
+/* Splits full child `i` of `p`. At the right edge the left half keeps as much as it can: ascending inserts stay dense.
+ * An inner node must never be left with a single child: a leaf that empties needs a sibling to merge with. */
 static void split_child(struct btree *t, struct node *p, uint32_t i, bool right_edge)
 {
     struct node *left = children(t, p)[i], *right = node_new(t, left->leaf);
@@ -331,7 +334,8 @@ static unsigned check(const struct btree *t, const struct node *n, const void *l
         }
         if (n->leaf)
             continue;
-        unsigned h = check(t, children(t, n)[i], i > 0 ? elem(t, n, i) : lo, i + 1 < n->n ? elem(t, n, i + 1) : hi, count);
+        unsigned h =
+            check(t, children(t, n)[i], i > 0 ? elem(t, n, i) : lo, i + 1 < n->n ? elem(t, n, i + 1) : hi, count);
         ensure(i == 0 || h == height);
         height = h;
     }

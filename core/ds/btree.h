@@ -1,8 +1,8 @@
 /* A B+tree of small fixed-size elements in the order of a comparator. Elements are copied in. Used for the expiry index
  * now; rank and select (a count per child) come with sorted sets.
  *
- * Owned by one thread at a time. Nodes are some 1 KiB; all but the root and the rightmost leaf are at least a third full;
- * ascending inserts leave full leaves behind, so a growing index is dense. */
+ * Owned by one thread at a time. Nodes are some 1 KiB; all but the root and the rightmost leaf are at least a third
+ * full; ascending inserts leave full leaves behind, so a growing index is dense. */
 #ifndef DS_BTREE_H
 #define DS_BTREE_H
 

@@ -20,6 +20,6 @@ static inline bool queue_empty(const struct queue *q) { return q->head == q->tai
 uint64_t queue_peek(const struct queue *q); /* must not be empty */
 /* The word `offset` places behind the head; it must exist. O(chunks passed). */
 uint64_t queue_peek_at(const struct queue *q, uint64_t offset);
-uint64_t queue_pop(struct queue *q);        /* must not be empty */
+uint64_t queue_pop(struct queue *q); /* must not be empty */
 
 #endif

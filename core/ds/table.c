@@ -5,13 +5,13 @@
  *   bucket      one cache line: 7 item pointers, 7 fingerprints (0: empty), and a byte that says whether slot 6 holds
  *               not an item but a pointer to an overflow bucket of the same form
  *
- * A bucket holds a contiguous range of hashes: bucket = (bits below the prefix) * 63 >> 32. So storage order is hash order,
- * a split only refines it, and the start of a bucket's range is its scan cursor.
+ * A bucket holds a contiguous range of hashes: bucket = (bits below the prefix) * 63 >> 32. So storage order is hash
+ * order, a split only refines it, and the start of a bucket's range is its scan cursor.
  *
- * A segment splits when it holds more than its limit (some 85 % of its slots). The limits differ from segment to segment
- * – they are drawn from the prefix – so that under a uniform hash not all split at about the same time, and the average
- * fill stays near its mean instead of swinging between one half and full. Segments never merge; a table that has become
- * empty starts again with one segment at the next insert. */
+ * A segment splits when it holds more than its limit (some 85 % of its slots). The limits differ from segment to
+ * segment – they are drawn from the prefix – so that under a uniform hash not all split at about the same time, and the
+ * average fill stays near its mean instead of swinging between one half and full. Segments never merge; a table that
+ * has become empty starts again with one segment at the next insert. */
 #include "core/ds/table.h"
 
 #include <string.h>

@@ -1,12 +1,12 @@
 /* An entry: one allocation that holds a key, its header, optional expiry, and its value – inline when small, a pointer,
  * or nothing when cold. Bytes of a key matter more than anything else here: the header is 8.
  *
- *   header 8 | expiry 8 (ENTRY_EXPIRES) | word 8 (unless ENC_EMBED) | klen 4 (klen8 == 255) | vlen 4 (embedded, vlen8 == 255)
- *   | key bytes | value bytes (ENC_EMBED)
+ *   header 8 | expiry 8 (ENTRY_EXPIRES) | word 8 (unless ENC_EMBED) | klen 4 (klen8 == 255) | vlen 4 (embedded, vlen8
+ * == 255) | key bytes | value bytes (ENC_EMBED)
  *
  * `word` is the integer, the pointer, or for a cold entry size << 24 | ticket, where size is what the value will
- * take in RAM and ticket names the fetch under way (0: none). As every change of the value rewrites the word, a fetch that
- * completes installs its value only if its ticket still stands: the ticket is the entry's version.
+ * take in RAM and ticket names the fetch under way (0: none). As every change of the value rewrites the word, a fetch
+ * that completes installs its value only if its ticket still stands: the ticket is the entry's version.
  *
  * Owned by the key's shard. An entry moves when its layout changes: functions return the new place. */
 #ifndef KEYSPACE_ENTRY_H

@@ -1,6 +1,7 @@
 /* The states of an entry and the functions behind each transition stand in keyspace.h. Two rules hold everywhere here:
  *   - whatever allocates or frees goes through charge/discharge, so that ks->bytes is exact at all times;
- *   - an entry that moves (its layout changes) is replaced in the table by relocate, which keeps flags and temperature. */
+ *   - an entry that moves (its layout changes) is replaced in the table by relocate, which keeps flags and temperature.
+ */
 #include "core/keyspace/keyspace.h"
 
 #include "core/base/mem.h"
@@ -162,7 +163,8 @@ static void unindex_expiry(struct keyspace *ks, int64_t when_ms, uint64_t hash)
 
 /* --- creating, replacing, deleting --- */
 
-#define KEPT_FLAGS (ENTRY_QUEUED | ENTRY_ON_FLASH | ENTRY_WRITING | ENTRY_DIRTY | ENTRY_META_DIRTY | ENTRY_PROBATION | ENTRY_FRESH)
+#define KEPT_FLAGS \
+    (ENTRY_QUEUED | ENTRY_ON_FLASH | ENTRY_WRITING | ENTRY_DIRTY | ENTRY_META_DIRTY | ENTRY_PROBATION | ENTRY_FRESH)
 
 /* A new key takes over what its tomb knows of flash. */
 static void inherit_tomb(struct keyspace *ks, struct entry *e, struct key key)
@@ -428,8 +430,7 @@ static bool can_embed(const struct value *v, struct value *small)
 
 static struct value cold_value(uint8_t type, uint64_t size, uint32_t ticket)
 {
-    return (struct value){
-        .type = type, .encoding = ENC_COLD, .integer = (int64_t)(size << ENTRY_TICKET_BITS | ticket)};
+    return (struct value){.type = type, .encoding = ENC_COLD, .integer = (int64_t)(size << ENTRY_TICKET_BITS | ticket)};
 }
 
 uint64_t keyspace_ram_bytes(const struct entry *e)

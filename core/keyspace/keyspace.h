@@ -1,6 +1,6 @@
-/* A keyspace: one shard's part of one space (what a database number is mapped to). The table of entries, the expiry index,
- * what is dirty, the tombstones, and the accounts. It knows states, not their movement: who fetches, cleans and drops is
- * above (tier/).
+/* A keyspace: one shard's part of one space (what a database number is mapped to). The table of entries, the expiry
+ * index, what is dirty, the tombstones, and the accounts. It knows states, not their movement: who fetches, cleans and
+ * drops is above (tier/).
  *
  *              put / write                     keyspace_cleaning      keyspace_cleaned
  *   (absent) ---------------> hot dirty ---------------------> hot writing ---------> hot clean
@@ -40,17 +40,17 @@ static inline bool space_id_eq(struct space_id a, struct space_id b) { return a.
 struct keyspace {
     struct space_id id;
     uint64_t hash_seed;
-    bool track;           /* changes go to the dirty queue: the database is logged or tiered */
+    bool track; /* changes go to the dirty queue: the database is logged or tiered */
     struct table *entries;
     struct table *tombs;
     struct btree *expiry; /* {when ms, key hash} */
     struct queue dirty;
-    uint32_t ticket;      /* last fetch ticket given */
-    uint64_t bytes;       /* entries, values and tombs, as mem_class counts; see keyspace_memory for all */
+    uint32_t ticket; /* last fetch ticket given */
+    uint64_t bytes;  /* entries, values and tombs, as mem_class counts; see keyspace_memory for all */
     uint64_t keys, cold, expires, dirty_keys; /* counts of live entries */
-    uint64_t cold_bytes;  /* what the cold values would take in RAM */
-    uint64_t flash_keys;  /* entries with a record on flash (incl. being written) */
-    void *arg;            /* the owner's */
+    uint64_t cold_bytes;                      /* what the cold values would take in RAM */
+    uint64_t flash_keys;                      /* entries with a record on flash (incl. being written) */
+    void *arg;                                /* the owner's */
 };
 
 struct keyspace *keyspace_new(struct space_id id, uint64_t hash_seed);
@@ -82,14 +82,16 @@ static inline void keyspace_reread(struct entry *e)
 /* Replaces the value of `e` (which may be cold), keeping expiry and key. */
 struct entry *keyspace_set_value(struct keyspace *ks, struct entry *e, struct key key, const struct value *v);
 /* Bytes of a string made writable in place: a blob that only this entry owns, with room for `len` (at least; with head
- * room if it grows), len unchanged. The caller writes and sets blob->len, then calls keyspace_written. Hot entries only. */
+ * room if it grows), len unchanged. The caller writes and sets blob->len, then calls keyspace_written. Hot entries
+ * only. */
 struct blob *keyspace_writable(struct keyspace *ks, struct entry **e, struct key key, size_t len);
 void keyspace_written(struct keyspace *ks, struct entry *e, struct key key);
 /* ENTRY_NO_EXPIRY removes it. Works on cold entries (then only the metadata is dirty). */
 struct entry *keyspace_set_expiry(struct keyspace *ks, struct entry *e, struct key key, int64_t expire_ms);
 /* Frees the entry; leaves a tomb if flash may hold a record. */
 void keyspace_delete(struct keyspace *ks, struct entry *e, struct key key);
-/* Takes the entry's value out (the caller owns it; ENC_EMBED is turned into a blob) and deletes the key. Not for cold. */
+/* Takes the entry's value out (the caller owns it; ENC_EMBED is turned into a blob) and deletes the key. Not for cold.
+ */
 struct value keyspace_take(struct keyspace *ks, struct entry *e, struct key key);
 
 /* The next entry that fell due at or before `now_ms`, or NULL. O(log n). Call again after deleting it. */
@@ -100,13 +102,14 @@ int64_t keyspace_next_expiry(struct keyspace *ks);
 /* --- movement between RAM and flash; called by tier/ --- */
 
 /* A cold entry as read from a meta record at start. */
-struct entry *keyspace_load_cold(struct keyspace *ks, struct key key, uint8_t type, uint64_t ram_bytes, int64_t expire_ms,
-                                 uint32_t temperature);
+struct entry *keyspace_load_cold(struct keyspace *ks, struct key key, uint8_t type, uint64_t ram_bytes,
+                                 int64_t expire_ms, uint32_t temperature);
 /* An absent record found at start: a dirty tomb, so that the next checkpoint writes it again and then forgets it. */
 void keyspace_load_tomb(struct keyspace *ks, struct key key);
 /* Begins a fetch: a new ticket (never 0) is put into the cold entry. */
 uint32_t keyspace_fetching(struct keyspace *ks, struct entry *e);
-/* The cold entry becomes hot and clean. Takes ownership of *v (ENC_EMBED is copied, a short string's blob is embedded). */
+/* The cold entry becomes hot and clean. Takes ownership of *v (ENC_EMBED is copied, a short string's blob is embedded).
+ */
 struct entry *keyspace_install(struct keyspace *ks, struct entry *e, struct key key, struct value *v);
 /* The hot clean entry becomes cold. Must not be dirty or being written. Frees the value. */
 struct entry *keyspace_drop(struct keyspace *ks, struct entry *e, struct key key);

@@ -18,10 +18,7 @@ static uint32_t lfu_decayed(const struct temperature *t, uint32_t temp)
     return periods > counter ? 0 : counter - periods;
 }
 
-uint32_t temperature_new(const struct temperature *t)
-{
-    return t->lfu ? lfu_pack(t, LFU_START) : t->now_s & BITS24;
-}
+uint32_t temperature_new(const struct temperature *t) { return t->lfu ? lfu_pack(t, LFU_START) : t->now_s & BITS24; }
 
 static uint32_t lfu_touch(const struct temperature *t, uint32_t old, struct rng *rng)
 {

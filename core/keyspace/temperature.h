@@ -15,7 +15,8 @@ struct temperature {
 uint32_t temperature_new(const struct temperature *t);
 /* The temperature after one more access. */
 uint32_t temperature_touch(const struct temperature *t, uint32_t old, struct rng *rng);
-/* How cold: greater is colder; comparable among entries of one policy. LRU: idle seconds; LFU: 255 - decayed counter. */
+/* How cold: greater is colder; comparable among entries of one policy. LRU: idle seconds; LFU: 255 - decayed counter.
+ */
 uint32_t temperature_coldness(const struct temperature *t, uint32_t temp);
 uint32_t temperature_idle_s(const struct temperature *t, uint32_t temp); /* OBJECT IDLETIME */
 uint32_t temperature_freq(const struct temperature *t, uint32_t temp);   /* OBJECT FREQ */

@@ -1,5 +1,6 @@
-/* Two paths. The common one – a request in one piece – decodes header, lengths and arguments straight through. When bytes
- * run out it simply stops: everything it knows is in the reader as offsets, and the next call goes on from `pos`. */
+/* Two paths. The common one – a request in one piece – decodes header, lengths and arguments straight through. When
+ * bytes run out it simply stops: everything it knows is in the reader as offsets, and the next call goes on from `pos`.
+ */
 #include "core/proto/resp_reader.h"
 
 #include <ctype.h>
@@ -101,8 +102,8 @@ static enum line read_number(const uint8_t *p, size_t len, size_t *pos, size_t m
     return LINE_OK;
 }
 
-static enum resp_status read_count(struct resp_reader *r, const struct resp_limits *limits, const uint8_t *p, size_t len,
-                                   size_t *consumed)
+static enum resp_status read_count(struct resp_reader *r, const struct resp_limits *limits, const uint8_t *p,
+                                   size_t len, size_t *consumed)
 {
     size_t pos = 1;
     int64_t n;
@@ -270,8 +271,8 @@ static enum resp_status split_words(struct resp_reader *r, const struct resp_lim
     }
 }
 
-static enum resp_status read_inline(struct resp_reader *r, const struct resp_limits *limits, const uint8_t *p, size_t len,
-                                    size_t *consumed)
+static enum resp_status read_inline(struct resp_reader *r, const struct resp_limits *limits, const uint8_t *p,
+                                    size_t len, size_t *consumed)
 {
     const uint8_t *nl = memchr(p, '\n', len);
     if (nl == NULL) {

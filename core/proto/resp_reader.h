@@ -30,20 +30,20 @@ struct resp_arg {
 };
 
 struct resp_limits {
-    size_t max_bulk;   /* proto-max-bulk-len */
-    size_t max_inline; /* 64 KiB: longest inline line and longest header line */
-    size_t max_args;   /* 1024*1024, or 10 before authentication */
+    size_t max_bulk;        /* proto-max-bulk-len */
+    size_t max_inline;      /* 64 KiB: longest inline line and longest header line */
+    size_t max_args;        /* 1024*1024, or 10 before authentication */
     size_t max_bulk_unauth; /* 16384 before authentication, else the same as max_bulk */
-    size_t big_arg;    /* from this length on an incomplete argument is RESP_BIG; SIZE_MAX: never */
+    size_t big_arg;         /* from this length on an incomplete argument is RESP_BIG; SIZE_MAX: never */
 };
 
 struct resp_reader {
     struct resp_arg *args; /* argc valid ones; owned by the reader, from mem_alloc, reused */
     uint32_t argc;
     uint32_t args_cap;
-    int64_t left;    /* arguments still to come; -1: at the start of a request */
-    size_t pos;      /* offset of the next byte to look at */
-    int64_t bulk;    /* length of the argument being read; -1: its header comes next */
+    int64_t left; /* arguments still to come; -1: at the start of a request */
+    size_t pos;   /* offset of the next byte to look at */
+    int64_t bulk; /* length of the argument being read; -1: its header comes next */
     size_t big_off, big_len;
     bool inline_copy; /* the arguments of an inline command live in `scratch`, as `ext` */
     uint8_t *scratch; /* unquoted inline arguments */

@@ -76,7 +76,10 @@ void resp_bulk_header(struct buf *b, size_t len) { header(b, '$', (int64_t)len);
 void resp_null(struct buf *b, int proto) { buf_append_str(b, proto == 3 ? "_\r\n" : "$-1\r\n"); }
 void resp_null_array(struct buf *b, int proto) { buf_append_str(b, proto == 3 ? "_\r\n" : "*-1\r\n"); }
 void resp_array(struct buf *b, size_t n) { header(b, '*', (int64_t)n); }
-void resp_map(struct buf *b, int proto, size_t n) { header(b, proto == 3 ? '%' : '*', (int64_t)(proto == 3 ? n : 2 * n)); }
+void resp_map(struct buf *b, int proto, size_t n)
+{
+    header(b, proto == 3 ? '%' : '*', (int64_t)(proto == 3 ? n : 2 * n));
+}
 void resp_set(struct buf *b, int proto, size_t n) { header(b, proto == 3 ? '~' : '*', (int64_t)n); }
 void resp_push(struct buf *b, int proto, size_t n) { header(b, proto == 3 ? '>' : '*', (int64_t)n); }
 

@@ -5,7 +5,8 @@
  * Turn: loop_poll waits (at most the timeout), then calls handlers; sends queued during the turn are submitted together
  * by loop_flush or by the next loop_poll.
  *
- * Thread rule: everything here belongs to the loop's thread, but loop_wake (any thread) and the atomic counts of rbufs. */
+ * Thread rule: everything here belongs to the loop's thread, but loop_wake (any thread) and the atomic counts of rbufs.
+ */
 #ifndef RUN_LOOP_H
 #define RUN_LOOP_H
 
@@ -26,7 +27,8 @@ struct rbuf {
     void *owner;
     uint8_t *data;
 };
-/* A plain buffer from the allocator with room for `cap` bytes, one reference. Cost: one allocation (recycled per thread). */
+/* A plain buffer from the allocator with room for `cap` bytes, one reference. Cost: one allocation (recycled per
+ * thread). */
 struct rbuf *rbuf_new(uint32_t cap);
 static inline void rbuf_ref(struct rbuf *b) { atomic_fetch_add_explicit(&b->refs, 1, memory_order_relaxed); }
 void rbuf_unref(struct rbuf *b);
@@ -94,16 +96,18 @@ int loop_create(struct loop **out, const char *backend) must_check;
 void loop_destroy(struct loop *l);
 static inline const char *loop_backend(const struct loop *l) { return l->ops->name; }
 
-/* Submits what is queued, waits for events at most timeout_us (0: do not wait; < 0: until something happens), runs their
- * handlers. Returns the number of events handled, or a negative errno (a bug or a dying kernel). */
+/* Submits what is queued, waits for events at most timeout_us (0: do not wait; < 0: until something happens), runs
+ * their handlers. Returns the number of events handled, or a negative errno (a bug or a dying kernel). */
 static inline int loop_poll(struct loop *l, int64_t timeout_us) { return l->ops->poll(l, timeout_us); }
 /* Submits queued sends now. */
 static inline void loop_flush(struct loop *l) { l->ops->flush(l); }
 /* Makes a waiting or the next loop_poll return. Any thread. Cost: one write(2); call it only for a sleeper. */
 static inline void loop_wake(struct loop *l) { l->ops->wake(l); }
 
-/* Accepts on a listening socket (the loop does not own the fd). Several loops may listen on one fd or on SO_REUSEPORT fds. */
-static inline int loop_listen(struct loop *l, int fd, const struct listener_handlers *h, void *arg, struct listener **out)
+/* Accepts on a listening socket (the loop does not own the fd). Several loops may listen on one fd or on SO_REUSEPORT
+ * fds. */
+static inline int loop_listen(struct loop *l, int fd, const struct listener_handlers *h, void *arg,
+                              struct listener **out)
 {
     return l->ops->listen_fd(l, fd, h, arg, out);
 }
@@ -115,11 +119,13 @@ static inline void conn_start(struct conn *c, const struct conn_handlers *h, voi
 /* Takes an accepted, not yet started connection away: returns its fd, frees c. For handing it to another loop. */
 static inline int conn_detach(struct conn *c) { return c->ops->detach(c); }
 /* Queues bytes for sending, in order. They are *borrowed until* handlers->drained is called or the connection is closed
- * and its `released` was called. The iovec array itself is copied. At most one conn_send may be outstanding: call it again only after drained (drained may be called inside conn_send when the
- * kernel took everything at once: the epoll backend does). n <= 64. */
+ * and its `released` was called. The iovec array itself is copied. At most one conn_send may be outstanding: call it
+ * again only after drained (drained may be called inside conn_send when the kernel took everything at once: the epoll
+ * backend does). n <= 64. */
 static inline void conn_send(struct conn *c, const struct iovec *iov, int n) { c->ops->send(c, iov, n); }
-/* The next `len` bytes of this connection go to `p` (borrowed until they have arrived, or set_target(NULL, 0)). Backends
- * that have already received further bytes copy them. When a read fills the target, receiving into buffers resumes. */
+/* The next `len` bytes of this connection go to `p` (borrowed until they have arrived, or set_target(NULL, 0)).
+ * Backends that have already received further bytes copy them. When a read fills the target, receiving into buffers
+ * resumes. */
 static inline void conn_set_target(struct conn *c, void *p, size_t len) { c->ops->set_target(c, p, len); }
 /* Stops or resumes receiving (back-pressure). Bytes already received may still be delivered once. */
 static inline void conn_pause(struct conn *c, bool paused) { c->ops->pause(c, paused); }

@@ -1,6 +1,7 @@
-/* The epoll backend. Sockets are registered once, edge-triggered for reading and writing, so no epoll_ctl follows. An edge
- * means: read until a short read. To be fair to others a connection reads at most a few buffers a turn; it stays in the
- * `again` list when there may be more. Sends are tried at once; what the socket does not take waits for the next edge. */
+/* The epoll backend. Sockets are registered once, edge-triggered for reading and writing, so no epoll_ctl follows. An
+ * edge means: read until a short read. To be fair to others a connection reads at most a few buffers a turn; it stays
+ * in the `again` list when there may be more. Sends are tried at once; what the socket does not take waits for the next
+ * edge. */
 #include <errno.h>
 #include <fcntl.h>
 #include <string.h>
@@ -45,7 +46,7 @@ struct epoll_loop {
     int fd, wake_fd, reserve_fd;
     struct rbuf *rbuf;
     struct epoll_conn *conns;
-    struct epoll_conn **again;    /* may have more to read, oldest first; closed ones are taken out */
+    struct epoll_conn **again; /* may have more to read, oldest first; closed ones are taken out */
     unsigned nagain, again_cap;
     struct epoll_conn *graveyard; /* closed in this poll */
 };
@@ -68,7 +69,7 @@ static int epoll_create_loop(struct loop **out)
     l->wake_source = SOURCE_WAKE;
     l->fd = epoll_create1(EPOLL_CLOEXEC);
     l->wake_fd = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
-    l->reserve_fd = open("/dev/null", O_RDONLY | O_CLOEXEC);
+    l->reserve_fd = open("/dev/null", O_RDONLY | O_CLOEXEC); /* check:allow open: the reserve descriptor */
     ensure(l->fd >= 0 && l->wake_fd >= 0);
     l->rbuf = rbuf_new(RBUF_BYTES);
     *out = &l->base;
@@ -269,7 +270,7 @@ static void shed(struct epoll_loop *l, struct listener *ln, int error)
         int fd = accept(ln->fd, NULL, NULL);
         if (fd >= 0)
             close(fd);
-        l->reserve_fd = open("/dev/null", O_RDONLY | O_CLOEXEC);
+        l->reserve_fd = open("/dev/null", O_RDONLY | O_CLOEXEC); /* check:allow open: the reserve descriptor */
     }
     ln->handlers->failed(ln, -error, ln->arg);
 }

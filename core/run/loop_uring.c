@@ -1,4 +1,8 @@
-#include <errno.h>
 #include "core/run/loop.h"
-static int none(struct loop **out) { (void)out; return -ENOSYS; }
+#include <errno.h>
+static int none(struct loop **out)
+{
+    (void)out;
+    return -ENOSYS;
+}
 const struct loop_ops loop_uring_ops = {.name = "io_uring", .create = none};

@@ -1,5 +1,6 @@
 /* The queue is Vyukov's intrusive multi-producer queue: producers exchange the head, then link the old one to theirs;
- * between the two steps the consumer sees a gap and simply finds nothing for a moment. The stub keeps it from being empty. */
+ * between the two steps the consumer sees a gap and simply finds nothing for a moment. The stub keeps it from being
+ * empty. */
 #include "core/run/mailbox.h"
 
 void mailbox_init(struct mailbox *m, void (*wake)(void *arg), void *wake_arg)

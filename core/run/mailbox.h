@@ -12,7 +12,7 @@
 struct task {
     _Atomic(struct task *) next;
     void (*run)(struct task *t, void *arg); /* arg: the consumer's (its shard) */
-    bool control; /* runs even while the consumer has lent its data (see server/hold.h) */
+    bool control;                           /* runs even while the consumer has lent its data (see server/hold.h) */
 };
 
 struct mailbox {

@@ -42,7 +42,8 @@ static int listen_on(const struct addrinfo *ai, int backlog, bool reuseport)
 
 int net_listen_tcp(const char *addr, int port, int backlog, bool reuseport)
 {
-    struct addrinfo hints = {.ai_socktype = SOCK_STREAM, .ai_flags = AI_PASSIVE | AI_NUMERICHOST | AI_NUMERICSERV}, *found;
+    struct addrinfo hints = {.ai_socktype = SOCK_STREAM, .ai_flags = AI_PASSIVE | AI_NUMERICHOST | AI_NUMERICSERV},
+                    *found;
     char service[16];
     snprintf(service, sizeof(service), "%d", port);
     if (getaddrinfo(strcmp(addr, "*") == 0 ? "0.0.0.0" : addr, service, &hints, &found) != 0)
@@ -61,7 +62,7 @@ int net_listen_unix(const char *path, int mode, int backlog)
     int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
     if (fd < 0)
         return -errno;
-    unlink(path);
+    unlink(path); /* check:allow unlink: a stale socket, as bind needs it */
     if (bind(fd, (struct sockaddr *)&sa, sizeof(sa)) < 0 || listen(fd, backlog) < 0)
         return fail(fd);
     if (mode != 0)

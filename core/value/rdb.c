@@ -1,5 +1,6 @@
-/* Two top bits of the first byte: 00 six bits of length; 01 fourteen bits, big-endian; 10 then 0x80: 32 bits big-endian, 0x81:
- * 64 bits big-endian; 11: a special string – 0, 1, 2: an 8, 16, 32-bit little-endian integer, 3: LZF. */
+/* Two top bits of the first byte: 00 six bits of length; 01 fourteen bits, big-endian; 10 then 0x80: 32 bits
+ * big-endian, 0x81: 64 bits big-endian; 11: a special string – 0, 1, 2: an 8, 16, 32-bit little-endian integer, 3: LZF.
+ */
 #include "core/value/rdb.h"
 
 #include "core/base/num.h"
@@ -95,8 +96,8 @@ static bool put_decimal(struct buf *out, int64_t v)
     return true;
 }
 
-/* LZF: a control byte below 32 is a run of that many literals plus one; else the top three bits are a length (7: one more
- * byte), and the other five with the next byte the distance back. */
+/* LZF: a control byte below 32 is a run of that many literals plus one; else the top three bits are a length (7: one
+ * more byte), and the other five with the next byte the distance back. */
 static bool expand_lzf(struct slice in, uint8_t *out, size_t len)
 {
     size_t i = 0, o = 0;

@@ -10,7 +10,8 @@
 void rdb_put_length(struct buf *out, uint64_t n);
 /* Plain, or as an 8, 16 or 32-bit integer where the bytes are one in canonical form. */
 void rdb_put_string(struct buf *out, struct slice s);
-/* Appends the string at the reader to `out`; integers are formatted, LZF is expanded. False (and r->bad) on bad bytes. */
+/* Appends the string at the reader to `out`; integers are formatted, LZF is expanded. False (and r->bad) on bad bytes.
+ */
 bool rdb_get_string(struct reader *r, struct buf *out);
 
 #endif

@@ -64,7 +64,8 @@ static int decode(uint8_t rdb_type, struct slice bytes, struct value *out)
     }
     *out = string_value(buf_slice(&text));
     if (out->encoding == ENC_EMBED)
-        *out = (struct value){.type = VALUE_STRING, .encoding = ENC_BLOB, .blob = blob_copy(out->embed, out->embed.len)};
+        *out =
+            (struct value){.type = VALUE_STRING, .encoding = ENC_BLOB, .blob = blob_copy(out->embed, out->embed.len)};
     buf_free(&text);
     return 0;
 }

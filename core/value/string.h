@@ -1,4 +1,5 @@
-/* Strings: an integer, bytes embedded in the entry, or a blob. Operations on the bytes; knows no entries, no replies. */
+/* Strings: an integer, bytes embedded in the entry, or a blob. Operations on the bytes; knows no entries, no replies.
+ */
 #ifndef VALUE_STRING_H
 #define VALUE_STRING_H
 

@@ -42,15 +42,17 @@ struct value {
 };
 
 struct value_class {
-    const char *name;                                             /* what TYPE answers */
-    const char *(*encoding_name)(const struct value *v);          /* what OBJECT ENCODING answers */
-    uint8_t (*encode)(const struct value *v, struct buf *out);    /* appends; returns the RDB type byte */
-    bool (*reads)(uint8_t rdb_type);                              /* whether decode takes this RDB type byte */
-    int (*decode)(uint8_t rdb_type, struct slice bytes, struct value *out); /* 0 or -EBADMSG; validates; caller owns *out */
-    /* A value with the same contents for another entry; may share immutable parts. Caller owns *out (ENC_EMBED borrows). */
+    const char *name;                                          /* what TYPE answers */
+    const char *(*encoding_name)(const struct value *v);       /* what OBJECT ENCODING answers */
+    uint8_t (*encode)(const struct value *v, struct buf *out); /* appends; returns the RDB type byte */
+    bool (*reads)(uint8_t rdb_type);                           /* whether decode takes this RDB type byte */
+    int (*decode)(uint8_t rdb_type, struct slice bytes,
+                  struct value *out); /* 0 or -EBADMSG; validates; caller owns *out */
+    /* A value with the same contents for another entry; may share immutable parts. Caller owns *out (ENC_EMBED
+     * borrows). */
     struct value (*copy)(const struct value *v);
-    void (*release)(struct value *v);                             /* frees what the value owns outside the entry */
-    size_t (*memory)(const struct value *v);                      /* bytes outside the entry, as mem_class counts */
+    void (*release)(struct value *v);        /* frees what the value owns outside the entry */
+    size_t (*memory)(const struct value *v); /* bytes outside the entry, as mem_class counts */
     uint64_t (*length)(const struct value *v);
     void (*digest)(const struct value *v, void (*mix)(void *arg, struct slice s), void *arg);
 };

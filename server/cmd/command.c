@@ -33,20 +33,38 @@ static const struct {
     uint32_t flag;
     const char *name;
 } acl_names[] = {
-    {ACL_KEYSPACE, "@keyspace"},       {ACL_STRING, "@string"},       {ACL_CONNECTION, "@connection"},
-    {ACL_TRANSACTION, "@transaction"}, {ACL_ADMIN, "@admin"}, {ACL_SCRIPTING, "@scripting"},
-    {ACL_LIST, "@list"},               {ACL_SET, "@set"},             {ACL_SORTEDSET, "@sortedset"},
-    {ACL_HASH, "@hash"},               {ACL_BITMAP, "@bitmap"},       {ACL_HYPERLOGLOG, "@hyperloglog"},
-    {ACL_GEO, "@geo"},                 {ACL_STREAM, "@stream"},       {ACL_PUBSUB, "@pubsub"},
+    {ACL_KEYSPACE, "@keyspace"},
+    {ACL_STRING, "@string"},
+    {ACL_CONNECTION, "@connection"},
+    {ACL_TRANSACTION, "@transaction"},
+    {ACL_ADMIN, "@admin"},
+    {ACL_SCRIPTING, "@scripting"},
+    {ACL_LIST, "@list"},
+    {ACL_SET, "@set"},
+    {ACL_SORTEDSET, "@sortedset"},
+    {ACL_HASH, "@hash"},
+    {ACL_BITMAP, "@bitmap"},
+    {ACL_HYPERLOGLOG, "@hyperloglog"},
+    {ACL_GEO, "@geo"},
+    {ACL_STREAM, "@stream"},
+    {ACL_PUBSUB, "@pubsub"},
 };
 
 static const struct {
     uint16_t flag;
     const char *name;
 } key_flag_names[] = {
-    {KEY_RO, "RO"},         {KEY_RW, "RW"},         {KEY_OW, "OW"},           {KEY_RM, "RM"},
-    {KEY_ACCESS, "access"}, {KEY_UPDATE, "update"}, {KEY_INSERT, "insert"},   {KEY_DELETE, "delete"},
-    {KEY_NOT_KEY, "not_key"}, {KEY_INCOMPLETE, "incomplete"}, {KEY_VARIABLE_FLAGS, "variable_flags"},
+    {KEY_RO, "RO"},
+    {KEY_RW, "RW"},
+    {KEY_OW, "OW"},
+    {KEY_RM, "RM"},
+    {KEY_ACCESS, "access"},
+    {KEY_UPDATE, "update"},
+    {KEY_INSERT, "insert"},
+    {KEY_DELETE, "delete"},
+    {KEY_NOT_KEY, "not_key"},
+    {KEY_INCOMPLETE, "incomplete"},
+    {KEY_VARIABLE_FLAGS, "variable_flags"},
 };
 
 static size_t put_flags(struct buf *b, uint32_t flags)
@@ -474,24 +492,40 @@ static void command_help_run(struct call *c)
     reply_help(c, lines);
 }
 
-#define SUB(n, fn, ar, sum, sn, cx)                                                                                    \
-    {.name = n, .run = fn, .arity = ar, .flags = CMD_LOADING | CMD_STALE, .acl = ACL_CONNECTION, .route = ROUTE_HOME,  \
-     .group = "server", .summary = sum, .since = sn, .complexity = cx}
+#define SUB(n, fn, ar, sum, sn, cx)                                                                 \
+    {                                                                                               \
+        .name = n, .run = fn, .arity = ar, .flags = CMD_LOADING | CMD_STALE, .acl = ACL_CONNECTION, \
+        .route = ROUTE_HOME, .group = "server", .summary = sum, .since = sn, .complexity = cx       \
+    }
 
 static struct command subcommands[] = {
     SUB("count", command_count_run, 2, "Returns a count of commands.", "2.8.13", "O(1)"),
-    SUB("list", command_list_run, -2, "Returns a list of command names.", "7.0.0", "O(N) where N is the total number of Redis commands"),
-    SUB("info", command_info_run, -2, "Returns information about one, multiple or all commands.", "2.8.13", "O(N) where N is the number of commands to look up"),
-    SUB("docs", command_docs_run, -2, "Returns documentary information about one, multiple or all commands.", "7.0.0", "O(N) where N is the number of commands to look up"),
-    SUB("getkeys", command_getkeys_run, -4, "Extracts the key names from an arbitrary command.", "2.8.13", "O(N) where N is the number of arguments to the command"),
-    SUB("getkeysandflags", command_getkeysandflags_run, -4, "Extracts the key names and access flags for an arbitrary command.", "7.0.0", "O(N) where N is the number of arguments to the command"),
+    SUB("list", command_list_run, -2, "Returns a list of command names.", "7.0.0",
+        "O(N) where N is the total number of Redis commands"),
+    SUB("info", command_info_run, -2, "Returns information about one, multiple or all commands.", "2.8.13",
+        "O(N) where N is the number of commands to look up"),
+    SUB("docs", command_docs_run, -2, "Returns documentary information about one, multiple or all commands.", "7.0.0",
+        "O(N) where N is the number of commands to look up"),
+    SUB("getkeys", command_getkeys_run, -4, "Extracts the key names from an arbitrary command.", "2.8.13",
+        "O(N) where N is the number of arguments to the command"),
+    SUB("getkeysandflags", command_getkeysandflags_run, -4,
+        "Extracts the key names and access flags for an arbitrary command.", "7.0.0",
+        "O(N) where N is the number of arguments to the command"),
     SUB("help", command_help_run, 2, "Returns helpful text about the different subcommands.", "5.0.0", "O(1)"),
     {.name = NULL},
 };
 
 struct command command_commands[] = {
-    {.name = "command", .run = command_run, .arity = -1, .flags = CMD_LOADING | CMD_STALE, .acl = ACL_CONNECTION, .route = ROUTE_HOME,
-     .group = "server", .summary = "Returns detailed information about all commands.", .since = "2.8.13",
-     .complexity = "O(N) where N is the total number of Redis commands", .subcommands = subcommands},
+    {.name = "command",
+     .run = command_run,
+     .arity = -1,
+     .flags = CMD_LOADING | CMD_STALE,
+     .acl = ACL_CONNECTION,
+     .route = ROUTE_HOME,
+     .group = "server",
+     .summary = "Returns detailed information about all commands.",
+     .since = "2.8.13",
+     .complexity = "O(N) where N is the total number of Redis commands",
+     .subcommands = subcommands},
     {.name = NULL},
 };

@@ -87,11 +87,13 @@ static bool check_names(struct call *c)
         }
         for (int k = 2; k < i; k += 2)
             if (slice_eq(c->argv[i], c->argv[k])) {
-                reply_errorf(c, "ERR CONFIG SET failed (possibly related to argument '%s') - duplicate parameter", d->name);
+                reply_errorf(c, "ERR CONFIG SET failed (possibly related to argument '%s') - duplicate parameter",
+                             d->name);
                 return false;
             }
         if (d->flags & DIRECTIVE_FIXED) {
-            reply_errorf(c, "ERR CONFIG SET failed (possibly related to argument '%s') - can't set immutable config", d->name);
+            reply_errorf(c, "ERR CONFIG SET failed (possibly related to argument '%s') - can't set immutable config",
+                         d->name);
             return false;
         }
     }
@@ -190,22 +192,37 @@ static void config_help_run(struct call *c)
     reply_help(c, lines);
 }
 
-#define SUB(n, fn, ar, rt, sum, sn)                                                                                    \
-    {.name = n, .run = fn, .arity = ar, .flags = CMD_ADMIN | CMD_NOSCRIPT | CMD_LOADING | CMD_STALE, .acl = ACL_DANGEROUS, \
-     .route = rt, .group = "server", .summary = sum, .since = sn, .complexity = "O(N) when N is the number of configuration parameters provided"}
+#define SUB(n, fn, ar, rt, sum, sn)                                                                     \
+    {                                                                                                   \
+        .name = n, .run = fn, .arity = ar, .flags = CMD_ADMIN | CMD_NOSCRIPT | CMD_LOADING | CMD_STALE, \
+        .acl = ACL_DANGEROUS, .route = rt, .group = "server", .summary = sum, .since = sn,              \
+        .complexity = "O(N) when N is the number of configuration parameters provided"                  \
+    }
 
 static struct command config_subcommands[] = {
     SUB("get", config_get_run, -3, ROUTE_HOME, "Returns the effective values of configuration parameters.", "2.0.0"),
     SUB("set", config_set_run, -4, ROUTE_ALL, "Sets configuration parameters in-flight.", "2.0.0"),
     SUB("rewrite", config_rewrite_run, 2, ROUTE_ALL, "Persists the effective configuration to file.", "2.8.0"),
     SUB("resetstat", config_resetstat_run, 2, ROUTE_ALL, "Resets the server's statistics.", "2.0.0"),
-    {.name = "help", .run = config_help_run, .arity = 2, .flags = CMD_LOADING | CMD_STALE, .route = ROUTE_HOME,
-     .group = "server", .summary = "Returns helpful text about the different subcommands.", .since = "5.0.0", .complexity = "O(1)"},
+    {.name = "help",
+     .run = config_help_run,
+     .arity = 2,
+     .flags = CMD_LOADING | CMD_STALE,
+     .route = ROUTE_HOME,
+     .group = "server",
+     .summary = "Returns helpful text about the different subcommands.",
+     .since = "5.0.0",
+     .complexity = "O(1)"},
     {.name = NULL},
 };
 
 struct command config_commands[] = {
-    {.name = "config", .arity = -2, .group = "server", .summary = "A container for server configuration commands.",
-     .since = "2.0.0", .complexity = "Depends on subcommand.", .subcommands = config_subcommands},
+    {.name = "config",
+     .arity = -2,
+     .group = "server",
+     .summary = "A container for server configuration commands.",
+     .since = "2.0.0",
+     .complexity = "Depends on subcommand.",
+     .subcommands = config_subcommands},
     {.name = NULL},
 };

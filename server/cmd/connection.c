@@ -1,6 +1,7 @@
-/* Connection commands: they read or change the session of the client they came from. CLIENT LIST, KILL and the like look at
- * the clients of every shard and run under a hold of all. */
+/* Connection commands: they read or change the session of the client they came from. CLIENT LIST, KILL and the like
+ * look at the clients of every shard and run under a hold of all. */
 #include <stdio.h>
+#include <stdlib.h>
 
 #include "core/base/mem.h"
 #include "core/base/num.h"
@@ -84,8 +85,9 @@ static void auth_run(struct call *c)
         return;
     }
     if (c->argc == 2 && admin_config(c)->requirepass[0] == 0) {
-        reply_error(c, "ERR AUTH <password> called without any password configured for the default user. Are you sure your "
-                       "configuration is correct?");
+        reply_error(
+            c, "ERR AUTH <password> called without any password configured for the default user. Are you sure your "
+               "configuration is correct?");
         return;
     }
     struct slice user = c->argc == 3 ? c->argv[1] : SLICE_LIT("default");
@@ -170,9 +172,10 @@ static void hello_run(struct call *c)
     if (!hello_options(c, &h) || (h.auth && !authenticate(c, h.user, h.password)))
         return;
     if (!(c->client->flags & CLIENT_AUTHENTICATED)) {
-        reply_error(c, "NOAUTH HELLO must be called with the client already authenticated, otherwise the HELLO <proto> AUTH "
-                       "<user> <pass> option can be used to authenticate the client and select the RESP protocol version at "
-                       "the same time");
+        reply_error(
+            c, "NOAUTH HELLO must be called with the client already authenticated, otherwise the HELLO <proto> AUTH "
+               "<user> <pass> option can be used to authenticate the client and select the RESP protocol version at "
+               "the same time");
         return;
     }
     if (h.named && !set_name(c, &c->client->name, h.name, "Client names"))
@@ -205,6 +208,7 @@ static void each_client(struct call *c, void (*each)(struct call *c, struct clie
 }
 
 struct list_filter {
+    struct buf found; /* pointers to clients */
     struct buf lines;
     int ids_from; /* 0: all */
     bool none;
@@ -222,10 +226,27 @@ static bool listed_id(struct call *c, const struct list_filter *f, uint64_t id)
 static void list_one(struct call *c, struct client *client, void *arg)
 {
     struct list_filter *f = arg;
-    if (f->none || !listed_id(c, f, client->id))
-        return;
-    client_append_info(client, &f->lines);
-    buf_append_byte(&f->lines, '\n');
+    if (!f->none && listed_id(c, f, client->id))
+        buf_append(&f->found, &client, sizeof(client));
+}
+
+static int by_id(const void *a, const void *b)
+{
+    const struct client *x = *(struct client *const *)a, *y = *(struct client *const *)b;
+    return x->id < y->id ? -1 : x->id > y->id;
+}
+
+/* Oldest first, whichever shard they live on. */
+static void list_lines(struct list_filter *f)
+{
+    size_t n = f->found.len / sizeof(struct client *);
+    struct client **at = (struct client **)f->found.p;
+    if (n > 1)
+        qsort(at, n, sizeof(*at), by_id);
+    for (size_t i = 0; i < n; i++) {
+        client_append_info(at[i], &f->lines);
+        buf_append_byte(&f->lines, '\n');
+    }
 }
 
 static void client_list_run(struct call *c)
@@ -237,7 +258,8 @@ static void client_list_run(struct call *c)
             slice_is(c->argv[3], "master")) {
             f.none = true;
         } else if (!slice_is(c->argv[3], "normal")) {
-            reply_errorf(c, "ERR Unknown client type '%.*s'", (int)min_u64(c->argv[3].len, 128), (const char *)c->argv[3].p);
+            reply_errorf(c, "ERR Unknown client type '%.*s'", (int)min_u64(c->argv[3].len, 128),
+                         (const char *)c->argv[3].p);
             return;
         }
     } else if (c->argc > 3 && slice_is(c->argv[2], "id")) {
@@ -250,8 +272,10 @@ static void client_list_run(struct call *c)
         return;
     }
     each_client(c, list_one, &f);
+    list_lines(&f);
     resp_verbatim(c->out, c->proto, "txt", buf_slice(&f.lines));
     buf_free(&f.lines);
+    buf_free(&f.found);
 }
 
 struct kill_filter {
@@ -265,8 +289,8 @@ static void kill_one(struct call *c, struct client *client, void *arg)
 {
     struct kill_filter *f = arg;
     if (f->none || (f->has_addr && !slice_eq(f->addr, slice_str(client->peer))) ||
-        (f->has_laddr && !slice_eq(f->laddr, slice_str(client->local))) || (f->has_id && (uint64_t)f->id != client->id) ||
-        (f->skip_me && client == c->client))
+        (f->has_laddr && !slice_eq(f->laddr, slice_str(client->local))) ||
+        (f->has_id && (uint64_t)f->id != client->id) || (f->skip_me && client == c->client))
         return;
     f->killed++;
     client_kill(c->shard, client, client == c->client);
@@ -345,7 +369,8 @@ static void client_setinfo_run(struct call *c)
 {
     bool name = slice_is(c->argv[2], "lib-name");
     if (!name && !slice_is(c->argv[2], "lib-ver")) {
-        reply_errorf(c, "ERR Unrecognized option '%.*s'", (int)min_u64(c->argv[2].len, 128), (const char *)c->argv[2].p);
+        reply_errorf(c, "ERR Unrecognized option '%.*s'", (int)min_u64(c->argv[2].len, 128),
+                     (const char *)c->argv[2].p);
         return;
     }
     if (set_name(c, name ? &c->client->lib_name : &c->client->lib_ver, c->argv[3], name ? "lib-name" : "lib-ver"))
@@ -454,13 +479,17 @@ static void client_help_run(struct call *c)
     reply_help(c, lines);
 }
 
-#define CONN(n, fn, ar, rt, sum, sn)                                                                                   \
-    {.name = n, .run = fn, .arity = ar, .flags = CMD_NOSCRIPT | CMD_LOADING | CMD_STALE, .acl = ACL_CONNECTION, .route = rt, \
-     .group = "connection", .summary = sum, .since = sn, .complexity = "O(1)"}
-#define CONN_ADMIN(n, fn, ar, rt, sum, sn)                                                                             \
-    {.name = n, .run = fn, .arity = ar, .flags = CMD_ADMIN | CMD_NOSCRIPT | CMD_LOADING | CMD_STALE,                   \
-     .acl = ACL_CONNECTION | ACL_DANGEROUS, .route = rt, .group = "connection", .summary = sum, .since = sn,           \
-     .complexity = "O(N) where N is the number of client connections"}
+#define CONN(n, fn, ar, rt, sum, sn)                                                                               \
+    {                                                                                                              \
+        .name = n, .run = fn, .arity = ar, .flags = CMD_NOSCRIPT | CMD_LOADING | CMD_STALE, .acl = ACL_CONNECTION, \
+        .route = rt, .group = "connection", .summary = sum, .since = sn, .complexity = "O(1)"                      \
+    }
+#define CONN_ADMIN(n, fn, ar, rt, sum, sn)                                                                      \
+    {                                                                                                           \
+        .name = n, .run = fn, .arity = ar, .flags = CMD_ADMIN | CMD_NOSCRIPT | CMD_LOADING | CMD_STALE,         \
+        .acl = ACL_CONNECTION | ACL_DANGEROUS, .route = rt, .group = "connection", .summary = sum, .since = sn, \
+        .complexity = "O(N) where N is the number of client connections"                                        \
+    }
 
 static struct command client_commands[] = {
     CONN("id", client_id_run, 2, ROUTE_HOME, "Returns the unique client ID of the connection.", "5.0.0"),
@@ -469,35 +498,101 @@ static struct command client_commands[] = {
     CONN_ADMIN("kill", client_kill_run, -3, ROUTE_ALL, "Terminates open connections.", "2.4.0"),
     CONN("setname", client_setname_run, 3, ROUTE_HOME, "Sets the connection name.", "2.6.9"),
     CONN("getname", client_getname_run, 2, ROUTE_HOME, "Returns the name of the connection.", "2.6.9"),
-    CONN("setinfo", client_setinfo_run, 4, ROUTE_HOME, "Sets information specific to the client or connection.", "7.2.0"),
-    CONN_ADMIN("no-evict", client_noevict_run, 3, ROUTE_HOME, "Sets the client eviction mode of the connection.", "7.0.0"),
-    CONN("no-touch", client_notouch_run, 3, ROUTE_HOME, "Controls whether commands sent by the client affect the LRU/LFU of accessed keys.", "7.2.0"),
+    CONN("setinfo", client_setinfo_run, 4, ROUTE_HOME, "Sets information specific to the client or connection.",
+         "7.2.0"),
+    CONN_ADMIN("no-evict", client_noevict_run, 3, ROUTE_HOME, "Sets the client eviction mode of the connection.",
+               "7.0.0"),
+    CONN("no-touch", client_notouch_run, 3, ROUTE_HOME,
+         "Controls whether commands sent by the client affect the LRU/LFU of accessed keys.", "7.2.0"),
     CONN("reply", client_reply_run, 3, ROUTE_HOME, "Instructs the server whether to reply to commands.", "3.2.0"),
     CONN_ADMIN("pause", client_pause_run, -3, ROUTE_ALL, "Suspends commands processing.", "3.0.0"),
-    CONN_ADMIN("unpause", client_unpause_run, 2, ROUTE_HOME, "Resumes processing commands from paused clients.", "6.2.0"),
-    CONN("getredir", client_getredir_run, 2, ROUTE_HOME, "Returns the client ID to which the connection's tracking notifications are redirected.", "6.0.0"),
+    CONN_ADMIN("unpause", client_unpause_run, 2, ROUTE_HOME, "Resumes processing commands from paused clients.",
+               "6.2.0"),
+    CONN("getredir", client_getredir_run, 2, ROUTE_HOME,
+         "Returns the client ID to which the connection's tracking notifications are redirected.", "6.0.0"),
     CONN("help", client_help_run, 2, ROUTE_HOME, "Returns helpful text about the different subcommands.", "5.0.0"),
     {.name = NULL},
 };
 
 struct command connection_commands[] = {
-    {.name = "ping", .run = ping_run, .arity = -1, .flags = CMD_FAST, .acl = ACL_CONNECTION, .route = ROUTE_HOME,
-     .group = "connection", .summary = "Returns the server's liveliness response.", .since = "1.0.0", .complexity = "O(1)"},
-    {.name = "echo", .run = echo_run, .arity = 2, .flags = CMD_LOADING | CMD_STALE | CMD_FAST, .acl = ACL_CONNECTION,
-     .route = ROUTE_HOME, .group = "connection", .summary = "Returns the given string.", .since = "1.0.0", .complexity = "O(1)"},
-    {.name = "select", .run = select_run, .arity = 2, .flags = CMD_LOADING | CMD_STALE | CMD_FAST, .acl = ACL_CONNECTION,
-     .route = ROUTE_HOME, .group = "connection", .summary = "Changes the selected database.", .since = "1.0.0", .complexity = "O(1)"},
-    {.name = "quit", .run = quit_run, .arity = -1, .flags = CMD_ALLOW_BUSY | CMD_NOSCRIPT | CMD_LOADING | CMD_STALE | CMD_FAST | CMD_NO_AUTH | CMD_NOT_QUEUED,
-     .acl = ACL_CONNECTION, .route = ROUTE_HOME, .group = "connection", .summary = "Closes the connection.", .since = "1.0.0",
-     .complexity = "O(1)", .deprecated_since = "7.2.0", .replaced_by = "just closing the connection"},
-    {.name = "reset", .run = reset_run, .arity = 1, .flags = CMD_NOSCRIPT | CMD_LOADING | CMD_STALE | CMD_FAST | CMD_NO_AUTH | CMD_ALLOW_BUSY | CMD_NOT_QUEUED,
-     .acl = ACL_CONNECTION, .route = ROUTE_HOME, .group = "connection", .summary = "Resets the connection.", .since = "6.2.0", .complexity = "O(1)"},
-    {.name = "auth", .run = auth_run, .arity = -2, .flags = CMD_NOSCRIPT | CMD_LOADING | CMD_STALE | CMD_FAST | CMD_NO_AUTH | CMD_ALLOW_BUSY,
-     .acl = ACL_CONNECTION, .route = ROUTE_HOME, .group = "connection", .summary = "Authenticates the connection.", .since = "1.0.0",
+    {.name = "ping",
+     .run = ping_run,
+     .arity = -1,
+     .flags = CMD_FAST,
+     .acl = ACL_CONNECTION,
+     .route = ROUTE_HOME,
+     .group = "connection",
+     .summary = "Returns the server's liveliness response.",
+     .since = "1.0.0",
+     .complexity = "O(1)"},
+    {.name = "echo",
+     .run = echo_run,
+     .arity = 2,
+     .flags = CMD_LOADING | CMD_STALE | CMD_FAST,
+     .acl = ACL_CONNECTION,
+     .route = ROUTE_HOME,
+     .group = "connection",
+     .summary = "Returns the given string.",
+     .since = "1.0.0",
+     .complexity = "O(1)"},
+    {.name = "select",
+     .run = select_run,
+     .arity = 2,
+     .flags = CMD_LOADING | CMD_STALE | CMD_FAST,
+     .acl = ACL_CONNECTION,
+     .route = ROUTE_HOME,
+     .group = "connection",
+     .summary = "Changes the selected database.",
+     .since = "1.0.0",
+     .complexity = "O(1)"},
+    {.name = "quit",
+     .run = quit_run,
+     .arity = -1,
+     .flags = CMD_ALLOW_BUSY | CMD_NOSCRIPT | CMD_LOADING | CMD_STALE | CMD_FAST | CMD_NO_AUTH | CMD_NOT_QUEUED,
+     .acl = ACL_CONNECTION,
+     .route = ROUTE_HOME,
+     .group = "connection",
+     .summary = "Closes the connection.",
+     .since = "1.0.0",
+     .complexity = "O(1)",
+     .deprecated_since = "7.2.0",
+     .replaced_by = "just closing the connection"},
+    {.name = "reset",
+     .run = reset_run,
+     .arity = 1,
+     .flags = CMD_NOSCRIPT | CMD_LOADING | CMD_STALE | CMD_FAST | CMD_NO_AUTH | CMD_ALLOW_BUSY | CMD_NOT_QUEUED,
+     .acl = ACL_CONNECTION,
+     .route = ROUTE_HOME,
+     .group = "connection",
+     .summary = "Resets the connection.",
+     .since = "6.2.0",
+     .complexity = "O(1)"},
+    {.name = "auth",
+     .run = auth_run,
+     .arity = -2,
+     .flags = CMD_NOSCRIPT | CMD_LOADING | CMD_STALE | CMD_FAST | CMD_NO_AUTH | CMD_ALLOW_BUSY,
+     .acl = ACL_CONNECTION,
+     .route = ROUTE_HOME,
+     .group = "connection",
+     .summary = "Authenticates the connection.",
+     .since = "1.0.0",
      .complexity = "O(N) where N is the number of passwords defined for the user"},
-    {.name = "hello", .run = hello_run, .arity = -1, .flags = CMD_NOSCRIPT | CMD_LOADING | CMD_STALE | CMD_FAST | CMD_NO_AUTH | CMD_ALLOW_BUSY,
-     .acl = ACL_CONNECTION, .route = ROUTE_HOME, .group = "connection", .summary = "Handshakes with the Redis server.", .since = "6.0.0", .complexity = "O(1)"},
-    {.name = "client", .arity = -2, .group = "connection", .summary = "A container for client connection commands.",
-     .since = "2.4.0", .complexity = "Depends on subcommand.", .subcommands = client_commands},
+    {.name = "hello",
+     .run = hello_run,
+     .arity = -1,
+     .flags = CMD_NOSCRIPT | CMD_LOADING | CMD_STALE | CMD_FAST | CMD_NO_AUTH | CMD_ALLOW_BUSY,
+     .acl = ACL_CONNECTION,
+     .route = ROUTE_HOME,
+     .group = "connection",
+     .summary = "Handshakes with the Redis server.",
+     .since = "6.0.0",
+     .complexity = "O(1)"},
+    {.name = "client",
+     .arity = -2,
+     .group = "connection",
+     .summary = "A container for client connection commands.",
+     .since = "2.4.0",
+     .complexity = "Depends on subcommand.",
+     .subcommands = client_commands},
     {.name = NULL},
 };

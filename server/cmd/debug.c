@@ -1,4 +1,5 @@
-/* DEBUG: what the test suites of this ecosystem use. Off unless enable-debug-command. Everything runs under a hold of all. */
+/* DEBUG: what the test suites of this ecosystem use. Off unless enable-debug-command. Everything runs under a hold of
+ * all. */
 #include <math.h>
 #include <stdio.h>
 
@@ -14,8 +15,11 @@ static bool allowed(struct call *c)
 {
     if (c->server->config->enable_debug_command)
         return true;
-    reply_error(c, "ERR DEBUG command not allowed. If the enable-debug-command option is set to \"local\", you can run it from a "
-                   "local connection, otherwise you need to set this option in the configuration file, and then restart the server.");
+    reply_error(
+        c,
+        "ERR DEBUG command not allowed. If the enable-debug-command option is set to \"local\", you can run it from a "
+        "local connection, otherwise you need to set this option in the configuration file, and then restart the "
+        "server.");
     return false;
 }
 
@@ -59,8 +63,9 @@ static void object_run(struct call *c)
     struct buf bytes = {0};
     char text[256];
     value_class_of(v.type)->encode(&v, &bytes);
-    snprintf(text, sizeof(text), "Value at:%p refcount:1 encoding:%s serializedlength:%zu lru:%u lru_seconds_idle:%u tier:%s",
-             (void *)p.e, value_class_of(v.type)->encoding_name(&v), bytes.len, p.e->temperature,
+    snprintf(text, sizeof(text),
+             "Value at:%p refcount:1 encoding:%s serializedlength:%zu lru:%u lru_seconds_idle:%u tier:%s", (void *)p.e,
+             value_class_of(v.type)->encoding_name(&v), bytes.len, p.e->temperature,
              temperature_idle_s(call_temperature(c, &p), p.e->temperature), cold ? "cold" : "hot");
     buf_free(&bytes);
     reply_simple(c, text);
@@ -201,7 +206,8 @@ static void populate_run(struct call *c)
     if (!allowed(c))
         return;
     if (!arg_range(c, c->argv[2], 0, 100000000, &count, "ERR value is out of range, must be positive") ||
-        (c->argc > 4 && !arg_range(c, c->argv[4], 0, 512 * 1024 * 1024, &size, "ERR value is out of range, must be positive")))
+        (c->argc > 4 &&
+         !arg_range(c, c->argv[4], 0, 512 * 1024 * 1024, &size, "ERR value is out of range, must be positive")))
         return;
     for (int64_t i = 0; i < count; i++)
         populate_one(c, prefix, i, size);
@@ -236,8 +242,10 @@ static void protocol_run(struct call *c)
     else if (slice_is(what, "verbatim"))
         resp_verbatim(c->out, c->proto, "txt", SLICE_LIT("This is a verbatim\nstring"));
     else
-        reply_error(c, "ERR Wrong protocol type name. Please use one of the following: string|integer|double|null|array|set|map|"
-                       "verbatim|true|false");
+        reply_error(
+            c,
+            "ERR Wrong protocol type name. Please use one of the following: string|integer|double|null|array|set|map|"
+            "verbatim|true|false");
 }
 
 static void refused_run(struct call *c)
@@ -245,7 +253,6 @@ static void refused_run(struct call *c)
     if (allowed(c))
         reply_errorf(c, "ERR DEBUG %s is not built into Kelvin", c->cmd->name);
 }
-
 
 static void help_run(struct call *c)
 {
@@ -269,9 +276,12 @@ static void help_run(struct call *c)
     reply_help(c, lines);
 }
 
-#define SUB(n, fn, ar, rt)                                                                                             \
-    {.name = n, .run = fn, .arity = ar, .flags = CMD_ADMIN | CMD_NOSCRIPT | CMD_LOADING | CMD_STALE, .acl = ACL_DANGEROUS, \
-     .route = rt, .group = "server", .summary = "A debugging command.", .since = "1.0.0", .complexity = "Depends on subcommand."}
+#define SUB(n, fn, ar, rt)                                                                                         \
+    {                                                                                                              \
+        .name = n, .run = fn, .arity = ar, .flags = CMD_ADMIN | CMD_NOSCRIPT | CMD_LOADING | CMD_STALE,            \
+        .acl = ACL_DANGEROUS, .route = rt, .group = "server", .summary = "A debugging command.", .since = "1.0.0", \
+        .complexity = "Depends on subcommand."                                                                     \
+    }
 
 static struct command subcommands[] = {
     SUB("sleep", sleep_run, 3, ROUTE_ALL),
@@ -290,8 +300,14 @@ static struct command subcommands[] = {
 };
 
 struct command debug_commands[] = {
-    {.name = "debug", .arity = -2, .flags = CMD_ADMIN | CMD_NOSCRIPT | CMD_LOADING | CMD_STALE, .acl = ACL_DANGEROUS, .group = "server",
-     .summary = "A container for debugging commands.", .since = "1.0.0", .complexity = "Depends on subcommand.",
+    {.name = "debug",
+     .arity = -2,
+     .flags = CMD_ADMIN | CMD_NOSCRIPT | CMD_LOADING | CMD_STALE,
+     .acl = ACL_DANGEROUS,
+     .group = "server",
+     .summary = "A container for debugging commands.",
+     .since = "1.0.0",
+     .complexity = "Depends on subcommand.",
      .subcommands = subcommands},
     {.name = NULL},
 };

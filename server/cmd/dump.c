@@ -5,7 +5,7 @@
 #include "core/keyspace/temperature.h"
 #include "server/reply.h"
 
-#define RDB_VERSION 10      /* what Redis 7.0 writes; strings need far less */
+#define RDB_VERSION 10 /* what Redis 7.0 writes; strings need far less */
 #define RDB_VERSION_NEWEST 13
 #define FOOTER 10
 
@@ -88,8 +88,9 @@ static bool restore_options(struct call *c, struct restore *o)
 static void effect_restore(struct call *c, struct slice key, int64_t when, struct slice payload)
 {
     char text[NUM_I64_MAX];
-    struct slice argv[] = {SLICE_LIT("RESTORE"), key, slice_of(text, num_format_i64(text, when)), payload,
-                           SLICE_LIT("REPLACE"), SLICE_LIT("ABSTTL")};
+    struct slice argv[] = {
+        SLICE_LIT("RESTORE"), key, slice_of(text, num_format_i64(text, when)), payload, SLICE_LIT("REPLACE"),
+        SLICE_LIT("ABSTTL")};
     effect(c, 6, argv);
 }
 
@@ -142,13 +143,32 @@ static void restore_run(struct call *c)
 }
 
 struct command dump_commands[] = {
-    {.name = "dump", .run = dump_run, .arity = 2, .flags = CMD_READONLY, .acl = ACL_KEYSPACE, .route = ROUTE_KEYS,
-     .keys = {{.flags = KEY_RO | KEY_ACCESS, .first = 1, .step = 1, .need = NEED_VALUE}}, .group = "generic",
-     .summary = "Returns a serialized representation of the value stored at a key.", .since = "2.6.0",
-     .complexity = "O(1) to access the key and additional O(N*M) to serialize it, where N is the number of Redis objects composing the value and M their average size. For small string values the time complexity is thus O(1)+O(1*M) where M is small, so simply O(1)."},
-    {.name = "restore", .run = restore_run, .arity = -4, .flags = CMD_WRITE | CMD_DENYOOM, .acl = ACL_KEYSPACE | ACL_DANGEROUS,
-     .route = ROUTE_KEYS, .keys = {{.flags = KEY_OW | KEY_UPDATE, .first = 1, .step = 1}}, .group = "generic",
-     .summary = "Creates a key from the serialized representation of a value.", .since = "2.6.0",
-     .complexity = "O(1) to create the new key and additional O(N*M) to reconstruct the serialized value, where N is the number of Redis objects composing the value and M their average size. For small string values the time complexity is thus O(1)+O(1*M) where M is small, so simply O(1). However for sorted set values the complexity is O(N*M*log(N)) because inserting values into sorted sets is O(log(N))."},
+    {.name = "dump",
+     .run = dump_run,
+     .arity = 2,
+     .flags = CMD_READONLY,
+     .acl = ACL_KEYSPACE,
+     .route = ROUTE_KEYS,
+     .keys = {{.flags = KEY_RO | KEY_ACCESS, .first = 1, .step = 1, .need = NEED_VALUE}},
+     .group = "generic",
+     .summary = "Returns a serialized representation of the value stored at a key.",
+     .since = "2.6.0",
+     .complexity = "O(1) to access the key and additional O(N*M) to serialize it, where N is the number of Redis "
+                   "objects composing the value and M their average size. For small string values the time complexity "
+                   "is thus O(1)+O(1*M) where M is small, so simply O(1)."},
+    {.name = "restore",
+     .run = restore_run,
+     .arity = -4,
+     .flags = CMD_WRITE | CMD_DENYOOM,
+     .acl = ACL_KEYSPACE | ACL_DANGEROUS,
+     .route = ROUTE_KEYS,
+     .keys = {{.flags = KEY_OW | KEY_UPDATE, .first = 1, .step = 1}},
+     .group = "generic",
+     .summary = "Creates a key from the serialized representation of a value.",
+     .since = "2.6.0",
+     .complexity = "O(1) to create the new key and additional O(N*M) to reconstruct the serialized value, where N is "
+                   "the number of Redis objects composing the value and M their average size. For small string values "
+                   "the time complexity is thus O(1)+O(1*M) where M is small, so simply O(1). However for sorted set "
+                   "values the complexity is O(N*M*log(N)) because inserting values into sorted sets is O(log(N))."},
     {.name = NULL},
 };

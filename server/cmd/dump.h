@@ -1,4 +1,5 @@
-/* The DUMP payload: RDB type byte, the class's encoding, RDB version (2 bytes little-endian), CRC-64/Jones of all before it. */
+/* The DUMP payload: RDB type byte, the class's encoding, RDB version (2 bytes little-endian), CRC-64/Jones of all
+ * before it. */
 #ifndef SERVER_CMD_DUMP_H
 #define SERVER_CMD_DUMP_H
 

@@ -118,12 +118,18 @@ static void persist_run(struct call *c)
     reply_int(c, 1);
 }
 
-#define EXP(n, fn, sum, sn) \
-    {.name = n, .run = fn, .arity = -3, .flags = CMD_WRITE | CMD_FAST, .acl = ACL_KEYSPACE, .route = ROUTE_KEYS, \
-     .keys = {{.flags = KEY_RW | KEY_UPDATE, .first = 1, .step = 1}}, .group = "generic", .summary = sum, .since = sn, .complexity = "O(1)"}
-#define TTL(n, fn, sum, sn) \
-    {.name = n, .run = fn, .arity = 2, .flags = CMD_READONLY | CMD_FAST, .acl = ACL_KEYSPACE, .route = ROUTE_KEYS, \
-     .keys = {{.flags = KEY_RO | KEY_ACCESS, .first = 1, .step = 1}}, .group = "generic", .summary = sum, .since = sn, .complexity = "O(1)"}
+#define EXP(n, fn, sum, sn)                                                                                         \
+    {                                                                                                               \
+        .name = n, .run = fn, .arity = -3, .flags = CMD_WRITE | CMD_FAST, .acl = ACL_KEYSPACE, .route = ROUTE_KEYS, \
+        .keys = {{.flags = KEY_RW | KEY_UPDATE, .first = 1, .step = 1}}, .group = "generic", .summary = sum,        \
+        .since = sn, .complexity = "O(1)"                                                                           \
+    }
+#define TTL(n, fn, sum, sn)                                                                                           \
+    {                                                                                                                 \
+        .name = n, .run = fn, .arity = 2, .flags = CMD_READONLY | CMD_FAST, .acl = ACL_KEYSPACE, .route = ROUTE_KEYS, \
+        .keys = {{.flags = KEY_RO | KEY_ACCESS, .first = 1, .step = 1}}, .group = "generic", .summary = sum,          \
+        .since = sn, .complexity = "O(1)"                                                                             \
+    }
 
 struct command expire_commands[] = {
     EXP("expire", expire_run, "Sets the expiration time of a key in seconds.", "1.0.0"),
@@ -133,9 +139,18 @@ struct command expire_commands[] = {
     TTL("ttl", ttl_run, "Returns the expiration time in seconds of a key.", "1.0.0"),
     TTL("pttl", pttl_run, "Returns the expiration time in milliseconds of a key.", "2.6.0"),
     TTL("expiretime", expiretime_run, "Returns the expiration time of a key as a Unix timestamp.", "7.0.0"),
-    TTL("pexpiretime", pexpiretime_run, "Returns the expiration time of a key as a Unix milliseconds timestamp.", "7.0.0"),
-    {.name = "persist", .run = persist_run, .arity = 2, .flags = CMD_WRITE | CMD_FAST, .acl = ACL_KEYSPACE, .route = ROUTE_KEYS,
-     .keys = {{.flags = KEY_RW | KEY_UPDATE, .first = 1, .step = 1}}, .group = "generic",
-     .summary = "Removes the expiration time of a key.", .since = "2.2.0", .complexity = "O(1)"},
+    TTL("pexpiretime", pexpiretime_run, "Returns the expiration time of a key as a Unix milliseconds timestamp.",
+        "7.0.0"),
+    {.name = "persist",
+     .run = persist_run,
+     .arity = 2,
+     .flags = CMD_WRITE | CMD_FAST,
+     .acl = ACL_KEYSPACE,
+     .route = ROUTE_KEYS,
+     .keys = {{.flags = KEY_RW | KEY_UPDATE, .first = 1, .step = 1}},
+     .group = "generic",
+     .summary = "Removes the expiration time of a key.",
+     .since = "2.2.0",
+     .complexity = "O(1)"},
     {.name = NULL},
 };

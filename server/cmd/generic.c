@@ -1,5 +1,5 @@
-/* Commands on keys of any type. RENAME, COPY and MOVE carry a value from one key to another; what they record is one RESTORE
- * of the result and one DEL, each touching a single key. */
+/* Commands on keys of any type. RENAME, COPY and MOVE carry a value from one key to another; what they record is one
+ * RESTORE of the result and one DEL, each touching a single key. */
 #include "core/base/num.h"
 #include "server/cmd/dump.h"
 #include "server/reply.h"
@@ -60,9 +60,12 @@ static void carry(struct call *c, const struct place *src, struct place *dst)
 
     dump_encode(&v, &payload);
     place_put(c, dst, &copy, when);
-    struct slice argv[] = {SLICE_LIT("RESTORE"), dst->key.name,
-                           slice_of(text, num_format_i64(text, when == ENTRY_NO_EXPIRY ? 0 : when)), buf_slice(&payload),
-                           SLICE_LIT("REPLACE"), SLICE_LIT("ABSTTL")};
+    struct slice argv[] = {SLICE_LIT("RESTORE"),
+                           dst->key.name,
+                           slice_of(text, num_format_i64(text, when == ENTRY_NO_EXPIRY ? 0 : when)),
+                           buf_slice(&payload),
+                           SLICE_LIT("REPLACE"),
+                           SLICE_LIT("ABSTTL")};
     effect_in(c, dst->db, 6, argv);
     buf_free(&payload);
 }
@@ -267,8 +270,10 @@ static void object_idletime_run(struct call *c)
         return;
     t = call_temperature(c, &p);
     if (t->lfu)
-        reply_error(c, "ERR An LFU maxmemory policy is selected, idle time not tracked. Please note that when switching between "
-                       "policies at runtime LRU and LFU data will take some time to adjust.");
+        reply_error(
+            c,
+            "ERR An LFU maxmemory policy is selected, idle time not tracked. Please note that when switching between "
+            "policies at runtime LRU and LFU data will take some time to adjust.");
     else
         reply_int(c, temperature_idle_s(t, p.e->temperature));
 }
@@ -281,8 +286,9 @@ static void object_freq_run(struct call *c)
         return;
     t = call_temperature(c, &p);
     if (!t->lfu)
-        reply_error(c, "ERR An LFU maxmemory policy is not selected, access frequency not tracked. Please note that when "
-                       "switching between policies at runtime LRU and LFU data will take some time to adjust.");
+        reply_error(c,
+                    "ERR An LFU maxmemory policy is not selected, access frequency not tracked. Please note that when "
+                    "switching between policies at runtime LRU and LFU data will take some time to adjust.");
     else
         reply_int(c, temperature_freq(t, p.e->temperature));
 }
@@ -309,67 +315,168 @@ static void object_help_run(struct call *c)
     reply_help(c, lines);
 }
 
-#define OBJ(n, fn, nd, sum, sn)                                                                                        \
-    {.name = n, .run = fn, .arity = 3, .flags = CMD_READONLY, .acl = ACL_KEYSPACE, .route = ROUTE_KEYS,                \
-     .keys = {{.flags = KEY_RO, .first = 2, .step = 1, .need = nd}}, .group = "generic", .summary = sum, .since = sn,  \
-     .complexity = "O(1)"}
+#define OBJ(n, fn, nd, sum, sn)                                                                             \
+    {                                                                                                       \
+        .name = n, .run = fn, .arity = 3, .flags = CMD_READONLY, .acl = ACL_KEYSPACE, .route = ROUTE_KEYS,  \
+        .keys = {{.flags = KEY_RO, .first = 2, .step = 1, .need = nd}}, .group = "generic", .summary = sum, \
+        .since = sn, .complexity = "O(1)"                                                                   \
+    }
 
 static struct command object_commands[] = {
     OBJ("encoding", object_encoding_run, NEED_VALUE, "Returns the internal encoding of a Redis object.", "2.2.3"),
-    OBJ("freq", object_freq_run, NEED_META, "Returns the logarithmic access frequency counter of a Redis object.", "4.0.0"),
-    OBJ("idletime", object_idletime_run, NEED_META, "Returns the time since the last access to a Redis object.", "2.2.3"),
+    OBJ("freq", object_freq_run, NEED_META, "Returns the logarithmic access frequency counter of a Redis object.",
+        "4.0.0"),
+    OBJ("idletime", object_idletime_run, NEED_META, "Returns the time since the last access to a Redis object.",
+        "2.2.3"),
     OBJ("refcount", object_refcount_run, NEED_META, "Returns the reference count of a value of a key.", "2.2.3"),
     OBJ("tier", object_tier_run, NEED_META, "Returns where the value of a key is: hot or cold.", "0.1.0"),
-    {.name = "help", .run = object_help_run, .arity = 2, .flags = CMD_LOADING | CMD_STALE, .acl = ACL_KEYSPACE,
-     .route = ROUTE_HOME, .group = "generic", .summary = "Returns helpful text about the different subcommands.",
-     .since = "6.2.0", .complexity = "O(1)"},
+    {.name = "help",
+     .run = object_help_run,
+     .arity = 2,
+     .flags = CMD_LOADING | CMD_STALE,
+     .acl = ACL_KEYSPACE,
+     .route = ROUTE_HOME,
+     .group = "generic",
+     .summary = "Returns helpful text about the different subcommands.",
+     .since = "6.2.0",
+     .complexity = "O(1)"},
     {.name = NULL},
 };
 
 #define GEN .acl = ACL_KEYSPACE, .route = ROUTE_KEYS, .group = "generic"
-#define ALLK(f) {{.flags = (f), .first = 1, .last = -1, .step = 1}}
+#define ALLK(f)                                             \
+    {                                                       \
+        {                                                   \
+            .flags = (f), .first = 1, .last = -1, .step = 1 \
+        }                                                   \
+    }
 
 struct command generic_commands[] = {
-    {.name = "del", .run = del_run, .arity = -2, .flags = CMD_WRITE, GEN, .keys = ALLK(KEY_RM | KEY_DELETE),
-     .summary = "Deletes one or more keys.", .since = "1.0.0",
-     .complexity = "O(N) where N is the number of keys that will be removed. When a key to remove holds a value other than a string, the individual complexity for this key is O(M) where M is the number of elements in the list, set, sorted set or hash. Removing a single key that holds a string value is O(1)."},
-    {.name = "unlink", .run = unlink_run, .arity = -2, .flags = CMD_WRITE | CMD_FAST, GEN, .keys = ALLK(KEY_RM | KEY_DELETE),
-     .summary = "Asynchronously deletes one or more keys.", .since = "4.0.0",
-     .complexity = "O(1) for each key removed regardless of its size. Then the command does O(N) work in a different thread in order to reclaim memory, where N is the number of allocations the deleted objects where composed of."},
-    {.name = "exists", .run = exists_run, .arity = -2, .flags = CMD_READONLY | CMD_FAST, GEN, .keys = ALLK(KEY_RO),
-     .summary = "Determines whether one or more keys exist.", .since = "1.0.0",
+    {.name = "del",
+     .run = del_run,
+     .arity = -2,
+     .flags = CMD_WRITE,
+     GEN,
+     .keys = ALLK(KEY_RM | KEY_DELETE),
+     .summary = "Deletes one or more keys.",
+     .since = "1.0.0",
+     .complexity = "O(N) where N is the number of keys that will be removed. When a key to remove holds a value other "
+                   "than a string, the individual complexity for this key is O(M) where M is the number of elements in "
+                   "the list, set, sorted set or hash. Removing a single key that holds a string value is O(1)."},
+    {.name = "unlink",
+     .run = unlink_run,
+     .arity = -2,
+     .flags = CMD_WRITE | CMD_FAST,
+     GEN,
+     .keys = ALLK(KEY_RM | KEY_DELETE),
+     .summary = "Asynchronously deletes one or more keys.",
+     .since = "4.0.0",
+     .complexity =
+         "O(1) for each key removed regardless of its size. Then the command does O(N) work in a different thread in "
+         "order to reclaim memory, where N is the number of allocations the deleted objects where composed of."},
+    {.name = "exists",
+     .run = exists_run,
+     .arity = -2,
+     .flags = CMD_READONLY | CMD_FAST,
+     GEN,
+     .keys = ALLK(KEY_RO),
+     .summary = "Determines whether one or more keys exist.",
+     .since = "1.0.0",
      .complexity = "O(N) where N is the number of keys to check."},
-    {.name = "touch", .run = touch_run, .arity = -2, .flags = CMD_READONLY | CMD_FAST, GEN, .keys = ALLK(KEY_RO),
-     .summary = "Returns the number of existing keys out of those specified after updating the time they were last accessed.",
-     .since = "3.2.1", .complexity = "O(N) where N is the number of keys that will be touched."},
-    {.name = "type", .run = type_run, .arity = 2, .flags = CMD_READONLY | CMD_FAST, GEN, .keys = {{.flags = KEY_RO, .first = 1, .step = 1}},
-     .summary = "Determines the type of value stored at a key.", .since = "1.0.0", .complexity = "O(1)"},
-    {.name = "rename", .run = rename_run, .arity = 3, .flags = CMD_WRITE, GEN,
+    {.name = "touch",
+     .run = touch_run,
+     .arity = -2,
+     .flags = CMD_READONLY | CMD_FAST,
+     GEN,
+     .keys = ALLK(KEY_RO),
+     .summary =
+         "Returns the number of existing keys out of those specified after updating the time they were last accessed.",
+     .since = "3.2.1",
+     .complexity = "O(N) where N is the number of keys that will be touched."},
+    {.name = "type",
+     .run = type_run,
+     .arity = 2,
+     .flags = CMD_READONLY | CMD_FAST,
+     GEN,
+     .keys = {{.flags = KEY_RO, .first = 1, .step = 1}},
+     .summary = "Determines the type of value stored at a key.",
+     .since = "1.0.0",
+     .complexity = "O(1)"},
+    {.name = "rename",
+     .run = rename_run,
+     .arity = 3,
+     .flags = CMD_WRITE,
+     GEN,
      .keys = {{.flags = KEY_RW | KEY_ACCESS | KEY_DELETE, .first = 1, .step = 1, .need = NEED_VALUE},
               {.flags = KEY_OW | KEY_UPDATE, .first = 2, .step = 1}},
-     .summary = "Renames a key and overwrites the destination.", .since = "1.0.0", .complexity = "O(1)"},
-    {.name = "renamenx", .run = renamenx_run, .arity = 3, .flags = CMD_WRITE | CMD_FAST, GEN,
+     .summary = "Renames a key and overwrites the destination.",
+     .since = "1.0.0",
+     .complexity = "O(1)"},
+    {.name = "renamenx",
+     .run = renamenx_run,
+     .arity = 3,
+     .flags = CMD_WRITE | CMD_FAST,
+     GEN,
      .keys = {{.flags = KEY_RW | KEY_ACCESS | KEY_DELETE, .first = 1, .step = 1, .need = NEED_VALUE},
               {.flags = KEY_OW | KEY_INSERT, .first = 2, .step = 1}},
-     .summary = "Renames a key only when the target key name doesn't exist.", .since = "1.0.0", .complexity = "O(1)"},
-    {.name = "copy", .run = copy_run, .arity = -3, .flags = CMD_WRITE | CMD_DENYOOM, GEN,
+     .summary = "Renames a key only when the target key name doesn't exist.",
+     .since = "1.0.0",
+     .complexity = "O(1)"},
+    {.name = "copy",
+     .run = copy_run,
+     .arity = -3,
+     .flags = CMD_WRITE | CMD_DENYOOM,
+     GEN,
      .keys = {{.flags = KEY_RO | KEY_ACCESS, .first = 1, .step = 1, .need = NEED_VALUE},
               {.flags = KEY_OW | KEY_UPDATE, .first = 2, .step = 1}},
-     .summary = "Copies the value of a key to a new key.", .since = "6.2.0",
+     .summary = "Copies the value of a key to a new key.",
+     .since = "6.2.0",
      .complexity = "O(N) worst case for collections, where N is the number of nested items. O(1) for string values."},
-    {.name = "move", .run = move_run, .arity = 3, .flags = CMD_WRITE | CMD_FAST, GEN,
+    {.name = "move",
+     .run = move_run,
+     .arity = 3,
+     .flags = CMD_WRITE | CMD_FAST,
+     GEN,
      .keys = {{.flags = KEY_RW | KEY_ACCESS | KEY_DELETE, .first = 1, .step = 1, .need = NEED_VALUE}},
-     .summary = "Moves a key to another database.", .since = "1.0.0", .complexity = "O(1)"},
-    {.name = "flushdb", .run = flushdb_run, .arity = -1, .flags = CMD_WRITE, .acl = ACL_KEYSPACE | ACL_DANGEROUS, .route = ROUTE_ALL,
-     .group = "server", .summary = "Remove all keys from the current database.", .since = "1.0.0",
+     .summary = "Moves a key to another database.",
+     .since = "1.0.0",
+     .complexity = "O(1)"},
+    {.name = "flushdb",
+     .run = flushdb_run,
+     .arity = -1,
+     .flags = CMD_WRITE,
+     .acl = ACL_KEYSPACE | ACL_DANGEROUS,
+     .route = ROUTE_ALL,
+     .group = "server",
+     .summary = "Remove all keys from the current database.",
+     .since = "1.0.0",
      .complexity = "O(N) where N is the number of keys in the selected database"},
-    {.name = "flushall", .run = flushall_run, .arity = -1, .flags = CMD_WRITE, .acl = ACL_KEYSPACE | ACL_DANGEROUS, .route = ROUTE_ALL,
-     .group = "server", .summary = "Removes all keys from all databases.", .since = "1.0.0",
+    {.name = "flushall",
+     .run = flushall_run,
+     .arity = -1,
+     .flags = CMD_WRITE,
+     .acl = ACL_KEYSPACE | ACL_DANGEROUS,
+     .route = ROUTE_ALL,
+     .group = "server",
+     .summary = "Removes all keys from all databases.",
+     .since = "1.0.0",
      .complexity = "O(N) where N is the total number of keys in all databases"},
-    {.name = "swapdb", .run = swapdb_run, .arity = 3, .flags = CMD_WRITE | CMD_FAST, .acl = ACL_KEYSPACE | ACL_DANGEROUS, .route = ROUTE_ALL,
-     .group = "server", .summary = "Swaps two Redis databases.", .since = "4.0.0",
+    {.name = "swapdb",
+     .run = swapdb_run,
+     .arity = 3,
+     .flags = CMD_WRITE | CMD_FAST,
+     .acl = ACL_KEYSPACE | ACL_DANGEROUS,
+     .route = ROUTE_ALL,
+     .group = "server",
+     .summary = "Swaps two Redis databases.",
+     .since = "4.0.0",
      .complexity = "O(N) where N is the count of clients watching or blocking on keys from both databases."},
-    {.name = "object", .arity = -2, .group = "generic", .summary = "A container for object introspection commands.",
-     .since = "2.2.3", .complexity = "Depends on subcommand.", .subcommands = object_commands},
+    {.name = "object",
+     .arity = -2,
+     .group = "generic",
+     .summary = "A container for object introspection commands.",
+     .since = "2.2.3",
+     .complexity = "Depends on subcommand.",
+     .subcommands = object_commands},
     {.name = NULL},
 };

@@ -12,8 +12,6 @@
 #include "server/lazy.h"
 #include "server/reply.h"
 
-
-
 static void field(struct buf *b, const char *name, const char *fmt, ...) printf_like(3, 4);
 static void field(struct buf *b, const char *name, const char *fmt, ...)
 {
@@ -45,7 +43,8 @@ static uint64_t total(struct call *c, size_t at)
 {
     uint64_t sum = 0;
     for (unsigned i = 0; i < c->server->nshards; i++)
-        sum += atomic_load_explicit((_Atomic uint64_t *)((char *)&c->server->shards[i]->stats + at), memory_order_relaxed);
+        sum +=
+            atomic_load_explicit((_Atomic uint64_t *)((char *)&c->server->shards[i]->stats + at), memory_order_relaxed);
     return sum;
 }
 
@@ -54,7 +53,8 @@ static uint64_t figure(struct call *c, uint32_t db, size_t at)
 {
     uint64_t sum = 0;
     for (unsigned i = 0; i < c->server->nshards; i++)
-        sum += atomic_load_explicit((_Atomic uint64_t *)((char *)&c->server->shards[i]->figures[db] + at), memory_order_relaxed);
+        sum += atomic_load_explicit((_Atomic uint64_t *)((char *)&c->server->shards[i]->figures[db] + at),
+                                    memory_order_relaxed);
     return sum;
 }
 
@@ -155,7 +155,8 @@ static void persistence_section(struct call *c, struct buf *b)
     number(b, "aof_rewrite_in_progress", cp.running);
     number(b, "aof_rewrite_scheduled", cp.asked);
     field(b, "aof_last_rewrite_time_sec", "%lld", cp.completed ? (long long)(cp.last_us / 1000000) : -1);
-    field(b, "aof_current_rewrite_time_sec", "%lld", cp.running ? (long long)((c->shard->now_us - cp.started_us) / 1000000) : -1);
+    field(b, "aof_current_rewrite_time_sec", "%lld",
+          cp.running ? (long long)((c->shard->now_us - cp.started_us) / 1000000) : -1);
     field(b, "aof_last_bgrewrite_status", "%s", cp.last_error ? "err" : "ok");
     if (s->log == NULL)
         return;
@@ -363,7 +364,15 @@ static void info_run(struct call *c)
 }
 
 struct command info_commands[] = {
-    {.name = "info", .run = info_run, .arity = -1, .flags = CMD_LOADING | CMD_STALE, .acl = ACL_DANGEROUS, .route = ROUTE_HOME,
-     .group = "server", .summary = "Returns information and statistics about the server.", .since = "1.0.0", .complexity = "O(1)"},
+    {.name = "info",
+     .run = info_run,
+     .arity = -1,
+     .flags = CMD_LOADING | CMD_STALE,
+     .acl = ACL_DANGEROUS,
+     .route = ROUTE_HOME,
+     .group = "server",
+     .summary = "Returns information and statistics about the server.",
+     .since = "1.0.0",
+     .complexity = "O(1)"},
     {.name = NULL},
 };

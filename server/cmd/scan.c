@@ -1,5 +1,5 @@
 /* SCAN, KEYS, RANDOMKEY, DBSIZE. None of them heats anything; all hide what has expired. */
-#include "server/cmd/scan.h"
+#include "server/scan.h"
 
 #include "core/base/glob.h"
 #include "core/base/mem.h"
@@ -30,10 +30,10 @@ bool scan_cursor_parse(struct slice s, uint64_t *cursor)
 struct scan {
     struct call *c;
     struct slice match;
-    bool all;       /* MATCH * or none */
+    bool all; /* MATCH * or none */
     int64_t count;
     const char *type; /* NULL: any */
-    bool no_type;   /* a type that does not exist */
+    bool no_type;     /* a type that does not exist */
     struct buf out;
     size_t found, seen;
 };
@@ -112,7 +112,11 @@ static void scan_run(struct call *c)
     do
         at = table_scan(ks->entries, at, visit, &s);
     while (at != 0 && (int64_t)s.found < s.count && (int64_t)s.seen < s.count * 10 && --rounds > 0);
-    uint64_t next = at != 0 ? at | shard : shard + 1 < shards ? shard + 1 : 0;
+    /* Shards without keys are passed over: what has been acknowledged has been counted. */
+    if (at == 0)
+        for (shard++; shard < shards && call_shard_keys(c, shard) == 0;)
+            shard++;
+    uint64_t next = at != 0 ? at | shard : shard < shards ? shard : 0;
 
     char text[NUM_I64_MAX];
     reply_array(c, 2);
@@ -176,15 +180,45 @@ static void dbsize_run(struct call *c) { reply_int(c, (int64_t)call_dbsize(c)); 
 #define KEYSPACE .acl = ACL_KEYSPACE, .group = "generic"
 
 struct command scan_commands[] = {
-    {.name = "scan", .run = scan_run, .arity = -2, .flags = CMD_READONLY | CMD_TOUCHES_ARBITRARY_KEYS, KEYSPACE, .route = ROUTE_ANY,
-     .summary = "Iterates over the key names in the database.", .since = "2.8.0",
-     .complexity = "O(1) for every call. O(N) for a complete iteration, including enough command calls for the cursor to return back to 0. N is the number of elements inside the collection."},
-    {.name = "keys", .run = keys_run, .arity = 2, .flags = CMD_READONLY | CMD_TOUCHES_ARBITRARY_KEYS, .acl = ACL_KEYSPACE | ACL_DANGEROUS,
-     .group = "generic", .route = ROUTE_ALL, .summary = "Returns all key names that match a pattern.", .since = "1.0.0",
-     .complexity = "O(N) with N being the number of keys in the database, under the assumption that the key names in the database and the given pattern have limited length."},
-    {.name = "randomkey", .run = randomkey_run, .arity = 1, .flags = CMD_READONLY | CMD_TOUCHES_ARBITRARY_KEYS, KEYSPACE, .route = ROUTE_ALL,
-     .summary = "Returns a random key name from the database.", .since = "1.0.0", .complexity = "O(1)"},
-    {.name = "dbsize", .run = dbsize_run, .arity = 1, .flags = CMD_READONLY | CMD_FAST, .acl = ACL_KEYSPACE, .group = "server", .route = ROUTE_ALL,
-     .summary = "Returns the number of keys in the database.", .since = "1.0.0", .complexity = "O(1)"},
+    {.name = "scan",
+     .run = scan_run,
+     .arity = -2,
+     .flags = CMD_READONLY | CMD_TOUCHES_ARBITRARY_KEYS,
+     KEYSPACE,
+     .route = ROUTE_ANY,
+     .summary = "Iterates over the key names in the database.",
+     .since = "2.8.0",
+     .complexity = "O(1) for every call. O(N) for a complete iteration, including enough command calls for the cursor "
+                   "to return back to 0. N is the number of elements inside the collection."},
+    {.name = "keys",
+     .run = keys_run,
+     .arity = 2,
+     .flags = CMD_READONLY | CMD_TOUCHES_ARBITRARY_KEYS,
+     .acl = ACL_KEYSPACE | ACL_DANGEROUS,
+     .group = "generic",
+     .route = ROUTE_ALL,
+     .summary = "Returns all key names that match a pattern.",
+     .since = "1.0.0",
+     .complexity = "O(N) with N being the number of keys in the database, under the assumption that the key names in "
+                   "the database and the given pattern have limited length."},
+    {.name = "randomkey",
+     .run = randomkey_run,
+     .arity = 1,
+     .flags = CMD_READONLY | CMD_TOUCHES_ARBITRARY_KEYS,
+     KEYSPACE,
+     .route = ROUTE_ALL,
+     .summary = "Returns a random key name from the database.",
+     .since = "1.0.0",
+     .complexity = "O(1)"},
+    {.name = "dbsize",
+     .run = dbsize_run,
+     .arity = 1,
+     .flags = CMD_READONLY | CMD_FAST,
+     .acl = ACL_KEYSPACE,
+     .group = "server",
+     .route = ROUTE_ALL,
+     .summary = "Returns the number of keys in the database.",
+     .since = "1.0.0",
+     .complexity = "O(1)"},
     {.name = NULL},
 };

@@ -1,4 +1,5 @@
-/* Random inserts and erases, against a sorted array: the tree holds the same, first is first, and every invariant stands. */
+/* Random inserts and erases, against a sorted array: the tree holds the same, first is first, and every invariant
+ * stands. */
 #include "core/base/rng.h"
 #include "core/ds/btree.h"
 #include "tests/sim/tap.h"

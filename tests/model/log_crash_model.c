@@ -63,10 +63,7 @@ static void fill_payload(uint8_t *p, const struct record *f)
         memcpy(p, "#F lsn=00", f->len < 9 ? f->len : 9);
 }
 
-static void on_progress(void *arg)
-{
-    (void)arg;
-}
+static void on_progress(void *arg) { (void)arg; }
 
 static void on_fatal(void *arg, const char *what, int error)
 {

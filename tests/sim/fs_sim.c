@@ -234,10 +234,7 @@ static void free_name_change(struct name_change *c)
     free(c->to);
 }
 
-static bool same_name(const char *a, const char *b)
-{
-    return a != NULL && b != NULL && strcmp(a, b) == 0;
-}
+static bool same_name(const char *a, const char *b) { return a != NULL && b != NULL && strcmp(a, b) == 0; }
 
 static bool depends_on(const struct name_change *c, const struct name_change *on)
 {
@@ -296,14 +293,8 @@ static uint64_t used_bytes(const struct fs_sim *s)
 
 /* --- calls ------------------------------------------------------------------------------------------------------ */
 
-static struct fs_sim *sim_of(struct fs *fs)
-{
-    return container_of(fs, struct fs_sim, fs);
-}
-static struct sim_file *file_of(struct file *f)
-{
-    return container_of(f, struct sim_file, file);
-}
+static struct fs_sim *sim_of(struct fs *fs) { return container_of(fs, struct fs_sim, fs); }
+static struct sim_file *file_of(struct file *f) { return container_of(f, struct sim_file, file); }
 
 /* Locks. 0, or the error that this call is to fail with. */
 static int enter(struct fs_sim *s, enum fs_sim_call kind, bool changes)
@@ -450,10 +441,7 @@ static int sim_allocate(struct file *file, uint64_t off, uint64_t len)
     return resize(file, FS_SIM_ALLOCATE, off + len, false);
 }
 
-static int sim_truncate(struct file *file, uint64_t size)
-{
-    return resize(file, FS_SIM_TRUNCATE, size, true);
-}
+static int sim_truncate(struct file *file, uint64_t size) { return resize(file, FS_SIM_TRUNCATE, size, true); }
 
 static int64_t sim_size(struct file *file)
 {
@@ -600,10 +588,7 @@ void fs_sim_free(struct fs_sim *s)
     free(s);
 }
 
-struct fs *fs_sim_fs(struct fs_sim *s)
-{
-    return &s->fs;
-}
+struct fs *fs_sim_fs(struct fs_sim *s) { return &s->fs; }
 
 void fs_sim_set_quota(struct fs_sim *s, uint64_t bytes)
 {

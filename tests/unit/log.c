@@ -24,10 +24,7 @@ struct bench {
     _Atomic int progress;
 };
 
-static void on_progress(void *arg)
-{
-    atomic_fetch_add(&((struct bench *)arg)->progress, 1);
-}
+static void on_progress(void *arg) { atomic_fetch_add(&((struct bench *)arg)->progress, 1); }
 
 static void on_fatal(void *arg, const char *what, int error)
 {

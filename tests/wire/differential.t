@@ -125,4 +125,5 @@ def _(s):
     note(f'{len(states[0])} keys in the last database')
 
 
+# The background cycle deletes expired keys a little earlier or later on either side: DBSIZE would tell.
 run(Server())
