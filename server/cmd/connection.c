@@ -210,23 +210,15 @@ static void each_client(struct call *c, void (*each)(struct call *c, struct clie
 struct list_filter {
     struct buf found; /* pointers to clients */
     struct buf lines;
-    int ids_from; /* 0: all */
+    int64_t only; /* this id; 0: all */
     bool none;
 };
-
-static bool listed_id(struct call *c, const struct list_filter *f, uint64_t id)
-{
-    int64_t v;
-    for (int i = f->ids_from; i < c->argc; i++)
-        if (num_parse_i64(c->argv[i], &v) && (uint64_t)v == id)
-            return true;
-    return f->ids_from == 0;
-}
 
 static void list_one(struct call *c, struct client *client, void *arg)
 {
     struct list_filter *f = arg;
-    if (!f->none && listed_id(c, f, client->id))
+    (void)c;
+    if (!f->none && (f->only == 0 || f->only == (int64_t)client->id))
         buf_append(&f->found, &client, sizeof(client));
 }
 
@@ -247,12 +239,13 @@ static void list_lines(struct list_filter *f)
         client_append_info(at[i], &f->lines);
         buf_append_byte(&f->lines, '\n');
     }
+    buf_clear(&f->found);
 }
 
 static void client_list_run(struct call *c)
 {
     struct list_filter f = {0};
-    int64_t id;
+    bool by_ids = false;
     if (c->argc == 4 && slice_is(c->argv[2], "type")) {
         if (slice_is(c->argv[3], "pubsub") || slice_is(c->argv[3], "replica") || slice_is(c->argv[3], "slave") ||
             slice_is(c->argv[3], "master")) {
@@ -263,16 +256,23 @@ static void client_list_run(struct call *c)
             return;
         }
     } else if (c->argc > 3 && slice_is(c->argv[2], "id")) {
-        f.ids_from = 3;
+        by_ids = true;
         for (int i = 3; i < c->argc; i++)
-            if (!arg_range(c, c->argv[i], 1, INT64_MAX, &id, "ERR Invalid client ID"))
+            if (!arg_range(c, c->argv[i], 1, INT64_MAX, &f.only, "ERR Invalid client ID"))
                 return;
+        for (int i = 3; i < c->argc; i++) { /* in the order asked for */
+            num_parse_i64(c->argv[i], &f.only);
+            each_client(c, list_one, &f);
+            list_lines(&f);
+        }
     } else if (c->argc != 2) {
         reply_syntax(c);
         return;
     }
-    each_client(c, list_one, &f);
-    list_lines(&f);
+    if (!by_ids) {
+        each_client(c, list_one, &f);
+        list_lines(&f);
+    }
     resp_verbatim(c->out, c->proto, "txt", buf_slice(&f.lines));
     buf_free(&f.lines);
     buf_free(&f.found);

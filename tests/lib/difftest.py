@@ -126,6 +126,7 @@ class Pair:
     def reset(self):
         for side in self.sides:
             side.connect()
+            side.server.client().call('DEBUG', 'SET-ACTIVE-EXPIRE', '0')  # DBSIZE counts what is due until it is met
         self._queued = [None, None]
 
     def _follow(self, connection, args, reply):
