@@ -9,6 +9,7 @@
 
 #define must_check __attribute__((warn_unused_result))
 #define printf_like(fmt, args) __attribute__((format(printf, fmt, args)))
+#define cold_fn __attribute__((cold, noinline)) /* rarely run: kept out of the hot path that calls it */
 #define noreturn_fn __attribute__((noreturn))
 #define cache_aligned __attribute__((aligned(64)))
 #define likely(x) __builtin_expect(!!(x), 1)

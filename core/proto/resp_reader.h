@@ -29,10 +29,13 @@ struct resp_arg {
     size_t len;
 };
 
+/* max_args before authentication; a limit of at most this is refused in Redis's words for it. */
+#define RESP_ARGS_UNAUTH 10
+
 struct resp_limits {
     size_t max_bulk;        /* proto-max-bulk-len */
     size_t max_inline;      /* 64 KiB: longest inline line and longest header line */
-    size_t max_args;        /* 1024*1024, or 10 before authentication */
+    size_t max_args;        /* 1024*1024, or RESP_ARGS_UNAUTH */
     size_t max_bulk_unauth; /* 16384 before authentication, else the same as max_bulk */
     size_t big_arg;         /* from this length on an incomplete argument is RESP_BIG; SIZE_MAX: never */
 };
@@ -55,7 +58,8 @@ void resp_reader_init(struct resp_reader *r);
 void resp_reader_free(struct resp_reader *r);
 /* Before each new request. Keeps the allocations (shrinks them when a huge request has passed). */
 void resp_reader_reset(struct resp_reader *r);
-/* Looks at the `len` bytes at `p`, where p[0] is the request's first byte. */
+/* Looks at the `len` bytes at `p`, where p[0] is the request's first byte. *consumed is set by RESP_DONE and
+ * RESP_EMPTY. */
 enum resp_status resp_read(struct resp_reader *r, const struct resp_limits *limits, const uint8_t *p, size_t len,
                            size_t *consumed);
 /* After RESP_BIG: the argument is `data` (big_len bytes, the caller keeps ownership). The request's remaining bytes
