@@ -2,6 +2,8 @@
 #ifndef BASE_BUF_H
 #define BASE_BUF_H
 
+#include <stdarg.h>
+
 #include "core/base/slice.h"
 
 struct buf {
@@ -11,8 +13,9 @@ struct buf {
 };
 
 void buf_free(struct buf *b);
-/* Grows so that `more` bytes fit behind len (amortised doubling); returns where they start. */
+/* Grows so that `more` bytes fit behind len (amortised doubling). Called through buf_reserve. */
 void buf_grow(struct buf *b, size_t more);
+/* Makes room for `more` bytes behind len; returns where they start. */
 static inline uint8_t *buf_reserve(struct buf *b, size_t more)
 {
     if (unlikely(b->cap - b->len < more))
@@ -40,6 +43,7 @@ void buf_insert(struct buf *b, size_t at, const void *p, size_t len);
 /* Drops the first `n` bytes. */
 void buf_consume(struct buf *b, size_t n);
 void buf_printf(struct buf *b, const char *fmt, ...) printf_like(2, 3);
+void buf_vprintf(struct buf *b, const char *fmt, va_list ap) printf_like(2, 0);
 /* Frees a buffer that has grown above `keep` bytes of capacity; empties it in any case. */
 void buf_reset(struct buf *b, size_t keep);
 
@@ -48,13 +52,17 @@ void buf_put_u16(struct buf *b, uint16_t v);
 void buf_put_u32(struct buf *b, uint32_t v);
 void buf_put_u64(struct buf *b, uint64_t v);
 
-/* A bounds-checked reader over a slice: a read past the end sets `bad` and yields zero; test `bad` at the end. */
+/* A bounds-checked reader over a slice: a read past the end sets `bad`, and it and all later ones yield zero or an
+ * empty slice; test `bad` at the end. */
 struct reader {
     const uint8_t *p;
     const uint8_t *end;
     bool bad;
 };
-static inline struct reader reader_of(struct slice s) { return (struct reader){s.p, s.p + s.len, false}; }
+static inline struct reader reader_of(struct slice s)
+{
+    return (struct reader){s.p, s.len > 0 ? s.p + s.len : s.p, false};
+}
 uint8_t reader_u8(struct reader *r);
 uint16_t reader_u16(struct reader *r);
 uint32_t reader_u32(struct reader *r);

@@ -5,7 +5,9 @@
 
 #include "core/base/base.h"
 
-uint32_t crc32c(uint32_t crc, const void *p, size_t len);      /* start with 0 */
+uint32_t crc32c(uint32_t crc, const void *p, size_t len); /* start with 0 */
+/* The same sum without the CPU's instruction; for tests. */
+uint32_t crc32c_software(uint32_t crc, const void *p, size_t len);
 uint64_t crc64_jones(uint64_t crc, const void *p, size_t len); /* start with 0 */
 
 #endif

@@ -1,12 +1,13 @@
 #include "core/base/fs.h"
 
 #include <errno.h>
+#include <limits.h>
 #include <stdio.h>
 #include <string.h>
 
 #include "core/base/mem.h"
 
-#define PIECES 64
+#define PIECES 64 /* of one pwritev: most frames fit, and the array stays small on the stack */
 
 ssize_t fs_read_full(struct file *f, void *p, size_t len, uint64_t off)
 {
@@ -29,39 +30,45 @@ int fs_write_full(struct file *f, const void *p, size_t len, uint64_t off)
     return fs_writev_full(f, &(struct iovec){(void *)p, len}, 1, off);
 }
 
-/* Copies the pieces that remain after `done` bytes; returns how many there are. */
-static int remaining(const struct iovec *iov, int n, size_t done, struct iovec *out)
+/* What is left of a gathering write: `n` pieces from `iov` on, without the first `skip` bytes. */
+struct gather {
+    const struct iovec *iov;
+    int n;
+    size_t skip;
+};
+
+/* The next pieces that are not empty, at most PIECES; returns how many. */
+static int next_pieces(const struct gather *g, struct iovec *out)
 {
     int m = 0;
-    for (int i = 0; i < n && m < PIECES; i++) {
-        if (done >= iov[i].iov_len) {
-            done -= iov[i].iov_len;
-            continue;
-        }
-        out[m++] = (struct iovec){(uint8_t *)iov[i].iov_base + done, iov[i].iov_len - done};
-        done = 0;
-    }
+    size_t skip = g->skip;
+    for (int i = 0; i < g->n && m < PIECES; i++, skip = 0)
+        if (g->iov[i].iov_len > skip)
+            out[m++] = (struct iovec){(uint8_t *)g->iov[i].iov_base + skip, g->iov[i].iov_len - skip};
     return m;
+}
+
+static void advance(struct gather *g, size_t written)
+{
+    g->skip += written;
+    for (; g->n > 0 && g->skip >= g->iov->iov_len; g->iov++, g->n--)
+        g->skip -= g->iov->iov_len;
 }
 
 int fs_writev_full(struct file *f, const struct iovec *iov, int n, uint64_t off)
 {
-    size_t done = 0;
-    for (;;) {
-        struct iovec left[PIECES];
-        int m = remaining(iov, n, done, left);
-        if (m == 0)
-            return 0;
-        ssize_t w = m == 1 ? f->ops->pwrite(f, left[0].iov_base, left[0].iov_len, off + done)
-                           : f->ops->pwritev(f, left, m, off + done);
+    struct gather g = {iov, n, 0};
+    struct iovec now[PIECES];
+    for (int m; (m = next_pieces(&g, now)) > 0;) {
+        ssize_t w = m == 1 ? f->ops->pwrite(f, now[0].iov_base, now[0].iov_len, off) : f->ops->pwritev(f, now, m, off);
         if (w == -EINTR)
             continue;
-        if (w < 0)
-            return (int)w;
-        if (w == 0)
-            return -EIO;
-        done += (size_t)w;
+        if (w <= 0)
+            return w < 0 ? (int)w : -EIO;
+        advance(&g, (size_t)w);
+        off += (size_t)w;
     }
+    return 0;
 }
 
 static int write_and_sync(struct fs *fs, const char *path, const void *p, size_t len)
@@ -79,14 +86,18 @@ static int write_and_sync(struct fs *fs, const char *path, const void *p, size_t
 
 int fs_replace(struct fs *fs, const char *dir, const char *name, const void *p, size_t len)
 {
-    char tmp[4096], path[4096];
+    char tmp[PATH_MAX], path[PATH_MAX];
     if (snprintf(path, sizeof(path), "%s/%s", dir, name) >= (int)sizeof(path) ||
         snprintf(tmp, sizeof(tmp), "%s/%s.tmp", dir, name) >= (int)sizeof(tmp))
         return -ENAMETOOLONG;
     int err = write_and_sync(fs, tmp, p, len);
     if (err == 0)
         err = fs->ops->rename(fs, tmp, path);
-    return err < 0 ? err : fs->ops->sync_dir(fs, dir);
+    if (err < 0) {
+        fs->ops->unlink(fs, tmp);
+        return err;
+    }
+    return fs->ops->sync_dir(fs, dir);
 }
 
 int fs_slurp(struct fs *fs, const char *path, size_t max, uint8_t **out, size_t *len)

@@ -21,6 +21,16 @@ static const struct fs_ops real_ops;
 static int fd_of(struct file *f) { return ((struct real_file *)f)->fd; }
 static ssize_t result(ssize_t r) { return r < 0 ? -errno : r; }
 
+/* Opens whatever signals arrive meanwhile. */
+static int open_fd(const char *path, int how)
+{
+    int fd;
+    do
+        fd = open(path, how | O_CLOEXEC, 0644);
+    while (fd < 0 && errno == EINTR);
+    return fd < 0 ? -errno : fd;
+}
+
 static int wrap(int fd, struct file **out)
 {
     struct real_file *f = mem_alloc(sizeof(*f));
@@ -33,14 +43,10 @@ static int wrap(int fd, struct file **out)
 static int real_open(struct fs *fs, const char *path, int flags, struct file **out)
 {
     int how = flags & FS_WRITE ? O_RDWR : O_RDONLY;
-    int fd;
-    (void)fs;
     how |= flags & FS_CREATE ? O_CREAT : 0;
     how |= flags & FS_TRUNC ? O_TRUNC : 0;
-    do
-        fd = open(path, how | O_CLOEXEC, 0644);
-    while (fd < 0 && errno == EINTR);
-    return fd < 0 ? -errno : wrap(fd, out);
+    int fd = open_fd(path, how);
+    return fd < 0 ? fd : wrap(fd, out);
 }
 
 static void real_close(struct file *f)
@@ -68,10 +74,21 @@ static int real_sync(struct file *f) { return (int)result(fdatasync(fd_of(f))); 
 
 static int real_allocate(struct file *f, uint64_t off, uint64_t len)
 {
-    return (int)result(fallocate(fd_of(f), 0, (off_t)off, (off_t)len));
+    int r;
+    do
+        r = fallocate(fd_of(f), 0, (off_t)off, (off_t)len);
+    while (r < 0 && errno == EINTR);
+    return (int)result(r);
 }
 
-static int real_truncate(struct file *f, uint64_t size) { return (int)result(ftruncate(fd_of(f), (off_t)size)); }
+static int real_truncate(struct file *f, uint64_t size)
+{
+    int r;
+    do
+        r = ftruncate(fd_of(f), (off_t)size);
+    while (r < 0 && errno == EINTR);
+    return (int)result(r);
+}
 
 static int64_t real_size(struct file *f)
 {
@@ -79,45 +96,41 @@ static int64_t real_size(struct file *f)
     return fstat(fd_of(f), &st) < 0 ? -errno : st.st_size;
 }
 
-static int real_rename(struct fs *fs, const char *from, const char *to)
-{
-    (void)fs;
-    return (int)result(rename(from, to));
-}
+static int real_rename(struct fs *fs, const char *from, const char *to) { return (int)result(rename(from, to)); }
 
-static int real_unlink(struct fs *fs, const char *path)
-{
-    (void)fs;
-    return (int)result(unlink(path));
-}
+static int real_unlink(struct fs *fs, const char *path) { return (int)result(unlink(path)); }
 
 static int real_sync_dir(struct fs *fs, const char *dir)
 {
-    int fd = open(dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC), err;
-    (void)fs;
+    int fd = open_fd(dir, O_RDONLY | O_DIRECTORY);
     if (fd < 0)
-        return -errno;
-    err = (int)result(fsync(fd));
+        return fd;
+    int err = (int)result(fsync(fd));
     close(fd);
     return err;
 }
 
-static int real_mkdir(struct fs *fs, const char *dir)
-{
-    (void)fs;
-    return mkdir(dir, 0755) == 0 || errno == EEXIST ? 0 : -errno;
-}
+static int real_mkdir(struct fs *fs, const char *dir) { return mkdir(dir, 0755) == 0 || errno == EEXIST ? 0 : -errno; }
 
+static bool is_dot(const char *name) { return strcmp(name, ".") == 0 || strcmp(name, "..") == 0; }
+
+/* A directory that cannot be read to its end is an error, not a short directory. */
 static int real_list(struct fs *fs, const char *dir, int (*each)(void *arg, const char *name), void *arg)
 {
     DIR *d = opendir(dir);
     int r = 0;
-    (void)fs;
     if (d == NULL)
         return -errno;
-    for (struct dirent *e; r == 0 && (e = readdir(d)) != NULL;)
-        if (strcmp(e->d_name, ".") != 0 && strcmp(e->d_name, "..") != 0)
+    while (r == 0) {
+        errno = 0;
+        struct dirent *e = readdir(d);
+        if (e == NULL) {
+            r = -errno;
+            break;
+        }
+        if (!is_dot(e->d_name))
             r = each(arg, e->d_name);
+    }
     closedir(d);
     return r;
 }
@@ -125,19 +138,18 @@ static int real_list(struct fs *fs, const char *dir, int (*each)(void *arg, cons
 static int real_free_bytes(struct fs *fs, const char *dir, uint64_t *out)
 {
     struct statvfs st;
-    (void)fs;
     if (statvfs(dir, &st) < 0)
         return -errno;
     *out = (uint64_t)st.f_bavail * st.f_frsize;
     return 0;
 }
 
+/* flock: belongs to the open file, so a process cannot lose it by closing another descriptor of the same file. */
 static int real_lock(struct fs *fs, const char *path, struct file **out)
 {
-    int fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0644);
-    (void)fs;
+    int fd = open_fd(path, O_RDWR | O_CREAT);
     if (fd < 0)
-        return -errno;
+        return fd;
     if (flock(fd, LOCK_EX | LOCK_NB) < 0) {
         int err = errno == EWOULDBLOCK ? -EAGAIN : -errno;
         close(fd);

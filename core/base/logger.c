@@ -11,7 +11,7 @@
 
 #include "core/base/mem.h"
 
-#define LINE_MAX_BYTES 2048
+#define LINE_BYTES 2048 /* longer lines are cut */
 
 struct logger {
     struct clock *clock;
@@ -24,10 +24,10 @@ struct logger *logger_open(struct clock *clock, const char *path, enum log_level
     int fd = *path == 0 ? STDOUT_FILENO : open(path, O_WRONLY | O_APPEND | O_CREAT | O_CLOEXEC, 0644);
     if (fd < 0)
         return NULL;
-    struct logger *l = mem_zalloc(sizeof(*l));
+    struct logger *l = mem_alloc(sizeof(*l));
     l->clock = clock;
     l->fd = fd;
-    l->level = level;
+    atomic_init(&l->level, (int)level);
     return l;
 }
 
@@ -40,31 +40,47 @@ void logger_close(struct logger *l)
     mem_free(l, sizeof(*l));
 }
 
-void logger_set_level(struct logger *l, enum log_level level) { atomic_store(&l->level, (int)level); }
-
-static size_t prefix(struct logger *l, enum log_level level, char *line, size_t cap)
+void logger_set_level(struct logger *l, enum log_level level)
 {
-    int64_t us = clock_wall_us(l->clock);
-    time_t seconds = (time_t)(us / 1000000);
+    atomic_store_explicit(&l->level, (int)level, memory_order_relaxed);
+}
+
+static bool shows(struct logger *l, enum log_level level)
+{
+    return level < LOG_NOTHING && (int)level >= atomic_load_explicit(&l->level, memory_order_relaxed);
+}
+
+static size_t put_prefix(struct logger *l, enum log_level level, char *line, size_t cap)
+{
+    int64_t ms = clock_wall_ms(l->clock);
+    time_t seconds = (time_t)(ms / 1000);
     struct tm tm;
     char date[32];
     localtime_r(&seconds, &tm);
     strftime(date, sizeof(date), "%d %b %Y %H:%M:%S", &tm);
-    return (size_t)snprintf(line, cap, "%d:M %s.%03d %c ", (int)getpid(), date, (int)(us / 1000 % 1000), ".-*#"[level]);
+    return (size_t)snprintf(line, cap, "%d:M %s.%03d %c ", (int)getpid(), date, (int)(ms % 1000), ".-*#"[level]);
+}
+
+/* There is nobody to tell when the log cannot be written. */
+static void write_line(int fd, const char *line, size_t len)
+{
+    while (write(fd, line, len) < 0 && errno == EINTR)
+        ;
 }
 
 void logger_line(struct logger *l, enum log_level level, const char *fmt, ...)
 {
-    char line[LINE_MAX_BYTES];
+    char line[LINE_BYTES];
+    int saved = errno;
     va_list ap;
-    if (l == NULL || level < (enum log_level)atomic_load(&l->level))
+    if (l == NULL || !shows(l, level))
         return;
-    size_t len = prefix(l, level, line, sizeof(line));
+    size_t len = put_prefix(l, level, line, sizeof(line));
     va_start(ap, fmt);
-    int n = vsnprintf(line + len, sizeof(line) - len - 1, fmt, ap);
+    int n = vsnprintf(line + len, sizeof(line) - len, fmt, ap);
     va_end(ap);
-    len = min_u64(len + (size_t)(n > 0 ? n : 0), sizeof(line) - 2);
+    len = min_u64(len + (n > 0 ? (size_t)n : 0), sizeof(line) - 1);
     line[len++] = '\n';
-    while (write(l->fd, line, len) < 0 && errno == EINTR)
-        ;
+    write_line(l->fd, line, len);
+    errno = saved;
 }

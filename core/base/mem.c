@@ -1,5 +1,6 @@
 #include "core/base/mem.h"
 
+#include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -24,6 +25,9 @@ static void *checked(void *p, size_t size)
 static size_t at_least_one(size_t size) { return size ? size : 1; }
 
 #ifndef KELVIN_NO_JEMALLOC
+
+/* Unused pages go back to the kernel from a thread of jemalloc's own: a shard never pays for it. Read by jemalloc. */
+const char *malloc_conf = "background_thread:true";
 
 void *mem_alloc(size_t size) { return checked(mallocx(at_least_one(size), 0), size); }
 void *mem_zalloc(size_t size) { return checked(mallocx(at_least_one(size), MALLOCX_ZERO), size); }
@@ -51,7 +55,17 @@ void mem_free(void *p, size_t size)
         sdallocx(p, at_least_one(size), 0);
 }
 
-size_t mem_class(size_t size) { return nallocx(at_least_one(size), 0); }
+/* jemalloc's size classes, as nallocx knows them but without the call: 8, then every 16 bytes up to 128, then four to a
+ * doubling. */
+size_t mem_class(size_t size)
+{
+    if (size <= 8)
+        return 8;
+    if (size <= 128)
+        return (size + 15) & ~(size_t)15;
+    size_t step = (size_t)1 << (61 - __builtin_clzl(size - 1));
+    return (size + step - 1) & ~(step - 1);
+}
 
 static uint64_t stat_of(const char *name)
 {
@@ -79,6 +93,12 @@ void mem_purge(void)
 }
 
 #else
+
+#if defined(__has_feature)
+#if __has_feature(address_sanitizer)
+#define __SANITIZE_ADDRESS__ 1 /* clang's way of saying it */
+#endif
+#endif
 
 #if defined(__SANITIZE_ADDRESS__)
 size_t __sanitizer_get_allocated_size(const volatile void *p);
@@ -140,17 +160,19 @@ void mem_advise_huge(void *p, size_t size)
         madvise((void *)from, to - from, MADV_HUGEPAGE);
 }
 
-/* /proc/self/statm: the second figure is the resident set in pages. */
+/* The second figure of /proc/self/statm: the resident set in pages. */
 static uint64_t resident_set(void)
 {
-    unsigned long long total = 0, resident = 0;
-    FILE *f = fopen("/proc/self/statm", "re");
-    if (f == NULL)
+    char text[128];
+    unsigned long long pages = 0;
+    int fd = open("/proc/self/statm", O_RDONLY | O_CLOEXEC);
+    ssize_t n = fd < 0 ? 0 : read(fd, text, sizeof(text) - 1);
+    if (fd >= 0)
+        close(fd);
+    text[n > 0 ? n : 0] = 0;
+    if (sscanf(text, "%*u %llu", &pages) != 1)
         return 0;
-    if (fscanf(f, "%llu %llu", &total, &resident) != 2)
-        resident = 0;
-    fclose(f);
-    return resident * (uint64_t)sysconf(_SC_PAGESIZE);
+    return pages * (uint64_t)sysconf(_SC_PAGESIZE);
 }
 
 void mem_stats(struct mem_stats *out)

@@ -1,10 +1,14 @@
+/* Integers are read and written by hand: they are on every path. Floating point goes through libc, which rounds
+ * correctly; what Redis refuses on top of it is checked here. */
 #include "core/base/num.h"
 
-#include <ctype.h>
 #include <errno.h>
+#include <float.h>
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
+
+#include "core/base/mem.h"
 
 bool num_parse_u64(struct slice s, uint64_t *out)
 {
@@ -38,20 +42,33 @@ static const char pairs[201] =
     "0001020304050607080910111213141516171819202122232425262728293031323334353637383940414243444546474849"
     "5051525354555657585960616263646566676869707172737475767778798081828384858687888990919293949596979899";
 
+static size_t decimal_digits(uint64_t v)
+{
+    for (size_t n = 1;; n += 4, v /= 10000) {
+        if (v < 10)
+            return n;
+        if (v < 100)
+            return n + 1;
+        if (v < 1000)
+            return n + 2;
+        if (v < 10000)
+            return n + 3;
+    }
+}
+
 size_t num_format_u64(char *out, uint64_t v)
 {
-    char tmp[20];
-    size_t at = sizeof(tmp);
+    size_t n = decimal_digits(v);
+    char *p = out + n;
     while (v >= 100) {
-        memcpy(tmp + (at -= 2), pairs + v % 100 * 2, 2);
+        memcpy(p -= 2, pairs + v % 100 * 2, 2);
         v /= 100;
     }
     if (v >= 10)
-        memcpy(tmp + (at -= 2), pairs + v * 2, 2);
+        memcpy(out, pairs + v * 2, 2);
     else
-        tmp[--at] = (char)('0' + v);
-    memcpy(out, tmp + at, sizeof(tmp) - at);
-    return sizeof(tmp) - at;
+        *out = (char)('0' + v);
+    return n;
 }
 
 size_t num_format_i64(char *out, int64_t v)
@@ -62,21 +79,18 @@ size_t num_format_i64(char *out, int64_t v)
     return 1 + num_format_u64(out + 1, 0 - (uint64_t)v);
 }
 
-/* A NUL-terminated copy for strtold; false if it does not fit or begins with a blank. */
-static bool terminated(struct slice s, char *out, size_t cap)
-{
-    if (s.len == 0 || s.len >= cap || isspace(s.p[0]) || memchr(s.p, 0, s.len) != NULL)
-        return false;
-    memcpy(out, s.p, s.len);
-    out[s.len] = 0;
-    return true;
-}
+static bool is_blank(uint8_t c) { return c == ' ' || (c >= '\t' && c <= '\r'); }
+
+/* What libc's parsers would take and Redis does not: nothing, leading blanks, and bytes behind a NUL. */
+static bool plain_text(struct slice s) { return s.len > 0 && !is_blank(s.p[0]) && memchr(s.p, 0, s.len) == NULL; }
 
 bool num_parse_ld(struct slice s, long double *out)
 {
     char text[NUM_LD_MAX], *end;
-    if (!terminated(s, text, sizeof(text)))
+    if (s.len >= sizeof(text) || !plain_text(s))
         return false;
+    memcpy(text, s.p, s.len);
+    text[s.len] = 0;
     errno = 0;
     long double v = strtold(text, &end);
     if (*end != 0 || isnan(v) || (errno == ERANGE && (isinf(v) || v == 0)))
@@ -104,11 +118,10 @@ size_t num_format_ld(char *out, size_t cap, long double v)
     return len;
 }
 
-bool num_parse_double(struct slice s, double *out)
+/* `text` is NUL-terminated. */
+static bool parse_double(const char *text, double *out)
 {
-    char text[512], *end;
-    if (!terminated(s, text, sizeof(text)))
-        return false;
+    char *end;
     errno = 0;
     double v = strtod(text, &end);
     if (*end != 0 || isnan(v) || (errno == ERANGE && (isinf(v) || v == 0)))
@@ -117,47 +130,71 @@ bool num_parse_double(struct slice s, double *out)
     return true;
 }
 
+bool num_parse_double(struct slice s, double *out)
+{
+    char near[128];
+    if (!plain_text(s))
+        return false;
+    char *text = s.len < sizeof(near) ? near : mem_alloc(s.len + 1);
+    memcpy(text, s.p, s.len);
+    text[s.len] = 0;
+    bool ok = parse_double(text, out);
+    if (text != near)
+        mem_free(text, s.len + 1);
+    return ok;
+}
+
+/* The fewest digits that read back as `v`. Fifteen always survive the way from text to a normal double and back, and %g
+ * cuts trailing zeros: whatever is shorter is found there too. Subnormal numbers hold fewer. */
+static size_t format_shortest(char out[static 40], double v)
+{
+    int n = 0;
+    for (int digits = fabs(v) < DBL_MIN ? 1 : DBL_DIG; digits <= DBL_DECIMAL_DIG; digits++) {
+        n = snprintf(out, 40, "%.*g", digits, v);
+        if (strtod(out, NULL) == v)
+            break;
+    }
+    return (size_t)n;
+}
+
+static size_t format_word(char *out, const char *word)
+{
+    size_t len = strlen(word);
+    memcpy(out, word, len);
+    return len;
+}
+
 size_t num_format_double(char out[static 40], double v)
 {
     if (isnan(v))
-        return (size_t)snprintf(out, 40, "nan");
+        return format_word(out, "nan");
     if (isinf(v))
-        return (size_t)snprintf(out, 40, v > 0 ? "inf" : "-inf");
+        return format_word(out, v > 0 ? "inf" : "-inf");
     if (v == 0)
-        return (size_t)snprintf(out, 40, signbit(v) ? "-0" : "0");
+        return format_word(out, signbit(v) ? "-0" : "0");
     if (v > -1e17 && v < 1e17 && v == (double)(int64_t)v)
         return num_format_i64(out, (int64_t)v);
-    for (int digits = 1; digits <= 17; digits++) {
-        int n = snprintf(out, 40, "%.*g", digits, v);
-        if (strtod(out, NULL) == v)
-            return (size_t)n;
-    }
-    return strlen(out);
+    return format_shortest(out, v);
 }
+
+static const struct {
+    const char *name;
+    uint64_t bytes;
+} units[] = {
+    {"", 1},     {"b", 1},          {"k", 1000}, {"kb", KIB},          {"m", 1000000},
+    {"mb", MIB}, {"g", 1000000000}, {"gb", GIB}, {"t", 1000000000000}, {"tb", GIB *KIB},
+};
 
 bool num_parse_bytes(struct slice s, uint64_t *out)
 {
-    static const struct {
-        const char *unit;
-        uint64_t factor;
-    } units[] = {{"", 1},
-                 {"b", 1},
-                 {"k", 1000},
-                 {"kb", KIB},
-                 {"m", 1000 * 1000},
-                 {"mb", MIB},
-                 {"g", 1000ull * 1000 * 1000},
-                 {"gb", GIB},
-                 {"t", 1000ull * 1000 * 1000 * 1000},
-                 {"tb", GIB * KIB}};
     size_t digits = 0;
     uint64_t v;
-    while (digits < s.len && isdigit(s.p[digits]))
+    while (digits < s.len && s.p[digits] >= '0' && s.p[digits] <= '9')
         digits++;
     if (!num_parse_u64(slice_of(s.p, digits), &v))
         return false;
     for (size_t i = 0; i < ARRAY_LEN(units); i++)
-        if (slice_is(slice_of(s.p + digits, s.len - digits), units[i].unit))
-            return !__builtin_mul_overflow(v, units[i].factor, out);
+        if (slice_is(slice_of(s.p + digits, s.len - digits), units[i].name))
+            return !__builtin_mul_overflow(v, units[i].bytes, out);
     return false;
 }

@@ -4,18 +4,19 @@
 
 #include "core/base/slice.h"
 
-#define NUM_I64_MAX 21 /* longest decimal int64 and a NUL */
-#define NUM_LD_MAX (5 * 1024)
+#define NUM_I64_MAX 21        /* longest decimal int64 and a NUL */
+#define NUM_LD_MAX (5 * 1024) /* holds any finite long double as num_format_ld writes it, and any that is parsed */
 
 /* True and *out set iff `s` is exactly a decimal int64 in canonical form ("0", "-7", not "+7", "007", "-0"). */
 bool num_parse_i64(struct slice s, int64_t *out);
 bool num_parse_u64(struct slice s, uint64_t *out);
-/* Writes without a NUL; returns the length (at most 20). */
+/* Write without a NUL; return the length (at most 20). */
 size_t num_format_i64(char *out, int64_t v);
 size_t num_format_u64(char *out, uint64_t v);
 /* A long double as INCRBYFLOAT takes it: what strtold accepts whole, no leading space, no NaN (infinity parses). */
 bool num_parse_ld(struct slice s, long double *out);
-/* As INCRBYFLOAT writes it: %.17Lf with trailing zeros cut, "-0" becomes "0"; length, or 0 if out is too small. */
+/* As INCRBYFLOAT writes it: %.17Lf with trailing zeros cut, "-0" becomes "0"; length, or 0 if out is too small or v is
+ * not finite. */
 size_t num_format_ld(char *out, size_t cap, long double v);
 /* A double as ZADD takes it (inf allowed, NaN not). */
 bool num_parse_double(struct slice s, double *out);

@@ -379,26 +379,25 @@ static void sample_bucket(struct sample *sm, const struct bucket *b)
             sm->out[sm->n++] = b->slot[__builtin_ctz(mask)];
 }
 
+/* Neighbouring buckets from a random place on, once around at most: no item comes twice. */
 size_t table_sample(struct table *t, uint64_t random, void **out, size_t want)
 {
     struct sample sm = {out, 0, want};
     uint64_t cursor = random;
     size_t looked = 0, enough = 4 * want + 64;
+    bool around = false;
 
-    if (t->count == 0)
-        return 0;
-    while (sm.n < want && (looked < enough || sm.n == 0)) {
+    while (t->count > 0 && sm.n < want && (looked++ < enough || sm.n == 0)) {
         struct seg *s = seg_of(t, cursor);
-        uint32_t bucket = bucket_index(cursor, s->depth);
-        if (s->count == 0) {
-            bucket = BUCKETS - 1; /* nothing here: to the next segment */
-        } else {
+        /* An empty segment is passed over at once. */
+        uint32_t bucket = s->count == 0 ? BUCKETS - 1 : bucket_index(cursor, s->depth);
+        uint64_t next = next_cursor(cursor, s->depth, bucket);
+        if (around && (next == 0 || next > random))
+            break; /* this one holds the place where it began */
+        if (s->count > 0)
             sample_bucket(&sm, &s->bucket[bucket]);
-        }
-        cursor = next_cursor(cursor, s->depth, bucket);
-        looked++;
-        if (t->count <= want && looked > enough && sm.n > 0)
-            break;
+        around |= next == 0;
+        cursor = next;
     }
     return sm.n;
 }

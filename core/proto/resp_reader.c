@@ -104,23 +104,22 @@ static inline const uint8_t *short_header(const uint8_t *p, const uint8_t *end, 
 }
 
 /* Takes arguments from `pos` on; stops before the first that is not complete, or odd, or has no room in `args`. */
-static void take_whole(struct resp_reader *r, const struct resp_limits *limits, const uint8_t *p, size_t len)
+static inline void take_whole(struct resp_reader *r, const struct resp_limits *limits, const uint8_t *p, size_t len)
 {
     const size_t bulk_max = min_u64(limits->max_bulk, limits->max_bulk_unauth);
-    const uint8_t *at = p + r->pos, *end = p + len;
-    struct resp_arg *first = r->args + r->argc, *arg = first;
-    struct resp_arg *last = first + min_u64((uint64_t)r->left, r->args_cap - r->argc);
+    const uint8_t *at = p + r->pos, *end = p + len, *body;
+    uint32_t n = 0, most = (uint32_t)min_u64((uint64_t)r->left, r->args_cap - r->argc);
+    struct resp_arg *arg = r->args + r->argc;
+    size_t bulk;
 
-    for (; arg < last; arg++) {
-        size_t bulk;
-        const uint8_t *body = short_header(at, end, '$', &bulk);
-        if (body == NULL || bulk > bulk_max || (size_t)(end - body) < bulk + 2)
+    for (; n < most && (body = short_header(at, end, '$', &bulk)) != NULL; n++) {
+        if (unlikely(bulk > bulk_max || (size_t)(end - body) < bulk + 2))
             break;
-        *arg = (struct resp_arg){NULL, (size_t)(body - p), bulk};
+        *arg++ = (struct resp_arg){NULL, (size_t)(body - p), bulk};
         at = body + bulk + 2;
     }
-    r->argc += (uint32_t)(arg - first);
-    r->left -= arg - first;
+    r->argc += n;
+    r->left -= n;
     r->pos = (size_t)(at - p);
 }
 

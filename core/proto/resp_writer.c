@@ -1,23 +1,32 @@
+/* Every reply is put into place behind one reservation: kind, number, CRLF, and for a bulk string its bytes and CRLF.
+ */
 #include "core/proto/resp_writer.h"
 
 #include <stdarg.h>
-#include <stdio.h>
 
 #include "core/base/num.h"
 
-#define HEADER_MAX 24
+#define HEADER_MAX 24 /* kind, 20 characters of an int64, CRLF */
 
-/* kind, number, CRLF. */
-static uint8_t *put_number(uint8_t *p, char kind, int64_t v)
+static inline uint8_t *put_crlf(uint8_t *p)
+{
+    memcpy(p, "\r\n", 2);
+    return p + 2;
+}
+
+/* kind, number, CRLF. One and two digits, as most lengths and counts have, stay here. */
+static inline uint8_t *put_number(uint8_t *p, char kind, int64_t v)
 {
     *p++ = (uint8_t)kind;
-    if (likely(v >= 0 && v < 10))
-        *p++ = (uint8_t)('0' + v);
-    else
+    if (likely((uint64_t)v < 100)) {
+        unsigned tens = (unsigned)v / 10;
+        *p = (uint8_t)('0' + tens);
+        p += tens > 0;
+        *p++ = (uint8_t)('0' + (unsigned)v - 10 * tens);
+    } else {
         p += num_format_i64((char *)p, v);
-    *p++ = '\r';
-    *p++ = '\n';
-    return p;
+    }
+    return put_crlf(p);
 }
 
 static void header(struct buf *b, char kind, int64_t v)
@@ -30,37 +39,47 @@ static void line(struct buf *b, char kind, const char *text, size_t len)
 {
     uint8_t *p = buf_reserve(b, len + 3);
     *p++ = (uint8_t)kind;
-    for (size_t i = 0; i < len; i++)
-        *p++ = text[i] == '\r' || text[i] == '\n' ? ' ' : (uint8_t)text[i];
-    *p++ = '\r';
-    *p++ = '\n';
+    put_crlf((uint8_t *)mempcpy(p, text, len));
     b->len += len + 3;
 }
 
+/* A CR or LF inside an error would end it for the client, and what follows would be taken for the next reply. */
+static void blank_line_ends(uint8_t *p, const uint8_t *end)
+{
+    for (; p < end; p++)
+        if (*p == '\r' || *p == '\n')
+            *p = ' ';
+}
+
 void resp_simple(struct buf *b, const char *text) { line(b, '+', text, strlen(text)); }
-void resp_error(struct buf *b, const char *text) { line(b, '-', text, strlen(text)); }
+
+void resp_error(struct buf *b, const char *text)
+{
+    size_t len = strlen(text);
+    line(b, '-', text, len);
+    blank_line_ends(b->p + b->len - len - 2, b->p + b->len - 2);
+}
 
 void resp_errorf(struct buf *b, const char *fmt, ...)
 {
-    char text[1024];
     va_list ap;
+    size_t start = b->len + 1;
+    buf_append_byte(b, '-');
     va_start(ap, fmt);
-    int n = vsnprintf(text, sizeof(text), fmt, ap);
+    buf_vprintf(b, fmt, ap);
     va_end(ap);
-    line(b, '-', text, min_u64((size_t)(n > 0 ? n : 0), sizeof(text) - 1));
+    blank_line_ends(b->p + start, b->p + b->len);
+    buf_append(b, "\r\n", 2);
 }
 
 void resp_int(struct buf *b, int64_t v) { header(b, ':', v); }
 
 void resp_bulk(struct buf *b, struct slice s)
 {
-    uint8_t *p = buf_reserve(b, s.len + HEADER_MAX + 2);
-    p = put_number(p, '$', (int64_t)s.len);
+    uint8_t *p = put_number(buf_reserve(b, s.len + HEADER_MAX + 2), '$', (int64_t)s.len);
     if (s.len > 0)
         p = (uint8_t *)mempcpy(p, s.p, s.len);
-    *p++ = '\r';
-    *p++ = '\n';
-    b->len = (size_t)(p - b->p);
+    b->len = (size_t)(put_crlf(p) - b->p);
 }
 
 void resp_bulk_str(struct buf *b, const char *s) { resp_bulk(b, slice_str(s)); }

@@ -6,8 +6,8 @@
 
 #include "core/base/buf.h"
 
-void resp_simple(struct buf *b, const char *text); /* +OK */
-void resp_error(struct buf *b, const char *text);  /* "-" text; control characters become blanks */
+void resp_simple(struct buf *b, const char *text); /* +OK; `text` has no CR or LF */
+void resp_error(struct buf *b, const char *text);  /* "-" text; CR and LF become blanks */
 void resp_errorf(struct buf *b, const char *fmt, ...) printf_like(2, 3);
 void resp_int(struct buf *b, int64_t v);
 void resp_bulk(struct buf *b, struct slice s);
