@@ -171,7 +171,6 @@ void forward_answer(struct shard *s)
         sub->written_lsn = s->lsn;
         sub->durable_lsn = sub->always ? s->always_lsn : 0;
         sub->task.run = run_back;
-        sub->task.control = true; /* home needs no data to take an answer */
         shard_post(sub->home, &sub->task);
     }
     s->subs_done = (struct list){0};

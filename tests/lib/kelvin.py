@@ -59,6 +59,7 @@ _STOP_SECONDS = 120 if SANITIZED else 60
 _SANITIZER = re.compile(r'(ERROR: \w+Sanitizer|WARNING: ThreadSanitizer|runtime error:|SUMMARY: \w+Sanitizer)')
 _PR_SET_PDEATHSIG = 1
 _libc = ctypes.CDLL(None)
+os.environ.setdefault('TSAN_OPTIONS', f'suppressions={ROOT}/tests/tsan.supp')
 _servers = []
 _dirs = []
 
