@@ -17,13 +17,6 @@
 
 #define ERROR_MAX 512
 
-#ifndef KELVIN_NO_JEMALLOC
-/* Freed pages go back to the kernel within about a second: maxmemory is about resident memory. One arena is enough for
- * one or few shards and keeps fragmentation low. */
-extern const char *malloc_conf;
-const char *malloc_conf = "background_thread:true,dirty_decay_ms:1000,muzzy_decay_ms:0,narenas:4,thp:default";
-#endif
-
 static void print_usage(void)
 {
     puts("Usage: kelvin-server [FILE.conf] [--option value ...]\n"
