@@ -48,6 +48,7 @@ struct server {
     _Atomic uint64_t connected;
     _Atomic uint64_t overhead_bytes; /* resident memory that is not accounted data: what maxmemory must leave for it */
     _Atomic uint64_t peak_memory;
+    _Atomic uint64_t memory_asked;   /* how often a shard has asked all whether nothing can be reclaimed */
     _Atomic int64_t paused_until_ms; /* CLIENT PAUSE */
     _Atomic bool paused_all;
     _Atomic int shutdown_asked; /* signal number, or -1 for SHUTDOWN */

@@ -94,6 +94,8 @@ struct shard {
     struct table *watches;           /* tx.h: struct watched by (database, key) */
     uint64_t watch_version;
     uint64_t allowance;                        /* bytes that writes may still take in this turn without a closer look */
+    _Atomic uint64_t memory_seen;              /* the last question of memory_asked that its published figures answer */
+    uint64_t memory_question;                  /* the last one asked here; 0: there was room since */
     _Atomic uint64_t wanted;                   /* bytes of the process's budget that somebody on this shard waits for */
     cache_aligned _Atomic uint64_t data_bytes; /* published once a turn: RAM of all its keyspaces */
     struct db_figures {

@@ -42,7 +42,8 @@ struct space {
     struct keyspace *ks;
     struct run *run; /* being cleaned, or NULL */
     bool logged, tiered;
-    bool barren; /* the last full try to make room found nothing to drop and nothing to clean */
+    bool barren; /* the last full try to make room found nothing to drop and nothing to clean: true as long as … */
+    uint64_t barren_bytes, barren_unpins; /* … these have not changed since */
 };
 
 struct batch {
@@ -85,6 +86,7 @@ struct tier {
     struct space spaces[SPACES_MAX];
     unsigned nspaces;
     uint16_t pins[PIN_SLOTS];
+    uint64_t unpins;                      /* how often a pin was taken away */
     struct fetch *fetches[FETCH_BUCKETS]; /* by ticket */
     unsigned fetching, sorting;
     struct batch *building;               /* not full yet; closed at the end of the slice */
@@ -205,6 +207,7 @@ void tier_unpin(struct tier *t, uint64_t hash)
     uint16_t *n = &t->pins[hash % PIN_SLOTS];
     ensure(*n > 0);
     (*n)--;
+    t->unpins++;
 }
 
 static bool pinned(const struct tier *t, uint64_t hash) { return t->pins[hash % PIN_SLOTS] > 0; }
@@ -767,8 +770,11 @@ uint64_t tier_reclaim(struct tier *t, struct keyspace *ks, uint64_t bytes, const
     batch_close(t);
     if (freed > 0 || cleaned > 0)
         s->barren = false;
-    else if (may_clean && t->batches == 0 && freed < bytes)
+    else if (may_clean && t->batches == 0 && freed < bytes) {
         s->barren = true;
+        s->barren_bytes = ks->bytes;
+        s->barren_unpins = t->unpins;
+    }
     return freed;
 }
 
@@ -776,7 +782,8 @@ uint64_t tier_reclaim_pending(const struct tier *t) { return atomic_load_explici
 
 bool tier_exhausted(struct tier *t, const struct keyspace *ks)
 {
-    return ks->keys == ks->cold || space_of(t, ks)->barren;
+    const struct space *s = space_of(t, ks);
+    return ks->keys == ks->cold || (s->barren && s->barren_bytes == ks->bytes && s->barren_unpins == t->unpins);
 }
 
 struct entry *tier_sample_coldest(struct tier *t, struct keyspace *ks, unsigned samples, bool volatile_only,
