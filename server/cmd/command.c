@@ -181,15 +181,15 @@ static void reply_info(struct call *c, const struct command *cmd)
     size_t tips = 0;
     while (cmd->tips != NULL && cmd->tips[tips] != NULL)
         tips++;
-    reply_array(c, tips);
+    reply_set(c, tips);
     for (size_t i = 0; i < tips; i++)
         reply_bulk_str(c, cmd->tips[i]);
-    reply_array(c, (size_t)key_specs(cmd));
+    reply_set(c, (size_t)key_specs(cmd));
     for (int i = 0; i < key_specs(cmd); i++)
         reply_key_spec(c, &cmd->keys[i]);
     while (cmd->subcommands != NULL && cmd->subcommands[subs].name != NULL)
         subs++;
-    reply_array(c, subs);
+    reply_set(c, subs);
     for (size_t i = 0; i < subs; i++)
         reply_info(c, &cmd->subcommands[i]);
 }
