@@ -12,7 +12,7 @@ import os
 import sys
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), '..', 'lib'))
-from kelvin import IS_KELVIN, ORACLE, Map, Server, Skip, Status, eq, need_kelvin, ok, run, session, show, test
+from kelvin import IS_KELVIN, ORACLE, Map, Server, Skip, Status, eq, expect, need_kelvin, ok, run, session, show, test
 from resp import SetReply
 
 # What the task names; a command missing here is a failure, a command beyond it is welcome.
@@ -137,8 +137,6 @@ session('GETKEYS', '''
     ["a", "b"]
     > COMMAND GETKEYS OBJECT ENCODING k
     ["k"]
-    > COMMAND GETKEYS DBSIZE
-    -ERR The command has no key arguments
     > COMMAND GETKEYS
     -ERR wrong number of arguments for 'command|getkeys' command
     > COMMAND GETKEYS DBSIZE x
@@ -328,6 +326,14 @@ def _(s):
     for call in (call.strip() for line in CALLS.strip().splitlines() for call in line.split(',')):
         for form in ('GETKEYS', 'GETKEYSANDFLAGS'):
             eq(*(show(c.call('COMMAND', form, *call.split())) for c in (a, b)), f'{form} {call}')
+
+
+@test('GETKEYS of a call without arguments')
+def _(s):
+    need_kelvin('COMMAND GETKEYS as of 7.2')
+    for form in ('GETKEYS', 'GETKEYSANDFLAGS'):
+        expect(s.client(), f'COMMAND {form} DBSIZE', '-ERR The command has no key arguments')
+        expect(s.client(), f'COMMAND {form} GET', '-ERR Invalid number of arguments specified for command')
 
 
 @test('DOCS say what each command is for')
