@@ -89,8 +89,8 @@ static void inline_commands(void)
     check("inline, with LF or CRLF", LIT("GET k\nSET a b\r\n"), LIT("[3:GET][1:k]\n[3:SET][1:a][1:b]\n"));
     check("blanks around and between words", LIT("  GET \t k  \r\n"), LIT("[3:GET][1:k]\n"));
     check("empty and blank lines", LIT("\r\n\n   \t\r\nx\n"), LIT("(empty)\n(empty)\n(empty)\n[1:x]\n"));
-    check("double quotes with escapes", LIT("SET \"a b\" \"\\x41\\n\\r\\t\\b\\a\\\\\\\"\\q\\xZ1\"\n"),
-          LIT("[3:SET][3:a b][12:A\n\r\t\b\a\\\"qxZ1]\n"));
+    check("double quotes with escapes", LIT("SET \"a b\" \"\\x41\\n\\r\\t\\b\\a\\\\\\\"\\q\\xZ1\\z41\"\n"),
+          LIT("[3:SET][3:a b][15:A\n\r\t\b\a\\\"qxZ1z41]\n"));
     check("single quotes: only \\' is an escape", LIT("a 'it\\'s' 'x\\n' ''\n"), LIT("[1:a][4:it's][3:x\\n][0:]\n"));
     check("a word runs on into a quote", LIT("ab\"cd\" e'f'\n"), LIT("[4:abcd][2:ef]\n"));
     check("a NUL ends the line, as in Redis", LIT("ab c\0d e\nx\n"), LIT("[2:ab][1:c]\n[1:x]\n"));
@@ -110,13 +110,13 @@ static void errors(void)
     check("a count that is no number", LIT("*x\r\n"), BAD("invalid multibulk length"));
     check("no count", LIT("*\r\n"), BAD("invalid multibulk length"));
     check("a count with a plus", LIT("*+1\r\n"), BAD("invalid multibulk length"));
-    check("a count with a leading zero", LIT("*01\r\n$1\r\nx\r\n"), BAD("invalid multibulk length"));
+    check("a count with a leading zero", LIT("*01\r\n$1\r\nx\r\n*1\r\n$1\r\nx\r\n"), BAD("invalid multibulk length"));
     check("a count with a blank", LIT("* 1\r\n"), BAD("invalid multibulk length"));
     check("a count beyond 32 bits", LIT("*3000000000\r\n"), BAD("invalid multibulk length"));
     check("a count beyond 64 bits", LIT("*30000000000000000000000000\r\n"), BAD("invalid multibulk length"));
     check("a length that is no number", LIT("*1\r\n$x\r\n"), BAD("invalid bulk length"));
     check("a negative length", LIT("*1\r\n$-1\r\n"), BAD("invalid bulk length"));
-    check("a length with a leading zero", LIT("*1\r\n$03\r\nabc\r\n"), BAD("invalid bulk length"));
+    check("a length with a leading zero", LIT("*1\r\n$03\r\nabc\r\n*1\r\n$1\r\nx\r\n"), BAD("invalid bulk length"));
     check("no dollar", LIT("*2\r\n$1\r\nx\r\n:1\r\n"), BAD("expected '$', got ':'"));
     check("what came before an error has been read", LIT("*1\r\n$1\r\nx\r\n*1\r\nfoo\r\nPING\r\n"),
           LIT("[1:x]\n!Protocol error: expected '$', got 'f'\n"));
