@@ -22,10 +22,21 @@ static bool shows(const struct feed *f, struct slice want)
     return false;
 }
 
+/* A reader that has read a request has room for arguments, and reads the next ones another way than its first. */
+static bool warm = true;
+
+static void begin(struct feed *f)
+{
+    feed_init(f, &limits);
+    if (warm)
+        feed_bytes(f, LIT("*1\r\n$1\r\nx\r\n"));
+    buf_clear(&f->out);
+}
+
 static bool whole(struct slice in, struct slice want)
 {
     struct feed f;
-    feed_init(&f, &limits);
+    begin(&f);
     feed_bytes(&f, in);
     bool same = shows(&f, want);
     feed_free(&f);
@@ -35,7 +46,7 @@ static bool whole(struct slice in, struct slice want)
 static bool bytewise(struct slice in, struct slice want)
 {
     struct feed f;
-    feed_init(&f, &limits);
+    begin(&f);
     for (size_t i = 0; i < in.len; i++)
         feed_bytes(&f, slice_of(in.p + i, 1));
     bool same = shows(&f, want);
@@ -48,7 +59,7 @@ static bool in_two(struct slice in, struct slice want)
     bool same = true;
     for (size_t cut = 1; cut < in.len && same; cut++) {
         struct feed f;
-        feed_init(&f, &limits);
+        begin(&f);
         feed_bytes(&f, slice_of(in.p, cut));
         feed_bytes(&f, slice_of(in.p + cut, in.len - cut));
         same = shows(&f, want);
@@ -61,7 +72,11 @@ static bool in_two(struct slice in, struct slice want)
 
 static void check(const char *name, struct slice in, struct slice want)
 {
-    ok(whole(in, want) && bytewise(in, want) && in_two(in, want), "%s", name);
+    bool good = whole(in, want) && bytewise(in, want) && in_two(in, want);
+    warm = false;
+    good &= whole(in, want) && bytewise(in, want) && in_two(in, want);
+    warm = true;
+    ok(good, "%s", name);
 }
 
 /* --- requests --- */
