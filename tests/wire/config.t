@@ -120,6 +120,25 @@ def _(_s):
     server.stop()
 
 
+@test('REWRITE quotes what a line cannot hold')
+def _(_s):
+    server = Server(lines=['timeout 1'])
+    c = server.client()
+    expect(c, 'CONFIG SET requirepass "a\\"b\\\\c\\ntimeout 5\\x01"', '+OK')
+    expect(c, 'CONFIG REWRITE', '+OK')
+    with open(server.conf) as conf:
+        lines = conf.read().splitlines()
+    ok('requirepass "a\\"b\\\\c\\ntimeout 5\\x01"' in lines and 'timeout 1' in lines, lines)
+    expect(c, 'CONFIG SET requirepass ""', '+OK')
+    server.stop()
+
+
+@test('a text with a NUL is refused')
+def _(s):
+    need_kelvin('Redis takes a NUL in requirepass')
+    expect(s.client(), 'CONFIG SET requirepass "a\\x00bcdefghijklmnopqrstuvwxyz"', '/^-ERR CONFIG SET failed .*NUL/')
+
+
 @test('a file, an include, quotes; the command line wins')
 def _(s):
     extra = os.path.join(s.home, 'extra.conf')
