@@ -41,6 +41,16 @@ static int64_t now_ms;
 
 static bool one_in(uint64_t n) { return rng_below(&rng, n) == 0; }
 static struct model_key *any_key(void) { return &keys[rng_below(&rng, KEYS)]; }
+
+/* A key of which `wanted` is true, from a random place on; any key if there is none. */
+static struct model_key *key_where(bool (*wanted)(const struct model_key *m))
+{
+    struct model_key *m = any_key();
+    for (size_t i = 0; i < KEYS && !wanted(m); i++)
+        m = m + 1 == keys + KEYS ? keys : m + 1;
+    return m;
+}
+
 static struct key key_for(const struct model_key *m) { return key_of(ks, slice_of(m->name, m->name_len)); }
 static struct entry *entry_for(const struct model_key *m) { return keyspace_find(ks, key_for(m)); }
 
@@ -194,11 +204,32 @@ static struct slice random_bytes(struct buf *b)
     return buf_slice(b);
 }
 
+/* Somebody else (a reply on its way) refers to a value: its bytes must not change under him. */
+static struct blob *held;
+static struct buf held_bytes;
+
+static void hold(struct blob *b)
+{
+    if (held != NULL) {
+        ensure(slice_eq(blob_slice(held), buf_slice(&held_bytes)));
+        blob_unref(held);
+    }
+    held = b != NULL ? blob_ref(b) : NULL;
+    buf_clear(&held_bytes);
+    if (b != NULL)
+        buf_append_slice(&held_bytes, blob_slice(b));
+    else
+        buf_free(&held_bytes);
+}
+
 static struct value random_value(struct slice bytes)
 {
-    if (one_in(6))
-        return (struct value){.type = VALUE_STRING, .encoding = ENC_RAW, .blob = blob_copy(bytes, bytes.len + 10)};
-    return string_value(bytes);
+    if (!one_in(6))
+        return string_value(bytes);
+    struct value v = {.type = VALUE_STRING, .encoding = ENC_RAW, .blob = blob_copy(bytes, bytes.len + 5000)};
+    if (one_in(2))
+        hold(v.blob);
+    return v;
 }
 
 static int64_t random_expiry(void) { return one_in(2) ? ENTRY_NO_EXPIRY : now_ms + (int64_t)rng_below(&rng, 5000); }
@@ -416,6 +447,12 @@ static void install(struct buf *scratch)
 
 /* --- rounds --- */
 
+static bool is_writing(const struct model_key *m) { return m->writing; }
+static bool is_cold(const struct model_key *m) { return m->cold; }
+static bool is_old_tomb(const struct model_key *m) { return m->tomb && !m->dirty && !m->writing; }
+static bool is_raw(const struct model_key *m) { return m->in && !m->cold && entry_for(m)->encoding == ENC_RAW; }
+static bool is_clean(const struct model_key *m) { return m->in && !m->cold && !m->dirty && !m->writing && m->on_flash; }
+
 static void step(struct buf *scratch, unsigned writes)
 {
     struct model_key *m = any_key();
@@ -424,10 +461,10 @@ static void step(struct buf *scratch, unsigned writes)
         put(m, scratch);
         break;
     case 4:
-        write_at(m, scratch);
+        write_at(m = one_in(2) ? m : key_where(is_raw), scratch);
         break;
     case 5:
-        expire_at(m);
+        expire_at(m = one_in(2) ? m : key_where(is_cold));
         break;
     case 6:
         erase(m);
@@ -439,19 +476,19 @@ static void step(struct buf *scratch, unsigned writes)
         clean_oldest();
         break;
     case 10 ... 11:
-        complete_write(m);
+        complete_write(m = key_where(is_writing));
         break;
     case 12:
-        drop(m);
+        drop(m = key_where(is_clean));
         break;
     case 13:
-        fetch(m);
+        fetch(m = key_where(is_cold));
         break;
     case 14:
         install(scratch);
         break;
     default:
-        forget(m);
+        forget(m = one_in(4) ? m : key_where(is_old_tomb));
         break;
     }
     agree(m);
@@ -479,6 +516,7 @@ static void dirty_all(void)
 
 static void tear_down(void)
 {
+    hold(NULL);
     for (struct model_key *m = keys; m < keys + KEYS; m++)
         erase(m);
     while (table_count(ks->tombs) > 0 || fifo_head < fifo_tail) {
@@ -544,6 +582,7 @@ static void freed_in_use(void)
         step(&scratch, 60);
     uint64_t memory = keyspace_memory(ks);
     keyspace_free(ks);
+    hold(NULL);
     for (size_t i = 0; i < KEYS; i++)
         buf_free(&keys[i].bytes);
     buf_free(&scratch);
