@@ -117,7 +117,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     struct slice text = slice_of(data + 1, size - 1);
     struct config *cfg = config_new();
     bool file = data[0] & 1;
-    write_file(file ? text : slice_of(NULL, 0));
+    write_file(file ? text : SLICE_LIT(""));
     if (load(cfg)) {
         if (!file)
             set_words(cfg, text);
