@@ -110,7 +110,8 @@ static void lzf(void)
     ok(reads(LIT("\xc3\7\x0c\2abc\xe0\0\2"), LIT("abcabcabcabc")), "a long copy");
     ok(reads(LIT("\xc3\5\4\3abcd"), LIT("abcd")) && reads(LIT("\xc3\0\0"), LIT("")), "and nothing at all");
     ok(refused(LIT("\xc3\4\4\2abc")) && refused(LIT("\xc3\4\2\2abc")), "another length than it says");
-    ok(refused(LIT("\xc3\3\5\x20\5a")) && refused(LIT("\xc3\5\6\0a\x60\1")), "a copy from before the beginning");
+    ok(refused(LIT("\xc3\2\3\x20\5")) && refused(LIT("\xc3\4\6\0a\x60\1")), "a copy from before the beginning");
+    ok(refused(LIT("\xc3\5\x40\x64\0a\xe0\xff\0")), "a copy beyond the end");
     ok(refused(LIT("\xc3\3\3\2ab")) && refused(LIT("\xc3\3\4\0a\x60")) && refused(LIT("\xc3\3\5\0a\xe0")),
        "cut short inside");
     ok(refused(LIT("\xc3\4\x81\xff\xff\xff\xff\xff\xff\xff\xff\2abc")) &&
