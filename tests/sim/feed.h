@@ -12,8 +12,9 @@
 #include "core/base/buf.h"
 #include "core/proto/resp_reader.h"
 
-#define FEED_BIGS_MAX 64 /* arguments of one request received in place; what is bigger after them comes with the rest \
-                          */
+#define FEED_BIGS_MAX                                                                               \
+    64 /* arguments of one request received in place; what is bigger after them comes with the rest \
+        */
 
 struct feed {
     struct resp_reader reader;
