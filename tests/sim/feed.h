@@ -12,9 +12,7 @@
 #include "core/base/buf.h"
 #include "core/proto/resp_reader.h"
 
-#define FEED_BIGS_MAX                                                                               \
-    64 /* arguments of one request received in place; what is bigger after them comes with the rest \
-        */
+#define FEED_BIGS_MAX 64 /* of one request; bigger arguments behind them come with the rest */
 
 struct feed {
     struct resp_reader reader;
