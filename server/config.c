@@ -682,9 +682,9 @@ void config_resolve(struct config *cfg)
     long cores = sysconf(_SC_NPROCESSORS_ONLN);
     if (cfg->shards == CONFIG_AUTO)
         cfg->shards = cores <= 3 ? 1 : (int)min_u64((uint64_t)cores - 2, 64);
-    cfg->maxmemory_auto = (int64_t)cfg->maxmemory == CONFIG_AUTO;
-    if (cfg->maxmemory_auto)
-        cfg->maxmemory = auto_memory();
+    if ((int64_t)cfg->maxmemory == CONFIG_AUTO)
+        cfg->maxmemory = cfg->maxmemory_chosen = auto_memory();
+    cfg->maxmemory_auto = cfg->maxmemory_chosen != 0 && cfg->maxmemory == cfg->maxmemory_chosen;
     if ((int64_t)cfg->tier_memory == CONFIG_AUTO)
         cfg->tier_memory = cfg->maxmemory == 0 ? 256 * MIB : max_u64(4 * MIB, min_u64(GIB, cfg->maxmemory / 8));
     cfg->pipeline_order_strict = cfg->pipeline_order == 1;
@@ -767,6 +767,16 @@ static const struct directive *line_directive(const char *line, int *db)
     return d;
 }
 
+/* "auto" in the file is not replaced by what it came to on this machine; what cannot change at run time has not. */
+static bool stays_auto(const struct config *cfg, const struct directive *d, const char *line)
+{
+    struct slice argv[LINE_ARGS];
+    char *copy = copy_text(slice_str(line));
+    bool is_auto = d->special != NULL && split_line(copy, argv, LINE_ARGS) == 2 && word_index(d->special, argv[1]) == 0;
+    mem_free(copy, strlen(line) + 1);
+    return is_auto && ((d->flags & DIRECTIVE_FIXED) || cfg->maxmemory_auto);
+}
+
 struct rewritten {
     bool done[128];
     unsigned db_done[CONFIG_DATABASES_MAX];
@@ -791,7 +801,10 @@ static void rewrite_existing(struct config *cfg, char *text, struct rewritten *w
             w->db_done[db] |= config_named_bit(d->name);
         else
             *done = true;
-        rewrite_line(cfg, d, db, out);
+        if (stays_auto(cfg, d, p))
+            buf_printf(out, "%s\n", p);
+        else
+            rewrite_line(cfg, d, db, out);
     }
 }
 
