@@ -28,10 +28,7 @@ struct holds {
     uint64_t homes;              /* homes still to be served in this hold */
     _Atomic unsigned to_lend;    /* shards that have not lent yet */
     bool closed;                 /* no new hold begins */
-    struct hold_task {
-        struct task task;
-        struct shard *shard;
-    } lend[SHARDS_MAX], grant[SHARDS_MAX], back[SHARDS_MAX];
+    struct task lend[SHARDS_MAX], grant[SHARDS_MAX]; /* by shard; each is posted at most once a hold */
 };
 
 void holds_init(struct holds *h, struct server *server);

@@ -266,6 +266,12 @@ static void flush_gated(struct shard *s)
     }
 }
 
+void shard_returned(struct shard *s)
+{
+    if (atomic_load(&s->waiting_lent))
+        sem_post(&s->returned);
+}
+
 static int64_t sleep_us(struct shard *s, bool more)
 {
     if (more || (s->retry_now && s->retry_first != NULL) || s->ready.first != NULL || s->outgoing.first != NULL ||
@@ -283,10 +289,8 @@ static void wait_until_returned(struct shard *s)
 {
     while (lent(s)) {
         run_mailbox(s);
-        if (!lent(s))
-            break;
         atomic_store(&s->waiting_lent, true);
-        if (mailbox_try_sleep(&s->mailbox)) {
+        if (atomic_load(&s->lent) && mailbox_try_sleep(&s->mailbox)) {
             while (sem_wait(&s->returned) < 0 && errno == EINTR)
                 ;
             mailbox_awake(&s->mailbox);

@@ -123,6 +123,8 @@ void shard_append(struct shard *s, uint64_t touched);
 void stage_effect_in(struct shard *s, uint32_t db, int argc, const struct slice *argv);
 /* The clocks by which entries cool, by database and its policy. */
 void shard_update_temperatures(struct shard *s);
+/* Its data has been given back (`lent` is 0): wakes it. Any thread. */
+void shard_returned(struct shard *s);
 /* A task from any thread. */
 void shard_post(struct shard *s, struct task *t);
 /* Tries the waiter again at the next chance. */
