@@ -48,7 +48,7 @@ static void value(struct slice key, struct slice record)
 static void store_key(struct slice bytes)
 {
     struct space_id space;
-    struct slice key;
+    struct key key;
     struct buf out = {0};
     char kind;
     if (record_parse_key(bytes, &kind, &space, &key)) {

@@ -15,15 +15,16 @@ static void store_keys(void)
 {
     struct buf b = {0};
     struct space_id back;
-    struct slice key;
+    struct key key;
     char kind = 0;
-    record_meta_key(&b, space, LIT("k\0y"));
-    ok(slice_eq(buf_slice(&b), LIT("m\1\2\3\4\5\6\7\x08\x09\x0a\x0b\x0ck\0y")), "kind, space in big-endian, key");
+    record_meta_key(&b, space, (struct key){LIT("k\0y"), 0x1112131415161718});
+    ok(slice_eq(buf_slice(&b), LIT("m\1\2\3\4\5\6\7\x08\x09\x0a\x0b\x0c\x11\x12\x13\x14k\0y")),
+       "kind, space and the top of the hash in big-endian, key");
     ok(record_parse_key(buf_slice(&b), &kind, &back, &key) && kind == 'm' && space_id_eq(back, space) &&
-           slice_eq(key, LIT("k\0y")),
+           slice_eq(key.name, LIT("k\0y")) && key.hash == 0x1112131400000000,
        "taken apart");
-    record_value_key(&b, space, LIT(""));
-    ok(record_parse_key(buf_slice(&b), &kind, &back, &key) && kind == 'v' && key.len == 0, "of the empty key");
+    record_value_key(&b, space, (struct key){LIT(""), 0});
+    ok(record_parse_key(buf_slice(&b), &kind, &back, &key) && kind == 'v' && key.name.len == 0, "of the empty key");
     ok(!record_parse_key(slice_of(b.p, b.len - 1), &kind, &back, &key) &&
            !record_parse_key(LIT(""), &kind, &back, &key),
        "too short");
@@ -37,9 +38,9 @@ static bool in_range(char kind, struct space_id range, char of_kind, struct spac
     struct buf from = {0}, to = {0}, b = {0};
     record_space_range(&from, &to, kind, range);
     if (of_kind == 'm')
-        record_meta_key(&b, of, key);
+        record_meta_key(&b, of, (struct key){key, 1});
     else
-        record_value_key(&b, of, key);
+        record_value_key(&b, of, (struct key){key, UINT64_MAX});
     bool in = slice_cmp(buf_slice(&b), buf_slice(&from)) >= 0 && slice_cmp(buf_slice(&b), buf_slice(&to)) < 0;
     buf_free(&from);
     buf_free(&to);

@@ -175,11 +175,11 @@ static void spaces(struct store *s, const char *name)
     struct space_id space = {7, 1}, next = {7, 2};
     for (int i = 0; i < 3; i++) {
         struct slice user = slice_of("abc" + i, 1);
-        record_meta_key(&key, space, user);
+        record_meta_key(&key, space, (struct key){user, 0});
         put(s, buf_slice(&key), user);
-        record_value_key(&key, space, user);
+        record_value_key(&key, space, (struct key){user, 0});
         put(s, buf_slice(&key), user);
-        record_meta_key(&key, next, user);
+        record_meta_key(&key, next, (struct key){user, 0});
         put(s, buf_slice(&key), user);
     }
     record_space_range(&from, &to, 'm', space);
@@ -187,9 +187,9 @@ static void spaces(struct store *s, const char *name)
     ok(s->ops->scan(s, buf_slice(&from), buf_slice(&to), append_pair, &key) == 0 && key.len == 3 * (14 + 3),
        "%s: the meta records of a space, and nothing else, lie in its range", name);
     ensure(s->ops->delete_range(s, buf_slice(&from), buf_slice(&to)) == 0);
-    record_value_key(&key, space, LIT("b"));
+    record_value_key(&key, space, (struct key){LIT("b"), 0});
     bool good = holds(s, buf_slice(&key), LIT("b"));
-    record_meta_key(&key, next, LIT("a"));
+    record_meta_key(&key, next, (struct key){LIT("a"), 0});
     ok(good && holds(s, buf_slice(&key), LIT("a")), "%s: and are deleted without the others", name);
     buf_free(&key);
     buf_free(&from);
