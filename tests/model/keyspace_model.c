@@ -200,6 +200,16 @@ static void expire_due(void)
 
 /* --- movement --- */
 
+/* The oldest word, which is taken only when it is not busy: then it can be asked for again. */
+static struct dirty_item pop_dirty(void)
+{
+    uint64_t word = queue_peek(&ks->dirty), taken;
+    struct dirty_item item = keyspace_find_dirty(ks, word);
+    if (!item.busy)
+        ensure(keyspace_take_dirty(ks, ks->dirty.head + 1, &taken, 2) == 1 && taken == word);
+    return item;
+}
+
 static void clean_oldest(void)
 {
     if (mirror.fifo_head == mirror.fifo_tail) {
@@ -208,7 +218,7 @@ static void clean_oldest(void)
     }
     struct mirror_key *m = &keys[mirror.fifo[mirror.fifo_head]];
     bool there = (m->in || m->tomb) && m->queued, dirty = there && (m->dirty || m->meta);
-    struct dirty_item item = keyspace_pop_dirty(ks);
+    struct dirty_item item = pop_dirty();
     ensure(item.busy == (dirty && m->writing));
     if (item.busy)
         return;
@@ -355,7 +365,7 @@ static void dirty_all(void)
     keyspace_dirty_all(ks);
     ensure(ks->dirty_keys == ks->keys && ks->dirty.tail - ks->dirty.head == ks->keys);
     while (!queue_empty(&ks->dirty)) {
-        struct dirty_item item = keyspace_pop_dirty(ks);
+        struct dirty_item item = pop_dirty();
         ensure(item.e != NULL && has(item.e, entry_cold(item.e) ? ENTRY_META_DIRTY : ENTRY_DIRTY));
         keyspace_cleaning(ks, item.e);
         keyspace_cleaned(ks, (struct key){entry_key(item.e), hash_key(entry_key(item.e), ks->hash_seed)});

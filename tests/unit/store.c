@@ -184,7 +184,7 @@ static void spaces(struct store *s, const char *name)
     }
     record_space_range(&from, &to, 'm', space);
     buf_clear(&key);
-    ok(s->ops->scan(s, buf_slice(&from), buf_slice(&to), append_pair, &key) == 0 && key.len == 3 * (14 + 3),
+    ok(s->ops->scan(s, buf_slice(&from), buf_slice(&to), append_pair, &key) == 0 && key.len == 3 * (18 + 3),
        "%s: the meta records of a space, and nothing else, lie in its range", name);
     ensure(s->ops->delete_range(s, buf_slice(&from), buf_slice(&to)) == 0);
     record_value_key(&key, space, (struct key){LIT("b"), 0});
