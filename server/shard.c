@@ -509,11 +509,8 @@ void shard_free(struct shard *s)
 void shard_drain(struct shard *s)
 {
     while (!tier_idle(s->tier)) {
-        struct task *t = mailbox_take(&s->mailbox);
-        if (t != NULL)
-            t->run(t, s);
-        else
-            s->server->clock->sleep_us(s->server->clock, 200);
+        run_mailbox(s);
+        s->server->clock->sleep_us(s->server->clock, 200);
         if (s->server->log != NULL)
             tier_log_progress(s->tier, log_durable(s->server->log));
     }
