@@ -358,6 +358,8 @@ static void *shard_main(void *arg)
 
     snprintf(name, sizeof(name), "shard-%u", s->index);
     pthread_setname_np(pthread_self(), name);
+    if (s->server->nshards > 1)
+        mem_own_arena();
     while (!atomic_load_explicit(&s->stop, memory_order_acquire)) {
         more = turn(s);
         poll_loop(s, more);
@@ -394,6 +396,7 @@ static void create_tier(struct shard *s)
         .durable = durable,
         .want_durable = want_durable,
         .arg = s,
+        .batch_bytes = max_u64(64 * KIB, min_u64(server->config->tier_memory / 64, MIB)),
         .seed = rng_u64(&s->rng),
     });
 }
@@ -448,10 +451,19 @@ void shard_join(struct shard *s)
     s->started = false;
 }
 
+static void stop_listening(struct shard *s)
+{
+    for (int i = 0; i < s->nlisteners; i++)
+        loop_unlisten(s->listeners[i], s->loop);
+    s->nlisteners = 0;
+}
+
 static void end_clients_slice(struct shard *s, int64_t timeout_us)
 {
     loop_poll(s->loop, timeout_us);
     run_mailbox(s);
+    for (struct client *c = s->clients; c != NULL; c = c->next)
+        client_close(c, false); /* one that another shard has accepted may just have arrived */
     retry_all(s);
     forward_answer(s);
     flush_outgoing(s);
@@ -467,8 +479,7 @@ void shards_end_clients(struct server *server)
 {
     bool left = true;
     for (unsigned i = 0; i < server->nshards; i++)
-        for (struct client *c = server->shards[i]->clients; c != NULL; c = c->next)
-            client_close(c, false);
+        stop_listening(server->shards[i]);
     for (int tries = 0; tries < 1000 && left; tries++) {
         left = false;
         for (unsigned i = 0; i < server->nshards; i++) {
@@ -483,8 +494,6 @@ void shards_end_clients(struct server *server)
 void shard_free(struct shard *s)
 {
     size_t databases = (size_t)s->server->config->databases;
-    for (int i = 0; i < s->nlisteners; i++)
-        loop_unlisten(s->listeners[i], s->loop);
     for (size_t db = 0; db < databases; db++)
         if (s->spaces[db] != NULL) {
             tier_detach(s->tier, s->spaces[db]);

@@ -15,7 +15,6 @@
 #define SPACES_MAX 1024
 #define PIN_SLOTS 65536
 #define BATCH_KEYS 256
-#define BATCH_BYTES (MIB)
 #define BATCHES_MAX 8   /* under way at once, before no more are begun */
 #define BATCHES_LIVE 64 /* a slice that was begun may close some more */
 #define SAMPLE 64       /* items looked at to find victims */
@@ -560,7 +559,7 @@ static void clean_one(struct tier *t, struct space *s, struct entry *e, uint64_t
     if (s->logged && stamp > b->stamp)
         b->stamp = stamp;
     add(&t->stats.cleaned, 1);
-    if (b->ops.count >= 2 * BATCH_KEYS || b->ops.ops.len >= BATCH_BYTES)
+    if (b->ops.count >= 2 * BATCH_KEYS || b->ops.ops.len >= t->cfg.batch_bytes)
         batch_close(t);
 }
 

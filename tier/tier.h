@@ -33,6 +33,8 @@ struct tier_config {
     void (*want_durable)(void *arg, uint64_t lsn);
     void *arg;
     uint64_t seed;
+    size_t
+        batch_bytes; /* of one batch: up to some eight are in memory at once, and a copy of each in the store's hands */
 };
 struct tier *tier_new(const struct tier_config *cfg);
 /* All fetches and writes must have completed (tier_idle). */
