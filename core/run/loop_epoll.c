@@ -439,6 +439,7 @@ static int epoll_poll(struct loop *base, int64_t timeout_us)
 }
 
 static void epoll_flush(struct loop *l) { (void)l; }
+static void epoll_leave(struct loop *l) { (void)l; }
 
 const struct loop_ops loop_epoll_ops = {
     .name = "epoll",
@@ -446,6 +447,7 @@ const struct loop_ops loop_epoll_ops = {
     .destroy = epoll_destroy,
     .poll = epoll_poll,
     .flush = epoll_flush,
+    .leave = epoll_leave,
     .wake = epoll_wake,
     .listen_fd = epoll_listen,
     .unlisten = epoll_unlisten,
