@@ -58,6 +58,7 @@
 #define DIRECT_MIN (64 * KIB)      /* smaller targets are filled by copying: not worth a cancel and two receives */
 #define SEND_MAX ((size_t)1 << 30) /* an entry's length has 32 bits */
 #define IOV_CAP 64
+#define BUSY_RECEIVES 8 /* a poll that brought so many: sends are worth a batch */
 #define PAGE 4096
 #define NEEDED_FEATURES (IORING_FEAT_NODROP | IORING_FEAT_FAST_POLL | IORING_FEAT_EXT_ARG | IORING_FEAT_CQE_SKIP)
 
@@ -107,6 +108,7 @@ struct uring_loop {
     pthread_t thread; /* that it is bound to */
     unsigned enter_flags;
     unsigned inflight;
+    unsigned receives; /* completions with bytes in this poll, or in the last one */
     int wake_fd, reserve_fd;
     uint64_t wakes; /* what the read of the eventfd fills */
     struct io_uring_buf_ring *buf_ring;
@@ -486,6 +488,7 @@ static void deliver(struct uring_conn *c, struct rbuf *b, size_t len)
 static void take_bytes(struct uring_conn *c, const struct io_uring_cqe *cqe)
 {
     struct uring_loop *l = loop_of(&c->base);
+    l->receives++;
     l->base.stats.recv_calls++;
     l->base.stats.recv_bytes += (uint64_t)cqe->res;
     if (c->closed || c->ended)
@@ -558,6 +561,16 @@ static void consume(struct uring_conn *c, size_t n)
     }
 }
 
+static void send_on(struct uring_conn *c)
+{
+    if (c->iov_n > 0) {
+        arm_send(c);
+    } else {
+        return_pieces(c);
+        c->base.handlers->drained(&c->base);
+    }
+}
+
 static bool send_goes_on(int res) { return res >= 0 || res == -ECANCELED || res == -EAGAIN || res == -EINTR; }
 
 static void on_sent(struct uring_conn *c, const struct io_uring_cqe *cqe)
@@ -569,15 +582,24 @@ static void on_sent(struct uring_conn *c, const struct io_uring_cqe *cqe)
         l->base.stats.sent_bytes += (uint64_t)cqe->res;
         consume(c, (size_t)cqe->res);
     }
-    if (c->closed) {
+    if (c->closed)
         settle(c);
-    } else if (!send_goes_on(cqe->res)) {
+    else if (!send_goes_on(cqe->res))
         fail(c, cqe->res);
-    } else if (c->iov_n > 0) {
-        arm_send(c);
-    } else {
-        return_pieces(c);
-        c->base.handlers->drained(&c->base);
+    else
+        send_on(c);
+}
+
+/* What the socket takes at once. Errors are left to the request that follows. */
+static void send_now(struct uring_conn *c)
+{
+    struct uring_loop *l = loop_of(&c->base);
+    struct msghdr msg = {.msg_iov = c->iov, .msg_iovlen = (size_t)c->iov_n};
+    ssize_t n = sendmsg(c->base.fd, &msg, MSG_NOSIGNAL | MSG_DONTWAIT);
+    l->base.stats.send_calls++;
+    if (n > 0) {
+        l->base.stats.sent_bytes += (uint64_t)n;
+        consume(c, (size_t)n);
     }
 }
 
@@ -590,6 +612,8 @@ static struct pieces *take_pieces(struct uring_loop *l)
     return p;
 }
 
+/* A queued send costs no system call of its own, but its completion ends the wait of the poll that submits it, so that
+ * another poll has to follow. In a loop with little to do that is dearer than a send(2) now. */
 static void uring_send(struct conn *base, const struct iovec *iov, int n)
 {
     struct uring_conn *c = (struct uring_conn *)base;
@@ -599,7 +623,9 @@ static void uring_send(struct conn *base, const struct iovec *iov, int n)
     c->iov = n > 1 ? c->pieces->iov : &c->piece;
     c->iov_n = n;
     memcpy(c->iov, iov, sizeof(*iov) * (size_t)n);
-    arm_send(c);
+    if (loop_of(base)->receives < BUSY_RECEIVES)
+        send_now(c);
+    send_on(c);
 }
 
 /* --- accepting --- */
@@ -762,6 +788,7 @@ static int reap(struct uring_loop *l)
 {
     struct io_uring_cqe *cqe;
     unsigned head, n = 0;
+    l->receives = 0;
     io_uring_for_each_cqe(&l->ring, head, cqe)
     {
         dispatch(l, cqe);
