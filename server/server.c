@@ -42,13 +42,27 @@ static int add_listener(struct server *server, unsigned shard, int fd, bool is_u
     return 0;
 }
 
+/* A predecessor that was killed holds its port for up to some 20 ms beyond its death (measured): its accept requests
+ * hold the listening sockets, and the kernel takes an io_uring's requests back in a worker, after the process is gone.
+ */
+static int listen_patiently(struct server *server, const char *addr, bool spread)
+{
+    int fd = -EADDRINUSE;
+    for (int i = 0; i < 20 && fd == -EADDRINUSE; i++) {
+        if (i > 0)
+            server->clock->sleep_us(server->clock, 10000);
+        fd = net_listen_tcp(addr, server->config->port, server->config->tcp_backlog, spread);
+    }
+    return fd;
+}
+
 /* Each shard has a socket of its own on the address (SO_REUSEPORT): the kernel spreads connections over them. */
 static int listen_tcp(struct server *server, const char *addr)
 {
     bool optional = addr[0] == '-';
     bool spread = server->nshards > 1;
     for (unsigned i = 0; i < server->nshards; i++) {
-        int fd = net_listen_tcp(addr + optional, server->config->port, server->config->tcp_backlog, spread);
+        int fd = listen_patiently(server, addr + optional, spread);
         if (fd < 0 && optional && i == 0)
             return 0;
         int err = fd < 0 ? fd : add_listener(server, i, fd, false);
