@@ -578,7 +578,7 @@ static void on_sent(struct uring_conn *c, const struct io_uring_cqe *cqe)
     struct uring_loop *l = loop_of(&c->base);
     c->sending = false;
     l->inflight--;
-    if (cqe->res > 0) {
+    if (cqe->res >= 0) {
         l->base.stats.sent_bytes += (uint64_t)cqe->res;
         consume(c, (size_t)cqe->res);
     }
@@ -597,7 +597,7 @@ static void send_now(struct uring_conn *c)
     struct msghdr msg = {.msg_iov = c->iov, .msg_iovlen = (size_t)c->iov_n};
     ssize_t n = sendmsg(c->base.fd, &msg, MSG_NOSIGNAL | MSG_DONTWAIT);
     l->base.stats.send_calls++;
-    if (n > 0) {
+    if (n >= 0) {
         l->base.stats.sent_bytes += (uint64_t)n;
         consume(c, (size_t)n);
     }
