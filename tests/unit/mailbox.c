@@ -136,7 +136,8 @@ static void test_many(void)
         pthread_join(threads[i], NULL);
     ok(b->ran == PRODUCERS * TASKS, "every task of %d producers runs", PRODUCERS);
     ok(b->disorder == 0, "in each producer's order");
-    ok(b->wakes == b->sleeps, "a wake-up for every sleep, and no other (%u)", b->sleeps);
+    /* A producer that meets a sleep which is just being refused wakes too. */
+    ok(b->wakes >= b->sleeps, "a wake-up for every sleep (%u for %u)", b->wakes, b->sleeps);
     ok(!take_one(b) && mailbox_try_sleep(&b->m), "nothing is left");
     box_free(b);
 }
