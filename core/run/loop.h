@@ -145,6 +145,8 @@ static inline void conn_close(struct conn *c, void (*released)(void *arg), void 
 }
 
 /* Sockets helpers (no loop needed). All return an fd or a negative errno. */
+/* Several sockets may listen on one port with `reuseport`, those of other processes of the same user too: whoever wants
+ * a port of its own tries it without. backlog < 0: bound only. */
 int net_listen_tcp(const char *addr, int port, int backlog, bool reuseport) must_check;
 int net_listen_unix(const char *path, int mode, int backlog) must_check;
 int net_set_keepalive(int fd, int seconds);
