@@ -364,6 +364,7 @@ static void *shard_main(void *arg)
         more = turn(s);
         poll_loop(s, more);
     }
+    loop_leave(s->loop); /* shard_free goes on in another thread */
     return NULL;
 }
 
