@@ -206,7 +206,9 @@ static void run_record(struct pool_job *job)
     struct server *server = cp->server;
     struct log_checkpoint record = {.l0 = cp->l0, .state = buf_slice(&cp->state)};
 
-    memcpy(record.replid, server->replid, sizeof(record.replid));
+    memcpy(record.replid, server->history.id, sizeof(record.replid));
+    memcpy(record.replid2, server->history.second, sizeof(record.replid2));
+    record.replid2_limit = server->history.second_limit;
     cp->result = atomic_load(&cp->incomplete) ? -EIO : server->store->ops->flush(server->store);
     if (cp->result == 0)
         cp->result = log_checkpoint(server->log, &record, cp->l0);

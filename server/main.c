@@ -130,11 +130,20 @@ static int open_log(struct server *s, char *error)
     return log_open(&s->log, &cfg, error);
 }
 
-static void adopt_history(struct server *s)
+/* After recovery. The ids are durable before the first effect under them. */
+static int continue_history(struct server *s, char *error)
 {
     const struct log_checkpoint *last = log_last_checkpoint(s->log);
-    if (log_existed(s->log) && last->replid[0] != 0 && log_clean_stop(s->log) != UINT64_MAX)
-        memcpy(s->replid, last->replid, sizeof(s->replid));
+    struct history before = {.second_limit = last->replid2_limit};
+    memcpy(before.id, last->replid, sizeof(before.id));
+    memcpy(before.second, last->replid2, sizeof(before.second));
+    s->history = history_continue(&before, log_clean_stop(s->log) != UINT64_MAX, log_appended(s->log), s->entropy);
+    if (memcmp(&before, &s->history, sizeof(before)) == 0)
+        return 0;
+    int err = log_set_history(s->log, s->history.id, s->history.second, s->history.second_limit);
+    if (err < 0)
+        snprintf(error, ERROR_MAX, "the history id cannot be recorded: %s", strerror(-err));
+    return err;
 }
 
 static int create_shards(struct server *s, char *error)
@@ -171,10 +180,10 @@ static int load(struct server *s, char *error)
     err = create_shards(s, error);
     if (err == 0)
         err = open_log(s, error);
-    if (err == 0) {
-        adopt_history(s);
+    if (err == 0)
         err = recovery_run(s, error);
-    }
+    if (err == 0)
+        err = continue_history(s, error);
     if (err < 0)
         return err;
     s->checkpoint = checkpoint_new(s);
@@ -284,7 +293,6 @@ static struct server *server_new(struct config *cfg)
     s->started_us = clock_mono_us(s->clock);
     s->started_wall_s = clock_wall_ms(s->clock) / 1000;
     entropy_hex(s->entropy, s->run_id, 40);
-    entropy_hex(s->entropy, s->replid, 40);
     s->entropy->fill(s->entropy, &s->hash_seed, sizeof(s->hash_seed));
     pthread_mutex_init(&s->stop_lock, NULL);
     pthread_cond_init(&s->stop_cond, NULL);

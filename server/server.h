@@ -7,6 +7,7 @@
 #include <signal.h>
 
 #include "persist/log.h"
+#include "replication/history.h"
 #include "server/config.h"
 #include "server/hold.h"
 #include "server/shard.h"
@@ -31,7 +32,8 @@ struct server {
     unsigned nshards;
     struct shard **shards;
     uint64_t hash_seed;
-    char run_id[41], replid[41];
+    char run_id[41];
+    struct history history;
     uint64_t started_us;
     int64_t started_wall_s;
     uint8_t *modes;        /* by database: the durability in force (enum durability), which the checkpoint records */

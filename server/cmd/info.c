@@ -206,10 +206,14 @@ static void replication_section(struct call *c, struct buf *b)
     field(b, "role", "master");
     number(b, "connected_slaves", 0);
     field(b, "master_failover_state", "no-failover");
-    field(b, "master_replid", "%s", s->replid);
-    field(b, "master_replid2", "0000000000000000000000000000000000000000");
+    field(b, "master_replid", "%s", s->history.id);
+    field(b, "master_replid2", "%s",
+          s->history.second[0] ? s->history.second : "0000000000000000000000000000000000000000");
     number(b, "master_repl_offset", s->log ? log_appended(s->log) : 0);
-    field(b, "second_repl_offset", "-1");
+    if (s->history.second[0] != 0)
+        number(b, "second_repl_offset", s->history.second_limit + 1);
+    else
+        field(b, "second_repl_offset", "-1");
     number(b, "repl_backlog_active", 0);
 }
 
