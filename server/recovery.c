@@ -22,6 +22,7 @@ struct recovery {
     struct replay *replay;
     uint64_t next_progress_us, end;
     char *error;
+    bool serving; /* recovery_reload: what is not logged stays */
 };
 
 static void progress(struct recovery *r, const char *what, uint64_t n)
@@ -54,7 +55,7 @@ static bool live_space(const struct recovery *r, struct space_id id)
     for (uint32_t db = 0; db < r->state.databases; db++)
         if (r->state.db[db].logged && space_id_eq(r->state.db[db].space, id))
             return true;
-    return false;
+    return r->serving && spaces_is_unlogged(id);
 }
 
 static int first_space(void *arg, struct slice key, struct slice value)
@@ -160,24 +161,35 @@ static void apply_recorded_modes(struct recovery *r)
         bool logged = db < r->state.databases && r->state.db[db].logged;
         struct space_id id = db < r->state.databases ? r->state.db[db].space : (struct space_id){0, db};
         r->server->modes[db] = logged ? DURABILITY_EVERYSEC : DURABILITY_NONE;
-        spaces_create(r->server, db, logged ? id : (struct space_id){1ull << 63 | ++r->server->unlogged_spaces, db});
+        spaces_create(r->server, db, logged ? id : spaces_unlogged_id(r->server, db));
     }
+}
+
+static int load_keys(struct recovery *r)
+{
+    int err = 0;
+    if (r->server->store == NULL)
+        return 0;
+    err = discard_dead(r, 'm');
+    if (err == 0)
+        err = discard_dead(r, 'v');
+    for (uint32_t db = 0; err == 0 && db < r->state.databases; db++)
+        if (r->state.db[db].logged)
+            err = load_database(r, db);
+    return err;
+}
+
+static int replay_log(struct recovery *r, struct log *log)
+{
+    int err = log_replay(log, r->l0, one_frame, r);
+    return err < 0 ? err : replay_barrier(r->replay, r->error);
 }
 
 static int load_and_replay(struct recovery *r)
 {
     struct log_recovery report = {.from = r->l0};
     struct server *server = r->server;
-    int err = 0;
-
-    if (server->store != NULL) {
-        err = discard_dead(r, 'm');
-        if (err == 0)
-            err = discard_dead(r, 'v');
-        for (uint32_t db = 0; err == 0 && db < r->state.databases; db++)
-            if (r->state.db[db].logged)
-                err = load_database(r, db);
-    }
+    int err = load_keys(r);
     if (err < 0)
         return err;
     report.known_durable = r->max_stamp;
@@ -188,8 +200,7 @@ static int load_and_replay(struct recovery *r)
         logger_line(server->logger, LOG_WARNING, "Recovery: a torn tail of %llu bytes was cut at LSN %llu",
                     (unsigned long long)report.cut_bytes, (unsigned long long)report.end);
     r->end = report.end;
-    err = log_replay(server->log, r->l0, one_frame, r);
-    return err < 0 ? err : replay_barrier(r->replay, r->error);
+    return replay_log(r, server->log);
 }
 
 static void report(struct recovery *r, uint64_t started_us)
@@ -252,4 +263,76 @@ int recovery_run(struct server *server, char *error)
     if (adopt_config_modes(server) || fresh)
         server->checkpoint_first = true;
     return 0;
+}
+
+/* --- reloading while serving --- */
+
+/* Everything that is on its way to disk gets there; completions are ignored when they come. */
+static void settle(struct server *server)
+{
+    uint64_t end = log_appended(server->log);
+    log_want_durable(server->log, end);
+    while (log_durable(server->log) < end && !atomic_load(&server->dying))
+        server->clock->sleep_us(server->clock, 1000);
+    for (unsigned i = 0; i < server->nshards; i++)
+        tier_log_progress(server->shards[i]->tier, end);
+    while (pool_pending(server->pool) > 0)
+        server->clock->sleep_us(server->clock, 1000);
+    for (unsigned i = 0; i < server->nshards; i++)
+        tier_ignore_past(server->shards[i]->tier);
+    checkpoint_spoil(server->checkpoint);
+}
+
+/* Databases whose mode is just changing, or that were not logged at L0, stay as they are. */
+static void reset_spaces(struct recovery *r)
+{
+    for (uint32_t db = 0; db < r->state.databases; db++) {
+        r->state.db[db].logged &= db < (uint32_t)r->server->config->databases && server_logged(r->server, db);
+        if (r->state.db[db].logged)
+            spaces_reset(r->server, db, r->state.db[db].space);
+    }
+}
+
+static int reload_from(struct recovery *r, struct log *log)
+{
+    const struct log_checkpoint *last = log_last_checkpoint(log);
+    if (state_decode(last->state, &r->state) < 0) {
+        snprintf(r->error, ERROR_MAX, "the checkpoint record in the manifest is damaged");
+        return -EBADMSG;
+    }
+    r->l0 = last->l0;
+    reset_spaces(r);
+    r->replay = replay_new(r->server, &r->state, true);
+    int err = load_keys(r);
+    if (err == 0)
+        err = replay_log(r, log);
+    replay_free(r->replay);
+    state_free(&r->state);
+    return err;
+}
+
+int recovery_reload(struct server *server, char *error)
+{
+    struct recovery r = {.server = server, .error = error, .serving = true};
+    uint64_t end = log_appended(server->log);
+    struct log *log;
+    char dir[4096];
+
+    settle(server);
+    snprintf(dir, sizeof(dir), "%s/%s", server->config->dir, server->config->appenddirname);
+    struct log_config cfg = {.fs = server->fs,
+                             .clock = server->clock,
+                             .entropy = server->entropy,
+                             .logger = server->logger,
+                             .dir = dir,
+                             .segment_bytes = server->config->log_segment_size,
+                             .writers = 1};
+    int err = log_open(&log, &cfg, error); /* a second handle, which only reads */
+    if (err == 0) {
+        err = reload_from(&r, log);
+        log_close(log, LOG_MARK_NONE);
+    }
+    for (unsigned i = 0; i < server->nshards; i++)
+        server->shards[i]->lsn = end;
+    return err;
 }

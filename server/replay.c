@@ -385,6 +385,7 @@ int replay_frame(struct replay *r, uint64_t lsn, struct slice payload, char *err
     int more, err = any_failure(r, error);
 
     r->server->replay_lsn = lsn; /* seen by effects without a key alone, which run here */
+    r->server->replay_spaces = 0;
     effects_begin(&r->walk, lsn, payload);
     while (err == 0 && (more = effects_next(&r->walk, &item)) != 0) {
         if (more < 0)

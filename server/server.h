@@ -39,6 +39,7 @@ struct server {
     unsigned ndead, dead_cap;
     uint64_t unlogged_spaces; /* ids given to them */
     uint64_t replay_lsn;      /* of the frame being replayed */
+    uint64_t replay_spaces;   /* spaces that it has made so far */
     bool
         checkpoint_first; /* a checkpoint has to complete before anything is served (a change of mode, a first start) */
     bool config_logged;   /* some database is logged */

@@ -92,6 +92,7 @@ struct tier {
     struct batch *waiting, *waiting_last; /* for the log */
     unsigned batches;                     /* waiting or writing */
     uint64_t seq;                         /* of the batch closed last */
+    uint64_t past;                        /* batches up to this one were about keyspaces that are gone */
     uint64_t live[BATCHES_LIVE];          /* seqs of those batches */
     _Atomic uint64_t pending;             /* bytes of values in those batches */
     struct queue absents;                 /* words of struct absent */
@@ -407,7 +408,8 @@ static void batch_done(struct task *task, void *arg)
     struct tier *t = b->tier;
     (void)arg;
 
-    batch_each_key(b, b->result == 0 ? keyspace_cleaned : keyspace_not_cleaned);
+    if (b->seq > t->past)
+        batch_each_key(b, b->result == 0 ? keyspace_cleaned : keyspace_not_cleaned);
     if (b->result < 0)
         add(&t->stats.clean_errors, 1);
     live_remove(t, b->seq);
@@ -456,6 +458,12 @@ static void batch_close(struct tier *t)
         batch_wait(t, b);
     else
         pool_submit(t->cfg.pool, POOL_WRITE, &b->job);
+}
+
+void tier_ignore_past(struct tier *t)
+{
+    ensure(t->building == NULL);
+    t->past = t->seq;
 }
 
 bool tier_waits_for_log(const struct tier *t) { return t->waiting != NULL; }

@@ -96,6 +96,9 @@ unsigned tier_clean(struct tier *t, struct keyspace *ks, uint64_t until, uint64_
 uint64_t tier_barrier(const struct tier *t);
 bool tier_passed(const struct tier *t, uint64_t barrier);
 bool tier_waits_for_log(const struct tier *t);
+/* All keyspaces are about to be replaced by others with the same ids, and the pool has nothing of this shard any more:
+ * completions that are still to come say nothing about the new entries. */
+void tier_ignore_past(struct tier *t);
 /* The log has become durable up to `durable`: batches that waited for it go to the pool. Call when it moved. */
 void tier_log_progress(struct tier *t, uint64_t durable);
 /* A checkpoint at l0 has completed: tombs recorded with a stamp at or below it are removed from flash, in slices;

@@ -7,6 +7,7 @@
 #include "core/base/num.h"
 #include "server/admin.h"
 #include "server/dispatch.h"
+#include "server/recovery.h"
 #include "server/reply.h"
 
 #define DIGEST_WORDS 5 /* 160 bits, printed as 40 hexadecimal digits, as Redis prints a SHA-1 */
@@ -248,6 +249,26 @@ static void protocol_run(struct call *c)
             "verbatim|true|false");
 }
 
+/* The state of the logged databases as a restart would make it. */
+static void loadaof_run(struct call *c)
+{
+    char error[512];
+    if (!allowed(c))
+        return;
+    if (c->in_exec) {
+        reply_error(c, "ERR DEBUG LOADAOF inside a transaction is not allowed");
+        return;
+    }
+    shard_append(c->shard, c->held ? c->server->holds.held : 1ull << c->shard->index); /* staged before this */
+    if (recovery_reload(c->server, error) == 0) {
+        reply_ok(c);
+        return;
+    }
+    logger_line(c->server->logger, LOG_WARNING, "DEBUG LOADAOF: %s", error);
+    reply_errorf(c, "ERR Error trying to load the AOF files, check server logs.");
+    server_stop(c->server, 1);
+}
+
 static void refused_run(struct call *c)
 {
     if (allowed(c))
@@ -324,7 +345,7 @@ static struct command subcommands[] = {
     SUB("protocol", protocol_run, 3, ROUTE_HOME, "Replies with a test value of a type.", .args = protocol_args),
     SUB("jmap", refused_run, -2, ROUTE_HOME, REFUSED),
     SUB("reload", refused_run, -2, ROUTE_HOME, REFUSED),
-    SUB("loadaof", refused_run, -2, ROUTE_HOME, REFUSED),
+    SUB("loadaof", loadaof_run, 2, ROUTE_ALL, "Reloads the logged databases from flash and log."),
     SUB("segfault", refused_run, -2, ROUTE_HOME, REFUSED),
     SUB("help", help_run, 2, ROUTE_HOME, "Returns helpful text about the different subcommands."),
     {.name = NULL},
