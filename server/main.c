@@ -271,8 +271,10 @@ static int serve(struct server *s)
     for (unsigned i = 0; i < s->nshards; i++)
         shard_start(s->shards[i]);
     first_checkpoint(s);
-    if (server_listen(s) < 0)
+    if (server_listen(s) < 0) {
+        shut_down(s); /* the shards are running */
         return 1;
+    }
     logger_line(s->logger, LOG_NOTICE, "Running mode=standalone, port=%d, io=%s, shards=%u.", s->config->port,
                 loop_backend(s->shards[0]->loop), s->nshards);
     if (s->config->logfile[0] == 0 && isatty(STDOUT_FILENO))
@@ -324,6 +326,7 @@ int main(int argc, char **argv)
     struct config *cfg = config_new();
     if (config_load(cfg, argc, argv, error) < 0) {
         fprintf(stderr, "%s\n", error);
+        config_free(cfg);
         return 1;
     }
     config_resolve(cfg);

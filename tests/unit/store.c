@@ -174,7 +174,7 @@ static void spaces(struct store *s, const char *name)
     struct buf key = {0}, from = {0}, to = {0};
     struct space_id space = {7, 1}, next = {7, 2};
     for (int i = 0; i < 3; i++) {
-        struct slice user = slice_of("abc" + i, 1);
+        struct slice user = slice_of(&"abc"[i], 1);
         record_meta_key(&key, space, (struct key){user, 0});
         put(s, buf_slice(&key), user);
         record_value_key(&key, space, (struct key){user, 0});
