@@ -159,6 +159,16 @@ static bool everysec(const struct server *s)
     return false;
 }
 
+static int open_trainer(struct server *s, char *error)
+{
+    return trainer_open(&s->trainer,
+                        &(struct trainer_config){.store = s->store,
+                                                 .pool = s->pool,
+                                                 .logger = s->logger,
+                                                 .train = s->config->tier_compression == TIER_COMPRESSION_ZSTD},
+                        error);
+}
+
 /* Store, pool, shards, log, recovery: everything before clients. */
 static int load(struct server *s, char *error)
 {
@@ -167,7 +177,9 @@ static int load(struct server *s, char *error)
         return err;
     s->pool = pool_new((unsigned)s->config->tier_threads);
     s->lazy = lazy_start();
-    err = create_shards(s, error);
+    err = open_trainer(s, error);
+    if (err == 0)
+        err = create_shards(s, error);
     if (err == 0)
         err = open_log(s, error);
     if (err == 0) {
@@ -233,6 +245,7 @@ static void shut_down(struct server *s)
     pool_free(s->pool);
     for (unsigned i = 0; i < s->nshards; i++)
         shard_free(s->shards[i]);
+    trainer_free(s->trainer);
     checkpoint_free(s->checkpoint);
     lazy_stop(s->lazy);
     s->store->ops->close(s->store);

@@ -14,6 +14,7 @@
 
 struct checkpoint;
 struct lazy;
+struct trainer;
 
 struct server {
     struct config *config;
@@ -24,6 +25,7 @@ struct server {
     struct log *log;     /* NULL before recovery opened it */
     struct store *store; /* NULL: no database is logged or tiered */
     struct pool *pool;
+    struct trainer *trainer; /* of dictionaries for the store's values */
     struct lazy *lazy;
     struct checkpoint *checkpoint;
     struct file *dir_lock;

@@ -383,6 +383,7 @@ static void create_tier(struct shard *s)
     s->tier = tier_new(&(struct tier_config){
         .store = server->store,
         .pool = server->pool,
+        .trainer = server->trainer,
         .compression =
             (enum record_compression[]){RECORD_PLAIN, RECORD_LZ4, RECORD_ZSTD}[server->config->tier_compression],
         .post = post_task,
