@@ -11,6 +11,7 @@
 
 #define WRITE_OVERHEAD 128 /* bytes of RAM a write may take beside its arguments */
 #define EVICTIONS_A_SLICE 64
+#define WANTED_PROCESS SIZE_MAX
 
 /* --- memory --- */
 
@@ -196,8 +197,8 @@ static enum room make_room(struct shard *s, uint32_t db, uint64_t need)
     if (hopeless(s->server, db, of_db))
         return ROOM_NEVER;
     /* Dropping was not enough: the end of the turn starts cleaning for as much as is missing. */
-    uint64_t *wanted = of_db ? &s->figures[db].wanted : &s->wanted;
-    *wanted = max_u64(*wanted, over);
+    _Atomic uint64_t *wanted = of_db ? &s->figures[db].wanted : &s->wanted;
+    publish(wanted, max_u64(atomic_load_explicit(wanted, memory_order_relaxed), over));
     wake_others(s);
     return ROOM_SOON;
 }
@@ -231,12 +232,31 @@ static uint64_t above_soft_limit(struct shard *s)
     return budget != UINT64_MAX && total > soft ? total - soft : 0;
 }
 
+/* What shards wait for is a matter of all: the one that misses it may hold nothing that could go. Everyone gives what
+ * it is short of itself, and its part of what others are; they ask again until it suffices. */
+static uint64_t wanted_here(struct shard *s, size_t at)
+{
+    uint64_t others = 0, own = 0;
+    for (unsigned i = 0; i < s->server->nshards; i++) {
+        struct shard *t = s->server->shards[i];
+        _Atomic uint64_t *wanted = at == WANTED_PROCESS ? &t->wanted : &t->figures[at].wanted;
+        *(t == s ? &own : &others) += atomic_load_explicit(wanted, memory_order_relaxed);
+    }
+    return own + (others + s->server->nshards - 1) / s->server->nshards;
+}
+
+void memory_want_nothing(struct shard *s)
+{
+    publish(&s->wanted, 0);
+    for (int db = 0; s->server->db_limits && db < s->server->config->databases; db++)
+        publish(&s->figures[db].wanted, 0);
+}
+
 static void maintain_db(struct shard *s, uint32_t db)
 {
     uint64_t own = s->server->config->db[db].maxmemory, used = memory_of_db(s->server, db);
     uint64_t soft = own - own / 16, over = own > 0 && used > soft ? used - soft : 0;
-    over = max_u64(over, s->figures[db].wanted);
-    s->figures[db].wanted = 0;
+    over = max_u64(over, wanted_here(s, db));
     if (over > 0)
         reclaim_db(s, db, over, s->lsn);
 }
@@ -244,8 +264,7 @@ static void maintain_db(struct shard *s, uint32_t db)
 void memory_maintain(struct shard *s)
 {
     memory_publish(s);
-    uint64_t over = max_u64(above_soft_limit(s), s->wanted);
-    s->wanted = 0;
+    uint64_t over = max_u64(above_soft_limit(s), wanted_here(s, WANTED_PROCESS));
     if (over > 0)
         reclaim(s, 0, false, over, s->lsn);
     for (int db = 0; s->server->db_limits && db < s->server->config->databases; db++)

@@ -52,7 +52,7 @@ void holds_init(struct holds *h, struct server *server)
 /* With the lock: takes everything that is wanted into a new hold. Returns the shards to be asked to lend. */
 static uint64_t begin(struct holds *h)
 {
-    if (h->held != 0)
+    if (h->held != 0 || h->closed)
         return 0;
     for (unsigned i = 0; i < SHARDS_MAX; i++)
         if (h->wanted[i] != 0) {
@@ -62,6 +62,15 @@ static uint64_t begin(struct holds *h)
         }
     atomic_store(&h->to_lend, (unsigned)__builtin_popcountll(h->held));
     return h->held;
+}
+
+bool holds_close(struct holds *h)
+{
+    pthread_mutex_lock(&h->lock);
+    h->closed = true;
+    bool none = h->held == 0;
+    pthread_mutex_unlock(&h->lock);
+    return none;
 }
 
 static void post_each(struct server *server, uint64_t mask, struct hold_task *tasks)

@@ -236,6 +236,10 @@ static void shut_down(struct server *s)
     /* A checkpoint that was asked for may carry a change of mode: it is finished first. */
     for (int i = 0; i < 5000 && checkpoint_running(s->checkpoint); i++)
         s->clock->sleep_us(s->clock, 2000);
+    while (!checkpoint_close(s->checkpoint))
+        s->clock->sleep_us(s->clock, 2000);
+    while (!holds_close(&s->holds))
+        s->clock->sleep_us(s->clock, 100);
     for (unsigned i = 0; i < s->nshards; i++)
         shard_join(s->shards[i]);
     for (unsigned i = 0; i < s->nshards; i++)
@@ -243,6 +247,7 @@ static void shut_down(struct server *s)
     log_close(s->log, LOG_MARK_CLEAN_STOP);
     s->log = NULL; /* all of it is durable: replies that waited may leave */
     pool_free(s->pool);
+    shards_end_clients(s);
     for (unsigned i = 0; i < s->nshards; i++)
         shard_free(s->shards[i]);
     trainer_free(s->trainer);

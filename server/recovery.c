@@ -103,7 +103,7 @@ static bool live_space(const struct recovery *r, struct space_id id)
 static int first_space(void *arg, struct slice key, struct slice value)
 {
     struct space_id *id = arg;
-    struct slice name;
+    struct key name;
     char kind;
     (void)value;
     return record_parse_key(key, &kind, id, &name) ? 1 : -EBADMSG;
@@ -145,16 +145,22 @@ static int load_meta(void *arg, struct slice store_key, struct slice value)
     struct recovery *r = load->r;
     struct record_meta meta;
     struct space_id space;
-    struct slice name;
+    struct key stored;
     char kind;
 
-    if (!record_parse_key(store_key, &kind, &space, &name) || record_meta_decode(store_key, value, &meta) < 0) {
+    if (!record_parse_key(store_key, &kind, &space, &stored) || record_meta_decode(store_key, value, &meta) < 0) {
         snprintf(r->error, ERROR_MAX, "a meta record of database %u on flash is damaged", load->db);
         return -EBADMSG;
     }
-    struct shard *s = shard_of(r->server, name);
+    struct shard *s = shard_of(r->server, stored.name);
     struct keyspace *ks = s->spaces[load->db];
-    struct key key = key_of(ks, name);
+    struct key key = key_of(ks, stored.name);
+    if (key.hash >> 32 != stored.hash >> 32) {
+        snprintf(r->error, ERROR_MAX,
+                 "the flash tier does not belong to this log: its keys were hashed with another seed. Put the folder "
+                 "appendonlydir that was beside it back, or remove both");
+        return -EBADMSG;
+    }
     if (meta.type == RECORD_ABSENT) {
         keyspace_load_tomb(ks, key);
         r->absents++;
@@ -386,6 +392,8 @@ int recovery_run(struct server *server, char *error)
     for (uint32_t db = 0; fresh && db < r.state.databases; db++)
         r.state.db[db].logged = server->config->db[db].durability >= DURABILITY_OS;
     r.l0 = fresh ? 0 : last->l0;
+    if (!fresh)
+        server->hash_seed = r.state.hash_seed;
     r.stamps = table_new(&(struct table_type){stamped_hash, NULL});
     effects_init(&r.walk);
     apply_recorded_modes(&r);

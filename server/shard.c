@@ -71,6 +71,7 @@ static void retry_all(struct shard *s)
 {
     struct waiter *w = s->retry_first;
     s->retry_now = false;
+    memory_want_nothing(s);
     s->retry_first = s->retry_last = NULL;
     for (struct waiter *next; w != NULL; w = next) {
         next = w->next;
@@ -444,28 +445,41 @@ void shard_join(struct shard *s)
     s->started = false;
 }
 
-static void free_clients(struct shard *s)
+static void end_clients_slice(struct shard *s, int64_t timeout_us)
 {
+    loop_poll(s->loop, timeout_us);
+    run_mailbox(s);
+    retry_all(s);
+    forward_answer(s);
+    flush_outgoing(s);
+    flush_gated(s);
+    s->ready = s->hold_waiting = (struct list){0};
     for (struct client *c = s->clients; c != NULL; c = c->next)
-        client_close(c, false);
-    for (int i = 0; i < 1000 && s->clients != NULL; i++) {
-        loop_poll(s->loop, 1000);
-        for (struct task *t; (t = mailbox_take(&s->mailbox)) != NULL;)
-            t->run(t, s);
-        flush_outgoing(s);
-        flush_gated(s);
-        s->ready = (struct list){0};
-        for (struct client *c = s->clients; c != NULL; c = c->next)
-            c->flags &= ~(uint32_t)(CLIENT_READY | CLIENT_GATED | CLIENT_OUTGOING | CLIENT_IN_HOLD_LIST);
-        clients_reap(s);
+        c->flags &= ~(uint32_t)(CLIENT_READY | CLIENT_GATED | CLIENT_OUTGOING | CLIENT_IN_HOLD_LIST);
+    clients_reap(s);
+}
+
+/* Client by client is not possible: one may wait for what it has sent to another shard. */
+void shards_end_clients(struct server *server)
+{
+    bool left = true;
+    for (unsigned i = 0; i < server->nshards; i++)
+        for (struct client *c = server->shards[i]->clients; c != NULL; c = c->next)
+            client_close(c, false);
+    for (int tries = 0; tries < 1000 && left; tries++) {
+        left = false;
+        for (unsigned i = 0; i < server->nshards; i++) {
+            end_clients_slice(server->shards[i], tries == 0 ? 0 : 1000);
+            left |= server->shards[i]->clients != NULL;
+        }
     }
+    ensure(!left);
 }
 
 /* The thread has ended. What the tier has under way is waited for first (shard_drain). */
 void shard_free(struct shard *s)
 {
     size_t databases = (size_t)s->server->config->databases;
-    free_clients(s);
     for (int i = 0; i < s->nlisteners; i++)
         loop_unlisten(s->listeners[i], s->loop);
     for (size_t db = 0; db < databases; db++)

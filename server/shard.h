@@ -94,12 +94,12 @@ struct shard {
     struct table *watches;           /* tx.h: struct watched by (database, key) */
     uint64_t watch_version;
     uint64_t allowance;                        /* bytes that writes may still take in this turn without a closer look */
-    uint64_t wanted;                           /* bytes of the process's budget that somebody waits for */
+    _Atomic uint64_t wanted;                   /* bytes of the process's budget that somebody on this shard waits for */
     cache_aligned _Atomic uint64_t data_bytes; /* published once a turn: RAM of all its keyspaces */
     struct db_figures {
         _Atomic uint64_t bytes, keys, expires, cold, cold_bytes, dirty, tombs;
         _Atomic bool reclaimable; /* some value could still be dropped or evicted */
-        uint64_t wanted;          /* bytes that somebody waits for; the owner's */
+        _Atomic uint64_t wanted;  /* bytes that somebody on this shard waits for; written by the owner */
     } * figures;                  /* the same by database, and its counts */
 };
 
@@ -107,6 +107,8 @@ struct shard {
 int shard_create(struct shard **out, struct server *server, unsigned index) must_check;
 void shard_start(struct shard *s);
 void shard_join(struct shard *s);
+/* After all have ended: closes and frees all clients, and gives up what they had forwarded to other shards. */
+void shards_end_clients(struct server *server);
 void shard_free(struct shard *s);
 /* After shard_join: waits for what its tier has under way. */
 void shard_drain(struct shard *s);

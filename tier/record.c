@@ -39,17 +39,15 @@ static void put_prefix(struct buf *out, char kind, struct space_id space)
     put_be(out, space.db, 4);
 }
 
-void record_meta_key(struct buf *out, struct space_id space, struct slice key)
+static void put_key(struct buf *out, char kind, struct space_id space, struct key key)
 {
-    put_prefix(out, 'm', space);
-    buf_append_slice(out, key);
+    put_prefix(out, kind, space);
+    put_be(out, key.hash >> 32, RECORD_HASH_BYTES);
+    buf_append_slice(out, key.name);
 }
 
-void record_value_key(struct buf *out, struct space_id space, struct slice key)
-{
-    put_prefix(out, 'v', space);
-    buf_append_slice(out, key);
-}
+void record_meta_key(struct buf *out, struct space_id space, struct key key) { put_key(out, 'm', space, key); }
+void record_value_key(struct buf *out, struct space_id space, struct key key) { put_key(out, 'v', space, key); }
 
 /* The end of a space is its prefix plus one, with carry; the kinds are letters, so it never wraps. */
 void record_space_range(struct buf *from, struct buf *to, char kind, struct space_id space)
@@ -61,15 +59,16 @@ void record_space_range(struct buf *from, struct buf *to, char kind, struct spac
             return;
 }
 
-bool record_parse_key(struct slice store_key, char *kind, struct space_id *space, struct slice *key)
+bool record_parse_key(struct slice store_key, char *kind, struct space_id *space, struct key *key)
 {
-    const size_t prefix = 1 + RECORD_SPACE_BYTES;
+    const size_t prefix = 1 + RECORD_SPACE_BYTES + RECORD_HASH_BYTES;
     if (store_key.len < prefix || (store_key.p[0] != 'm' && store_key.p[0] != 'v'))
         return false;
     *kind = (char)store_key.p[0];
     space->lsn = get_be(store_key.p + 1, 8);
     space->db = (uint32_t)get_be(store_key.p + 9, 4);
-    *key = slice_of(store_key.p + prefix, store_key.len - prefix);
+    key->hash = get_be(store_key.p + 1 + RECORD_SPACE_BYTES, RECORD_HASH_BYTES) << 32;
+    key->name = slice_of(store_key.p + prefix, store_key.len - prefix);
     return true;
 }
 

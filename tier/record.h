@@ -1,8 +1,11 @@
-/* What is stored on flash for a key (DESIGN section 6). Keys: 'm' space key -> meta record; 'v' space key -> value
- * record, where space is 12 big-endian bytes (LSN, database number): spaces are contiguous, meta records of all spaces
- * come first. 'd' id (4 bytes, big-endian) -> a dictionary, which belongs to no space. Records are little-endian,
- * versioned, with a CRC-32C over everything before it (and the store key, so that a record cannot be taken for
- * another's). */
+/* What is stored on flash for a key (DESIGN section 6). Keys: 'm' space hash key -> meta record; 'v' space hash key ->
+ * value record, where space is 12 big-endian bytes (LSN, database number): spaces are contiguous, meta records of all
+ * spaces come first. hash is the top 4 bytes of the key's hash: flash has the order of the tables in RAM, so a
+ * checkpoint that walks its dirty keys in hash order writes neighbours (an insertion into RocksDB's memtable then costs
+ * a fifth of one at a random place), and a start fills its tables from front to back. The hash's seed is part of the
+ * checkpoint record. 'd' id (4 bytes, big-endian) -> a dictionary, which belongs to no space. Records are
+ * little-endian, versioned, with a CRC-32C over everything before it (and the store key, so that a record cannot be
+ * taken for another's). */
 #ifndef TIER_RECORD_H
 #define TIER_RECORD_H
 
@@ -11,6 +14,7 @@
 #include "tier/dictionary.h"
 
 #define RECORD_SPACE_BYTES 12
+#define RECORD_HASH_BYTES 4
 #define RECORD_ABSENT 0xff /* type of a deletion */
 
 struct record_meta {
@@ -25,12 +29,13 @@ struct record_meta {
 enum record_compression { RECORD_PLAIN = 0, RECORD_ZSTD = 1, RECORD_LZ4 = 2, RECORD_ZSTD_DICT = 3 };
 
 /* Store keys, appended to `out` (which is cleared). */
-void record_meta_key(struct buf *out, struct space_id space, struct slice key);
-void record_value_key(struct buf *out, struct space_id space, struct slice key);
+void record_meta_key(struct buf *out, struct space_id space, struct key key);
+void record_value_key(struct buf *out, struct space_id space, struct key key);
 /* [from, to) of a space's meta or value records ('m' or 'v'), for scans and range deletion. */
 void record_space_range(struct buf *from, struct buf *to, char kind, struct space_id space);
-/* Takes a store key apart; false if malformed. `key` borrows from store_key. */
-bool record_parse_key(struct slice store_key, char *kind, struct space_id *space, struct slice *key);
+/* Takes a store key apart; false if malformed. `key` borrows from store_key; of its hash only the top 4 bytes are set.
+ */
+bool record_parse_key(struct slice store_key, char *kind, struct space_id *space, struct key *key);
 
 void record_meta_encode(struct buf *out, struct slice store_key, const struct record_meta *m);
 /* 0 or -EBADMSG. */

@@ -7,6 +7,7 @@
 
 #include <errno.h>
 #include <stdatomic.h>
+#include <stdlib.h>
 
 #include "core/base/mem.h"
 #include "core/base/panic.h"
@@ -20,9 +21,26 @@
 #define SAMPLE 64       /* items looked at to find victims */
 #define DROPS_A_SLICE 256
 #define CLEANS_A_SLICE 512
+#define RUN_MAX 1048576 /* words sorted together */
+#define TAKES_A_SLICE 65536
+#define SCRATCH_KEEP (64 * KIB)
+#define SORT_HERE 2048 /* words that are sorted on the spot */
+
+/* Hashes taken from a dirty queue, to be cleaned in hash order: the order of flash (record.h). */
+struct run {
+    struct pool_job job;
+    struct task sorted;
+    struct tier *tier;
+    enum { RUN_FILLING, RUN_SORTING, RUN_READY } state;
+    bool orphan;       /* its keyspace is gone: freed when it is sorted */
+    size_t n, cap, at; /* words; those before `at` are done */
+    size_t kept;       /* of those before `at`, moved to the front: busy, to be looked at again */
+    uint64_t *hashes;
+};
 
 struct space {
     struct keyspace *ks;
+    struct run *run; /* being cleaned, or NULL */
     bool logged, tiered;
     bool barren; /* the last full try to make room found nothing to drop and nothing to clean */
 };
@@ -68,7 +86,7 @@ struct tier {
     unsigned nspaces;
     uint16_t pins[PIN_SLOTS];
     struct fetch *fetches[FETCH_BUCKETS]; /* by ticket */
-    unsigned fetching;
+    unsigned fetching, sorting;
     struct batch *building;               /* not full yet; closed at the end of the slice */
     struct batch *waiting, *waiting_last; /* for the log */
     unsigned batches;                     /* waiting or writing */
@@ -76,7 +94,7 @@ struct tier {
     uint64_t live[BATCHES_LIVE];          /* seqs of those batches */
     _Atomic uint64_t pending;             /* bytes of values in those batches */
     struct queue absents;                 /* words of struct absent */
-    struct buf scratch, encoded;
+    struct buf scratch, payload, encoded;
     uint64_t uncounted; /* payload bytes that the trainer has not been told of */
     uint64_t unsampled; /* payloads to pass over before the next sample */
     struct {
@@ -99,18 +117,39 @@ struct tier *tier_new(const struct tier_config *cfg)
     return t;
 }
 
-bool tier_idle(const struct tier *t) { return t->fetching == 0 && t->batches == 0 && t->building == NULL; }
+bool tier_idle(const struct tier *t)
+{
+    return t->fetching == 0 && t->sorting == 0 && t->batches == 0 && t->building == NULL;
+}
 
 void tier_free(struct tier *t)
 {
     ensure(tier_idle(t));
     queue_free(&t->absents);
     buf_free(&t->scratch);
+    buf_free(&t->payload);
     buf_free(&t->encoded);
     mem_free(t, sizeof(*t));
 }
 
 /* --- spaces --- */
+
+static void run_free(struct run *run)
+{
+    mem_free(run->hashes, sizeof(*run->hashes) * run->cap);
+    mem_free(run, sizeof(*run));
+}
+
+static void run_drop(struct space *s)
+{
+    if (s->run == NULL)
+        return;
+    if (s->run->state == RUN_SORTING)
+        s->run->orphan = true;
+    else
+        run_free(s->run);
+    s->run = NULL;
+}
 
 static struct space *space_of(struct tier *t, const struct keyspace *ks)
 {
@@ -143,6 +182,7 @@ void tier_attach(struct tier *t, struct keyspace *ks, bool logged, bool tiered)
 void tier_detach(struct tier *t, struct keyspace *ks)
 {
     struct space *s = space_of(t, ks);
+    run_drop(s);
     *s = t->spaces[--t->nspaces];
 }
 
@@ -224,10 +264,10 @@ static void fetch_unlink(struct tier *t, struct fetch *f)
 static struct slice store_key_name(const struct buf *store_key)
 {
     struct space_id space;
-    struct slice key;
+    struct key key;
     char kind;
     ensure(record_parse_key(buf_slice(store_key), &kind, &space, &key));
-    return key;
+    return key.name;
 }
 
 /* Installs only if the ticket still stands: then the value is the one that was asked for. */
@@ -292,7 +332,7 @@ void tier_fetch(struct tier *t, struct keyspace *ks, struct entry *e, struct key
     f->ticket = keyspace_fetching(ks, e);
     f->waits = w;
     w->next = NULL;
-    record_value_key(&f->store_key, ks->id, key.name);
+    record_value_key(&f->store_key, ks->id, key);
     f->next = t->fetches[f->ticket % FETCH_BUCKETS];
     t->fetches[f->ticket % FETCH_BUCKETS] = f;
     t->fetching++;
@@ -305,7 +345,7 @@ int tier_fetch_now(struct tier *t, struct keyspace *ks, struct entry **e, struct
 {
     struct buf record = {0}, store_key = {0}, payload = {0};
     uint64_t stamp;
-    record_value_key(&store_key, ks->id, key.name);
+    record_value_key(&store_key, ks->id, key);
     int err = t->cfg.store->ops->get(t->cfg.store, buf_slice(&store_key), &record);
     if (err == 0)
         err = record_value_decode(buf_slice(&store_key), buf_slice(&record), trainer_dictionaries(t->cfg.trainer),
@@ -330,17 +370,18 @@ static void batch_run(struct pool_job *job)
 /* Every key of the batch has exactly one meta operation in it. */
 static void batch_each_key(struct batch *b, void (*done)(struct keyspace *ks, struct key key))
 {
-    struct slice store_key, value, name;
+    struct slice store_key, value;
     struct space_id id;
+    struct key key;
     size_t pos = 0;
     bool put;
     char kind;
 
     while (store_batch_next(&b->ops, &pos, &put, &store_key, &value)) {
-        ensure(record_parse_key(store_key, &kind, &id, &name));
+        ensure(record_parse_key(store_key, &kind, &id, &key));
         struct space *s = kind == 'm' ? space_by_id(b->tier, id) : NULL;
         if (s != NULL)
-            done(s->ks, key_of(s->ks, name));
+            done(s->ks, key_of(s->ks, key.name));
     }
 }
 
@@ -437,10 +478,10 @@ void tier_log_progress(struct tier *t, uint64_t durable)
 
 /* --- cleaning: records --- */
 
-static void put_meta(struct tier *t, struct batch *b, const struct keyspace *ks, struct slice name,
+static void put_meta(struct tier *t, struct batch *b, const struct keyspace *ks, struct key key,
                      const struct record_meta *meta)
 {
-    record_meta_key(&t->scratch, ks->id, name);
+    record_meta_key(&t->scratch, ks->id, key);
     record_meta_encode(&t->encoded, buf_slice(&t->scratch), meta);
     store_batch_put(&b->ops, buf_slice(&t->scratch), buf_slice(&t->encoded));
 }
@@ -465,57 +506,59 @@ static void encode_value(struct tier *t, struct slice store_key, uint64_t stamp,
         add(&t->stats.with_dictionary, 1);
 }
 
-static void put_value(struct tier *t, struct batch *b, const struct keyspace *ks, const struct entry *e, uint64_t stamp)
+static void put_value(struct tier *t, struct batch *b, const struct keyspace *ks, const struct entry *e, struct key key,
+                      uint64_t stamp)
 {
     struct value v = entry_value(e);
-    struct buf payload = {0};
-    uint8_t type;
 
-    buf_append_byte(&payload, 0);
-    type = value_class_of(v.type)->encode(&v, &payload);
-    payload.p[0] = type;
-    record_value_key(&t->scratch, ks->id, entry_key(e));
-    encode_value(t, buf_slice(&t->scratch), stamp, buf_slice(&payload));
+    buf_clear(&t->payload);
+    buf_append_byte(&t->payload, 0);
+    uint8_t type = value_class_of(v.type)->encode(&v, &t->payload);
+    t->payload.p[0] = type;
+    record_value_key(&t->scratch, ks->id, key);
+    encode_value(t, buf_slice(&t->scratch), stamp, buf_slice(&t->payload));
     store_batch_put(&b->ops, buf_slice(&t->scratch), buf_slice(&t->encoded));
-    buf_free(&payload);
+    buf_reset(&t->payload, SCRATCH_KEEP);
+    buf_reset(&t->encoded, SCRATCH_KEEP);
 }
 
-static void delete_records(struct tier *t, struct batch *b, const struct keyspace *ks, struct slice name)
+static void delete_records(struct tier *t, struct batch *b, const struct keyspace *ks, struct key key)
 {
-    record_value_key(&t->scratch, ks->id, name);
+    record_value_key(&t->scratch, ks->id, key);
     store_batch_delete(&b->ops, buf_slice(&t->scratch));
-    record_meta_key(&t->scratch, ks->id, name);
+    record_meta_key(&t->scratch, ks->id, key);
     store_batch_delete(&b->ops, buf_slice(&t->scratch));
 }
 
-static void remember_absent(struct tier *t, const struct keyspace *ks, const struct entry *tomb, uint64_t stamp)
+static void remember_absent(struct tier *t, const struct keyspace *ks, struct key key, uint64_t stamp)
 {
     queue_push(&t->absents, ks->id.lsn);
     queue_push(&t->absents, ks->id.db);
-    queue_push(&t->absents, hash_key(entry_key(tomb), ks->hash_seed));
+    queue_push(&t->absents, key.hash);
     queue_push(&t->absents, stamp);
 }
 
 /* A logged deletion leaves a record *absent, stamp*; an unlogged one just removes the records, and is forgotten at
  * once. */
-static void clean_tomb(struct tier *t, struct batch *b, struct space *s, struct entry *tomb, uint64_t stamp)
+static void clean_tomb(struct tier *t, struct batch *b, struct space *s, struct entry *tomb, struct key key,
+                       uint64_t stamp)
 {
-    struct slice name = entry_key(tomb);
     if (!s->logged) {
-        delete_records(t, b, s->ks, name);
+        delete_records(t, b, s->ks, key);
         keyspace_cleaning(s->ks, tomb);
         tomb->flags |= ENTRY_FORGET;
         return;
     }
-    record_value_key(&t->scratch, s->ks->id, name);
+    record_value_key(&t->scratch, s->ks->id, key);
     store_batch_delete(&b->ops, buf_slice(&t->scratch));
     struct record_meta meta = {.type = RECORD_ABSENT, .expire_ms = ENTRY_NO_EXPIRY, .stamp = stamp};
-    put_meta(t, b, s->ks, name, &meta);
-    remember_absent(t, s->ks, tomb, stamp);
+    put_meta(t, b, s->ks, key, &meta);
+    remember_absent(t, s->ks, key, stamp);
     keyspace_cleaning(s->ks, tomb);
 }
 
-static void clean_entry(struct tier *t, struct batch *b, struct space *s, struct entry *e, uint64_t stamp)
+static void clean_entry(struct tier *t, struct batch *b, struct space *s, struct entry *e, struct key key,
+                        uint64_t stamp)
 {
     struct record_meta meta = {.type = e->type,
                                .encoding = e->encoding,
@@ -524,18 +567,19 @@ static void clean_entry(struct tier *t, struct batch *b, struct space *s, struct
                                .ram_bytes = keyspace_ram_bytes(e),
                                .stamp = s->logged ? stamp : 0};
     if (e->flags & ENTRY_DIRTY)
-        put_value(t, b, s->ks, e, meta.stamp);
-    put_meta(t, b, s->ks, entry_key(e), &meta);
+        put_value(t, b, s->ks, e, key, meta.stamp);
+    put_meta(t, b, s->ks, key, &meta);
     keyspace_cleaning(s->ks, e);
 }
 
-static void clean_one(struct tier *t, struct space *s, struct entry *e, uint64_t stamp)
+static void clean_one(struct tier *t, struct space *s, struct entry *e, uint64_t hash, uint64_t stamp)
 {
+    struct key key = {entry_key(e), hash};
     struct batch *b = batch_open(t);
     if (e->flags & ENTRY_TOMB)
-        clean_tomb(t, b, s, e, stamp);
+        clean_tomb(t, b, s, e, key, stamp);
     else
-        clean_entry(t, b, s, e, stamp);
+        clean_entry(t, b, s, e, key, stamp);
     if (s->logged && stamp > b->stamp)
         b->stamp = stamp;
     add(&t->stats.cleaned, 1);
@@ -543,23 +587,101 @@ static void clean_one(struct tier *t, struct space *s, struct entry *e, uint64_t
         batch_close(t);
 }
 
-unsigned tier_clean(struct tier *t, struct keyspace *ks, uint64_t until, uint64_t stamp, unsigned max_keys, bool *done)
-{
-    struct space *s = space_of(t, ks);
-    unsigned taken = 0;
-    bool stuck = false;
+/* --- cleaning: runs --- */
 
-    while (!stuck && taken < max_keys && t->batches < BATCHES_MAX && !queue_empty(&ks->dirty) &&
-           ks->dirty.head < until) {
-        struct dirty_item item = keyspace_pop_dirty(ks);
-        stuck = item.busy;
-        if (item.e != NULL && !item.busy) {
-            clean_one(t, s, item.e, stamp);
+static int hash_cmp(const void *a, const void *b)
+{
+    uint64_t x = *(const uint64_t *)a, y = *(const uint64_t *)b;
+    return x < y ? -1 : x > y;
+}
+
+static void run_sort(struct pool_job *job)
+{
+    struct run *run = container_of(job, struct run, job);
+    qsort(run->hashes, run->n, sizeof(*run->hashes), hash_cmp);
+    run->tier->cfg.post(run->tier->cfg.arg, &run->sorted);
+}
+
+static void run_sorted(struct task *task, void *arg)
+{
+    struct run *run = container_of(task, struct run, sorted);
+    (void)arg;
+    run->tier->sorting--;
+    run->state = RUN_READY;
+    if (run->orphan)
+        run_free(run);
+}
+
+/* Few words are sorted on the spot, many by the pool. */
+static void run_close(struct tier *t, struct run *run)
+{
+    run->state = RUN_READY;
+    if (run->n <= SORT_HERE) {
+        qsort(run->hashes, run->n, sizeof(*run->hashes), hash_cmp);
+        return;
+    }
+    run->state = RUN_SORTING;
+    t->sorting++;
+    pool_submit(t->cfg.pool, POOL_WRITE, &run->job);
+}
+
+static struct run *run_new(struct tier *t, size_t cap)
+{
+    struct run *run = mem_zalloc(sizeof(*run));
+    run->tier = t;
+    run->job.run = run_sort;
+    run->sorted.run = run_sorted;
+    run->cap = cap;
+    run->hashes = mem_alloc(sizeof(*run->hashes) * cap);
+    return run;
+}
+
+/* A run that can be worked on, or NULL: there is nothing up to `until`, or it is being filled or sorted. */
+static struct run *run_ready(struct tier *t, struct space *s, uint64_t until)
+{
+    struct queue *dirty = &s->ks->dirty;
+    if (s->run == NULL && !queue_empty(dirty) && dirty->head < until)
+        s->run = run_new(t, min_u64(min_u64(until, dirty->tail) - dirty->head, RUN_MAX));
+    struct run *run = s->run;
+    if (run != NULL && run->state == RUN_FILLING) {
+        run->n += keyspace_take_dirty(s->ks, until, run->hashes + run->n, min_u64(run->cap - run->n, TAKES_A_SLICE));
+        if (run->n == run->cap || dirty->head >= until)
+            run_close(t, run);
+    }
+    return run != NULL && run->state == RUN_READY ? run : NULL;
+}
+
+/* Words of keys that are being written are kept for another round. */
+static unsigned run_clean(struct tier *t, struct space *s, struct run *run, uint64_t stamp, unsigned max_keys)
+{
+    unsigned taken = 0;
+    while (taken < max_keys && t->batches < BATCHES_MAX && run->at < run->n) {
+        uint64_t hash = run->hashes[run->at++];
+        struct dirty_item item = keyspace_find_dirty(s->ks, hash);
+        if (item.busy) {
+            run->hashes[run->kept++] = hash;
+        } else if (item.e != NULL) {
+            clean_one(t, s, item.e, hash, stamp);
             taken++;
         }
     }
+    if (run->at == run->n) {
+        run->n = run->kept;
+        run->at = run->kept = 0;
+    }
+    return taken;
+}
+
+unsigned tier_clean(struct tier *t, struct keyspace *ks, uint64_t until, uint64_t stamp, unsigned max_keys, bool *done)
+{
+    struct space *s = space_of(t, ks);
+    struct run *run = run_ready(t, s, until);
+    unsigned taken = run != NULL ? run_clean(t, s, run, stamp, max_keys) : 0;
+
     batch_close(t);
-    *done = queue_empty(&ks->dirty) || ks->dirty.head >= until;
+    if (run != NULL && run->n == 0)
+        run_drop(s);
+    *done = s->run == NULL && (queue_empty(&ks->dirty) || ks->dirty.head >= until);
     return taken;
 }
 
@@ -580,7 +702,7 @@ bool tier_forget(struct tier *t, uint64_t l0)
         struct entry *tomb = s ? keyspace_forgetting(s->ks, a.hash) : NULL;
         if (tomb == NULL)
             continue;
-        delete_records(t, batch_open(t), s->ks, entry_key(tomb));
+        delete_records(t, batch_open(t), s->ks, (struct key){entry_key(tomb), a.hash});
         n++;
     }
     batch_close(t);
@@ -662,7 +784,7 @@ uint64_t tier_reclaim(struct tier *t, struct keyspace *ks, uint64_t bytes, const
                 dropped++;
             } else if (may_clean && cleanable(v[i]) && t->batches < BATCHES_MAX && leaving < bytes) {
                 leaving += keyspace_ram_bytes(v[i]);
-                clean_one(t, s, v[i], stamp);
+                clean_one(t, s, v[i], key_of(ks, entry_key(v[i])).hash, stamp);
                 cleaned++;
             }
         }

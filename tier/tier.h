@@ -88,10 +88,10 @@ struct entry *tier_sample_coldest(struct tier *t, struct keyspace *ks, unsigned 
 
 /* --- cleaning --- */
 
-/* Writes out the oldest dirty keys of ks, until the dirty queue's head has reached `until` (a queue position), at
- * most `max_keys` in this call. The shard must have nothing staged; `stamp` is its last frame's end LSN. Returns how
- * many were taken; *done is set when the queue's head is at or past `until`. Their writes have completed when
- * tier_passed(t, tier_barrier(t) of that moment) says so. */
+/* Writes out the dirty keys of ks that were queued before position `until` of its dirty queue, at most `max_keys` in
+ * this call: up to a million of them at once are taken, sorted by hash (by the pool) and written in the order of flash.
+ * The shard must have nothing staged; `stamp` is its last frame's end LSN. Returns how many were taken; *done is set
+ * when none is left. Their writes have completed when tier_passed(t, tier_barrier(t) of that moment) says so. */
 unsigned tier_clean(struct tier *t, struct keyspace *ks, uint64_t until, uint64_t stamp, unsigned max_keys, bool *done);
 uint64_t tier_barrier(const struct tier *t);
 bool tier_passed(const struct tier *t, uint64_t barrier);

@@ -20,6 +20,7 @@ static struct rng rng;
 static const struct slice store_key = {(const uint8_t *)"v-a-key", 7};
 
 struct bench {
+    struct store_mem_disk *disk;
     struct store *store;
     struct pool *pool;
     struct trainer *trainer;
@@ -28,6 +29,7 @@ struct bench {
 
 static int open_bench(struct bench *b, bool train)
 {
+    b->store = store_mem_open(b->disk);
     b->pool = pool_new(2);
     return trainer_open(
         &b->trainer,
@@ -36,10 +38,17 @@ static int open_bench(struct bench *b, bool train)
         b->error);
 }
 
-static void close_bench(struct bench *b)
+static void end_trainer(struct bench *b)
 {
     pool_free(b->pool);
     trainer_free(b->trainer);
+}
+
+static void close_bench(struct bench *b)
+{
+    end_trainer(b);
+    b->store->ops->close(b->store);
+    store_mem_disk_free(b->disk);
 }
 
 /* Two kinds of data that have little in common. */
@@ -101,14 +110,13 @@ static bool round_trip(struct bench *b, struct slice payload, enum record_compre
 
 static void test_train_and_use(struct bench *b)
 {
-    unsigned flushes = store_mem_flushes(b->store), right = 0, used = 0;
+    unsigned right = 0, used = 0;
     uint64_t in = 0, out = 0;
     struct buf record = {0}, back = {0};
 
     ok(trainer_collecting(b->trainer) && newest(b) == NULL, "a new store collects samples");
     feed(b, 0);
     ok(stats(b).dictionaries == 1 && stats(b).newest == 1, "dictionary 1 is there");
-    ok(store_mem_flushes(b->store) == flushes + 1, "and was flushed");
     ok(!trainer_collecting(b->trainer), "nothing is collected after that");
     for (int i = 0; i < 1000; i++) {
         char text[256];
@@ -210,14 +218,13 @@ static void test_reload(struct bench *b)
     feed(b, 1);
     ok(stats(b).dictionaries == 2 && stats(b).newest == 2, "other data: a second dictionary");
     record_value_encode(&recent, store_key, 77, RECORD_ZSTD, newest(b), slice_of(c, clen));
-    close_bench(b);
+    end_trainer(b);
     store_mem_crash(b->store);
     ok(open_bench(b, false) == 0 && stats(b).dictionaries == 2 && stats(b).newest == 2, "both are found after a crash");
     ok(decode(b, buf_slice(&old), &back) == 0 && slice_eq(buf_slice(&back), slice_of(a, alen)), "the first is used");
     ok(decode(b, buf_slice(&recent), &back) == 0 && slice_eq(buf_slice(&back), slice_of(c, clen)), "and the second");
     trainer_count(b->trainer, WINDOW * 16);
     ok(!trainer_collecting(b->trainer), "nothing is trained where that is not wanted");
-    close_bench(b);
     buf_free(&old);
     buf_free(&recent);
     buf_free(&back);
@@ -225,16 +232,17 @@ static void test_reload(struct bench *b)
 
 static void test_store_fails(void)
 {
-    struct bench b = {.store = store_mem_new()};
+    struct bench b = {.disk = store_mem_disk_new(1)};
     ok(open_bench(&b, true) == 0, "another store");
-    store_mem_fail(b.store, -EIO);
+    store_mem_fail(b.store, STORE_MEM_WRITE, 1, -EIO);
     feed(&b, 0);
-    ok(stats(&b).failures == 1 && newest(&b) == NULL, "a dictionary that cannot be stored is not used");
-    store_mem_fail(b.store, 0);
+    ok(stats(&b).failures == 1 && newest(&b) == NULL, "a dictionary that cannot be written is not used");
+    store_mem_fail(b.store, STORE_MEM_FLUSH, 1, -EIO);
     feed(&b, 0);
-    ok(stats(&b).newest == 1, "the next one is");
+    ok(stats(&b).failures == 2 && newest(&b) == NULL, "nor one that cannot be flushed");
+    feed(&b, 0);
+    ok(stats(&b).failures == 2 && stats(&b).newest == 1, "the next one is used");
     close_bench(&b);
-    b.store->ops->close(b.store);
 }
 
 static void put(struct store *store, struct slice key, struct slice value)
@@ -252,11 +260,13 @@ static void test_damaged_dictionary(struct bench *b)
     ok(b->store->ops->get(b->store, buf_slice(&key), &record) == 0, "the record of dictionary 2");
     record.p[record.len / 2] ^= 1;
     put(b->store, buf_slice(&key), buf_slice(&record));
-    b->pool = pool_new(2);
-    struct trainer_config cfg = {.store = b->store, .pool = b->pool, .train = true};
-    ok(trainer_open(&b->trainer, &cfg, b->error) == -EBADMSG, "damaged: refused");
+    end_trainer(b);
+    b->store->ops->close(b->store);
+    ok(open_bench(b, true) == -EBADMSG, "damaged: refused");
     ok(strstr(b->error, "dictionary on flash is damaged") != NULL, "and said: %s", b->error);
     pool_free(b->pool);
+    b->store->ops->close(b->store);
+    store_mem_disk_free(b->disk);
     buf_free(&key);
     buf_free(&record);
 }
@@ -286,7 +296,7 @@ static void *feeder(void *arg)
 
 static void test_threads(void)
 {
-    struct bench b = {.store = store_mem_new()};
+    struct bench b = {.disk = store_mem_disk_new(1)};
     pthread_t thread[4];
     unsigned right = 0;
     ok(open_bench(&b, true) == 0, "a store for four threads");
@@ -300,20 +310,19 @@ static void test_threads(void)
     ok(right == 4, "all records came back on %u of 4 threads", right);
     close_bench(&b);
     ok(true, "a training under way ends with the pool");
-    b.store->ops->close(b.store);
 }
 
 int main(void)
 {
-    struct bench b = {.store = store_mem_new()};
-    rng_seed(&rng, tap_seed());
+    uint64_t seed = tap_seed();
+    struct bench b = {.disk = store_mem_disk_new(seed)};
+    rng_seed(&rng, seed);
     ok(open_bench(&b, true) == 0, "open");
     test_train_and_use(&b);
     test_sizes(&b);
     test_refused(&b);
     test_reload(&b);
     test_damaged_dictionary(&b);
-    b.store->ops->close(b.store);
     test_store_fails();
     test_threads();
     return tap_done();

@@ -109,6 +109,21 @@ def _(s):
         eq(replies[-1] == [value(i) for i in part[:30]], True)
 
 
+@test('a transaction that swaps databases reads cold values under their new number')
+def _(s):
+    c = s.client()
+    fill(c)
+    places = c.pipeline([('OBJECT', 'TIER', f'k{i}') for i in range(N)])
+    cold = [i for i, place in enumerate(places) if place == b'cold'][:20]
+    c.call('SELECT', 1)
+    c.call('MULTI')
+    c.call('SWAPDB', 0, 1)
+    for i in cold:
+        c.call('GET', f'k{i}')
+    eq(c.call('EXEC')[1:], [value(i) for i in cold])
+    expect(c, 'SWAPDB 0 1', '+OK')
+
+
 @test('a command that needs more than the whole budget is refused')
 def _(s):
     c = s.client()
