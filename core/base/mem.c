@@ -26,8 +26,8 @@ static size_t at_least_one(size_t size) { return size ? size : 1; }
 
 #ifndef KELVIN_NO_JEMALLOC
 
-/* Read by jemalloc. Freed pages go back to the kernel within about a second (maxmemory is about resident memory), from a
- * thread of jemalloc's own: a shard never pays for it. Few arenas keep fragmentation low. */
+/* Read by jemalloc. Freed pages go back to the kernel within about a second (maxmemory is about resident memory), from
+ * a thread of jemalloc's own: a shard never pays for it. Few arenas keep fragmentation low. */
 const char *malloc_conf = "background_thread:true,dirty_decay_ms:1000,muzzy_decay_ms:0,narenas:4";
 
 void *mem_alloc(size_t size) { return checked(mallocx(at_least_one(size), 0), size); }
