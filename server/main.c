@@ -10,6 +10,7 @@
 #include "core/base/mem.h"
 #include "server/checkpoint.h"
 #include "server/command.h"
+#include "server/flash.h"
 #include "server/lazy.h"
 #include "server/recovery.h"
 #include "server/server.h"
@@ -189,6 +190,7 @@ static int load(struct server *s, char *error)
     if (err < 0)
         return err;
     s->checkpoint = checkpoint_new(s);
+    s->flash = flash_new(s);
     log_set_everysec(s->log, everysec(s));
     return log_start(s->log, error);
 }
@@ -247,6 +249,7 @@ static void shut_down(struct server *s)
     log_close(s->log, LOG_MARK_CLEAN_STOP);
     s->log = NULL; /* all of it is durable: replies that waited may leave */
     pool_free(s->pool);
+    flash_free(s->flash);
     shards_end_clients(s);
     for (unsigned i = 0; i < s->nshards; i++)
         shard_free(s->shards[i]);

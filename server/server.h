@@ -13,6 +13,7 @@
 #include "tier/store.h"
 
 struct checkpoint;
+struct flash;
 struct lazy;
 struct trainer;
 
@@ -28,6 +29,7 @@ struct server {
     struct trainer *trainer; /* of dictionaries for the store's values */
     struct lazy *lazy;
     struct checkpoint *checkpoint;
+    struct flash *flash; /* its budget */
     struct file *dir_lock;
     struct holds holds;
     unsigned nshards;

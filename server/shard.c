@@ -8,6 +8,7 @@
 #include "core/base/panic.h"
 #include "server/checkpoint.h"
 #include "server/dispatch.h"
+#include "server/flash.h"
 #include "server/forward.h"
 #include "server/server.h"
 
@@ -232,6 +233,7 @@ static bool data_slices(struct shard *s)
         tier_log_progress(s->tier, log_durable(s->server->log));
     checkpoint_slice(s);
     memory_maintain(s);
+    more |= flash_slice(s);
     shard_append(s, 1ull << s->index); /* evictions */
     return more;
 }

@@ -21,7 +21,8 @@
 #define SAMPLE 64       /* items looked at to find victims */
 #define DROPS_A_SLICE 256
 #define CLEANS_A_SLICE 512
-#define RUN_MAX 1048576 /* words sorted together */
+#define BURIALS_A_SLICE 64 /* buckets */
+#define RUN_MAX 1048576    /* words sorted together */
 #define TAKES_A_SLICE 65536
 #define SCRATCH_KEEP (64 * KIB)
 #define SORT_HERE 2048 /* words that are sorted on the spot */
@@ -42,7 +43,8 @@ struct space {
     struct keyspace *ks;
     struct run *run; /* being cleaned, or NULL */
     bool logged, tiered;
-    bool barren; /* the last full try to make room found nothing to drop and nothing to clean */
+    uint64_t burying; /* where in the table of tombs */
+    bool barren;      /* the last full try to make room found nothing to drop and nothing to clean */
 };
 
 struct batch {
@@ -707,6 +709,32 @@ bool tier_forget(struct tier *t, uint64_t l0)
     }
     batch_close(t);
     return queue_empty(&t->absents) || queue_peek_at(&t->absents, 3) > l0;
+}
+
+/* --- burying tombs of unlogged keyspaces --- */
+
+struct burial {
+    struct tier *tier;
+    struct space *space;
+};
+
+static void bury_one(void *arg, void *item)
+{
+    struct burial *b = arg;
+    struct entry *tomb = item;
+    if ((tomb->flags & ENTRY_DIRTY) && !(tomb->flags & ENTRY_WRITING))
+        clean_one(b->tier, b->space, tomb, key_of(b->space->ks, entry_key(tomb)).hash, 0);
+}
+
+void tier_bury(struct tier *t, struct keyspace *ks)
+{
+    struct burial b = {t, space_of(t, ks)};
+    if (b.space->logged)
+        return;
+    for (int i = 0; i < BURIALS_A_SLICE && t->batches < BATCHES_MAX; i++)
+        if ((b.space->burying = table_scan(ks->tombs, b.space->burying, bury_one, &b)) == 0)
+            break;
+    batch_close(t);
 }
 
 /* --- making room --- */

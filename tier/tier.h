@@ -98,6 +98,8 @@ bool tier_passed(const struct tier *t, uint64_t barrier);
 bool tier_waits_for_log(const struct tier *t);
 /* The log has become durable up to `durable`: batches that waited for it go to the pool. Call when it moved. */
 void tier_log_progress(struct tier *t, uint64_t durable);
+/* Removes the records of an unlogged keyspace's deleted keys, a slice of them: no checkpoint does. */
+void tier_bury(struct tier *t, struct keyspace *ks);
 /* A checkpoint at l0 has completed: tombs recorded with a stamp at or below it are removed from flash, in slices;
  * returns true when there is nothing left to do. */
 bool tier_forget(struct tier *t, uint64_t l0);

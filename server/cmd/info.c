@@ -9,6 +9,7 @@
 #include "server/admin.h"
 #include "server/checkpoint.h"
 #include "server/dispatch.h"
+#include "server/flash.h"
 #include "server/lazy.h"
 #include "server/reply.h"
 
@@ -267,6 +268,18 @@ static void compression(struct call *c, const struct tier_stats *t, struct buf *
     number(b, "tier_dictionary_failures", tr.failures);
 }
 
+static void flash(struct call *c, struct buf *b)
+{
+    struct flash_info f;
+    flash_info(c->server->flash, &f);
+    number(b, "tier_max_bytes", c->server->config->tier_max_bytes);
+    number(b, "tier_live_bytes_estimated", f.live);
+    number(b, "tier_full", f.full);
+    number(b, "tier_evicting", f.evicting);
+    number(b, "tier_compacting", f.compacting);
+    number(b, "tier_compactions", f.rounds);
+}
+
 static void tier_section(struct call *c, struct buf *b)
 {
     struct server *s = c->server;
@@ -314,6 +327,7 @@ static void tier_section(struct call *c, struct buf *b)
     number(b, "tier_store_bytes", store.bytes_on_disk);
     number(b, "tier_store_memory", store.memory_bytes);
     number(b, "tier_store_memory_limit", s->config->tier_memory);
+    flash(c, b);
     number(b, "tier_store_pending_compaction_bytes", store.pending_compaction_bytes);
     number(b, "tier_store_writes_stopped", store.stopped);
 }
