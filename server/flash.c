@@ -14,6 +14,9 @@
 #define CHECKPOINT_CRONS 1200 /* for a checkpoint to complete, before a round goes on without: two minutes */
 #define TOMBS_AT_ONCE 512
 #define SCALE_ONE 1024 /* bytes on disk for a byte in RAM, as a fixed-point number */
+#define SCALE_MIN (1.0 / 16)
+#define SCALE_MAX 1.5
+#define COLD_ENTRY 64 /* RAM of a cold key, about */
 
 enum phase { QUIET, CHECKPOINTING, COMPACTING };
 
@@ -23,7 +26,7 @@ struct flash {
     _Atomic uint64_t handed; /* written() at that time */
     _Atomic uint64_t passed; /* of what shards count as freed: known to be gone from the disk */
     _Atomic uint64_t scale;
-    _Atomic bool full, evicting;
+    _Atomic bool full, evicting, crowded;
     _Atomic int phase; /* changed by shard 0 */
     _Atomic uint64_t rounds;
 
@@ -34,6 +37,7 @@ struct flash {
     uint64_t checkpoints;
     unsigned waited;
 
+    pthread_mutex_t one_looks; /* the pool and the compaction: no old figure over a new one */
     struct pool_job look;
     _Atomic bool looking;
     pthread_t thread; /* while compacting */
@@ -45,6 +49,7 @@ struct flash *flash_new(struct server *server)
     struct flash *f = mem_zalloc(sizeof(*f));
     f->server = server;
     atomic_store(&f->scale, SCALE_ONE);
+    pthread_mutex_init(&f->one_looks, NULL);
     return f;
 }
 
@@ -58,6 +63,7 @@ void flash_free(struct flash *f)
     atomic_store(&f->stop, true);
     if (phase_of(f) == COMPACTING)
         pthread_join(f->thread, NULL);
+    pthread_mutex_destroy(&f->one_looks);
     mem_free(f, sizeof(*f));
 }
 
@@ -89,45 +95,62 @@ static uint64_t going(const struct flash *f)
 
 static uint64_t on_disk(const struct flash *f) { return atomic_load_explicit(&f->disk, memory_order_relaxed); }
 
+static uint64_t written_by(const struct shard *s)
+{
+    struct tier_stats t;
+    tier_stats(s->tier, &t);
+    return t.clean_bytes;
+}
+
 /* What the shards' tiers have handed to the store. */
 static uint64_t written(const struct flash *f)
 {
     uint64_t sum = 0;
-    for (unsigned i = 0; i < f->server->nshards; i++) {
-        struct tier_stats t;
-        tier_stats(f->server->shards[i]->tier, &t);
-        sum += t.clean_bytes;
-    }
+    for (unsigned i = 0; i < f->server->nshards; i++)
+        sum += written_by(f->server->shards[i]);
     return sum;
+}
+
+static uint64_t present(const struct flash *f)
+{
+    return on_disk(f) + written(f) - atomic_load_explicit(&f->handed, memory_order_relaxed);
 }
 
 static uint64_t live(const struct flash *f)
 {
-    uint64_t disk = on_disk(f) + written(f) - atomic_load_explicit(&f->handed, memory_order_relaxed), less = going(f);
+    uint64_t disk = present(f), less = going(f);
     return disk > less ? disk - less : 0;
 }
 
-/* A byte of a key and its value in RAM is how much on disk? Garbage makes it too much: then we evict too little, and
- * after the next round some more. */
+/* How much a byte of a cold key and its value is on disk. What is on flash but hot as well, and garbage, make it too
+ * much: then we evict too little, and some more after the next round. Too little would evict too much. While keys are
+ * evicted it stays as it was. */
 static void measure_scale(struct flash *f)
 {
     struct server *server = f->server;
-    uint64_t ram = memory_data(server);
+    uint64_t ram = 0, disk = present(f);
     for (unsigned i = 0; i < server->nshards; i++)
-        for (int db = 0; db < server->config->databases; db++)
-            ram += atomic_load_explicit(&server->shards[i]->figures[db].cold_bytes, memory_order_relaxed);
-    double ratio = ram > 0 ? (double)on_disk(f) / (double)ram : 1;
-    ratio = ratio < 1.0 / 16 ? 1.0 / 16 : ratio > 1.5 ? 1.5 : ratio;
+        for (int db = 0; db < server->config->databases; db++) {
+            const struct db_figures *figures = &server->shards[i]->figures[db];
+            ram += atomic_load_explicit(&figures->cold_bytes, memory_order_relaxed) +
+                   COLD_ENTRY * atomic_load_explicit(&figures->cold, memory_order_relaxed);
+        }
+    if (ram == 0 || disk == 0)
+        return;
+    double ratio = (double)disk / (double)ram;
+    ratio = ratio < SCALE_MIN ? SCALE_MIN : ratio > SCALE_MAX ? SCALE_MAX : ratio;
     atomic_store(&f->scale, (uint64_t)(ratio * SCALE_ONE));
 }
 
 static void judge(struct flash *f)
 {
-    uint64_t max = f->server->config->tier_max_bytes, now = live(f);
+    uint64_t max = f->server->config->tier_max_bytes, there = present(f), less = going(f);
+    uint64_t now = there > less ? there - less : 0;
     bool full = max > 0 && now > max;
     bool evicting = full || (max > 0 && atomic_load(&f->evicting) && now > max - max / 8);
     atomic_store_explicit(&f->full, full, memory_order_relaxed);
     atomic_store_explicit(&f->evicting, evicting, memory_order_relaxed);
+    atomic_store_explicit(&f->crowded, max > 0 && there > max + max / 2, memory_order_relaxed);
 }
 
 /* --- looking --- */
@@ -135,10 +158,12 @@ static void judge(struct flash *f)
 static void look(struct flash *f)
 {
     struct store_stats stats;
+    pthread_mutex_lock(&f->one_looks);
     uint64_t now = written(f);
     f->server->store->ops->stats(f->server->store, &stats);
     atomic_store(&f->disk, stats.bytes_on_disk);
     atomic_store(&f->handed, now);
+    pthread_mutex_unlock(&f->one_looks);
 }
 
 static void look_run(struct pool_job *job)
@@ -153,8 +178,6 @@ static void look_sometimes(struct flash *f, uint64_t now_us)
     if (now_us < f->next_look_us || atomic_load(&f->looking))
         return;
     f->next_look_us = now_us + LOOK_US;
-    if (atomic_load(&f->rounds) == 0)
-        measure_scale(f);
     atomic_store(&f->looking, true);
     f->look.run = look_run;
     pool_submit(f->server->pool, POOL_READ, &f->look);
@@ -217,7 +240,6 @@ static void end_round(struct flash *f)
     f->disk_after = on_disk(f);
     atomic_store(&f->passed, f->marked);
     atomic_fetch_add(&f->rounds, 1);
-    measure_scale(f);
     atomic_store(&f->phase, QUIET);
     logger_line(f->server->logger, LOG_VERBOSE, "Tier: %llu bytes on flash after a compaction",
                 (unsigned long long)f->disk_after);
@@ -250,6 +272,8 @@ void flash_cron(struct server *server)
     if (max > 0)
         look_sometimes(f, server->shards[0]->now_us);
     go_on(f, max);
+    if (max > 0 && phase_of(f) == QUIET && going(f) < max / 64)
+        measure_scale(f);
     judge(f);
 }
 
@@ -296,9 +320,12 @@ static unsigned evict_slice(struct shard *s, uint32_t db)
     unsigned n = 0;
     for (int i = 0; i < VICTIMS_A_SLICE && may_evict(s, db); i++) {
         struct entry *e = evict_victim(s, db);
-        if (e == NULL || !(e->flags & ENTRY_ON_FLASH))
+        if (e == NULL || !(e->flags & ENTRY_ON_FLASH)) {
+            s->fruitless++;
             continue;
+        }
         evict_key(s, db, e);
+        s->fruitless = 0;
         n++;
     }
     flash_count(s, s->spaces[db]);
@@ -319,10 +346,22 @@ static void bury_unlogged(struct shard *s)
             tier_bury(s->tier, s->spaces[db]);
 }
 
+/* Not only in shard 0's cron: a lot can be written until then. */
+static void judge_sometimes(struct shard *s, struct flash *f)
+{
+    uint64_t max = s->server->config->tier_max_bytes, now = max > 0 ? written_by(s) : 0;
+    if (likely(now - s->flash_judged <= max / 128))
+        return;
+    s->flash_judged = now;
+    judge(f);
+}
+
 bool flash_slice(struct shard *s)
 {
     struct flash *f = s->server->flash;
     bury_unlogged(s);
+    if (f != NULL)
+        judge_sometimes(s, f);
     if (f == NULL || likely(!atomic_load_explicit(&f->evicting, memory_order_relaxed))) {
         set_barren(s, false);
         s->fruitless = 0;
@@ -330,8 +369,7 @@ bool flash_slice(struct shard *s)
     }
     int db = pick_db(s);
     unsigned n = db >= 0 ? evict_slice(s, (uint32_t)db) : 0;
-    s->fruitless = n > 0 ? 0 : db < 0 ? BARREN_AFTER : s->fruitless + VICTIMS_A_SLICE;
-    set_barren(s, s->fruitless >= BARREN_AFTER);
+    set_barren(s, db < 0 || s->fruitless >= BARREN_AFTER);
     if (n > 0) {
         judge(f);
         s->retry_now = true;
@@ -355,13 +393,13 @@ enum flash_room flash_room(struct shard *s, uint32_t db)
     uint64_t max = s->server->config->tier_max_bytes;
     if (likely(max == 0) || f == NULL)
         return FLASH_ROOM_YES;
-    if (phase_of(f) != QUIET && on_disk(f) > max + max / 2)
-        return FLASH_ROOM_SOON;
-    if (likely(!atomic_load_explicit(&f->full, memory_order_relaxed)))
+    bool full = atomic_load_explicit(&f->full, memory_order_relaxed);
+    bool crowded = atomic_load_explicit(&f->crowded, memory_order_relaxed);
+    if (likely(!full && !crowded))
         return FLASH_ROOM_YES;
-    if (s->server->config->db[db].eviction == EVICT_NOEVICTION || all_barren(s->server))
+    if (full && (s->server->config->db[db].eviction == EVICT_NOEVICTION || all_barren(s->server)))
         return FLASH_ROOM_NEVER;
-    return live(f) > max + max / 8 ? FLASH_ROOM_SOON : FLASH_ROOM_YES;
+    return crowded || live(f) > max + max / 8 ? FLASH_ROOM_SOON : FLASH_ROOM_YES;
 }
 
 void flash_info(const struct flash *f, struct flash_info *out)

@@ -16,8 +16,10 @@
  *
  * Flash is full when live exceeds the limit. Then noeviction refuses what takes memory; with other policies shards
  * evict keys that are on flash, coldest of samples first, in slices, until live is an eighth below the limit. Writes go
- * on meanwhile, and wait when the shards cannot keep up (live an eighth above the limit) or while a round runs and half
- * as much again as the limit is on disk. If no shard finds a victim they are refused. */
+ * on meanwhile, and wait when the shards cannot keep up (live an eighth above the limit) or the rounds cannot (half as
+ * much again as the limit is on disk: then either flash is full, or so much was deleted that a round is due). If no
+ * shard finds a victim they are refused. A compaction takes space for the files it rewrites, so for a moment there may
+ * be more: a piece of 64 MiB, and up to half of the blobs. */
 #ifndef SERVER_FLASH_H
 #define SERVER_FLASH_H
 

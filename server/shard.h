@@ -93,6 +93,7 @@ struct shard {
     uint64_t always_lsn;             /* the same for frames with effects of `always` databases (I3) */
     struct table *watches;           /* tx.h: struct watched by (database, key) */
     uint64_t watch_version;
+    uint64_t flash_judged;        /* what its tier had written when the flash budget was last looked at */
     unsigned fruitless;           /* victims looked for on a full flash since the last one found (flash.c) */
     _Atomic uint64_t flash_freed; /* bytes of deleted keys that were on flash, as they were in RAM */
     _Atomic bool flash_barren;    /* nothing here can be evicted to make room on flash */

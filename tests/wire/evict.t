@@ -132,12 +132,14 @@ def _(_s):
     eq(kept, len(numbers) - refused)
     ok(most < 2 * FLASH, f'{most} bytes on flash')
     ok(len(c.call('GET', 'f0')) == FLASH_VALUE, 'reading goes on')
-    eq(c.call('DEL', *[f'f{i}' for i in range(kept // 2)]), kept // 2)
+    gone = kept - FLASH // 2 // FLASH_VALUE
+    eq(c.call('DEL', *[f'f{i}' for i in range(gone)]), gone)
     eventually(lambda: bytes(c.call('SET', 'new', 'x')) == b'OK', 'writes should work again', 60)
-    eventually(lambda: int(server.info('tier')['tier_store_bytes']) < FLASH * 3 // 4, 'a compaction gives it back', 60)
+    for figure in ('tier_store_bytes', 'tier_live_bytes_estimated'):
+        eventually(lambda: int(server.info('tier')[figure]) < FLASH * 3 // 4, 'a compaction gives it back', 60)
     refused, most = write_flash(c, server, range(500), 'g')
     eq(refused, 0)
-    eq(c.call('DBSIZE'), kept - kept // 2 + 501)
+    eq(c.call('DBSIZE'), kept - gone + 501)
     c.call('CONFIG', 'SET', 'tier-max-bytes', '1mb')
     eventually(lambda: bytes(c.call('SET', 'new', 'x')).startswith(b'OOM'), 'a lower limit is obeyed', 60)
     eq(c.call('CONFIG', 'GET', 'tier-max-bytes'), [b'tier-max-bytes', b'1048576'])
@@ -162,7 +164,7 @@ def _(_s):
     note(f'{left} of {n // 4} keys a quarter are left; at most {most / FLASH:.2f} times tier-max-bytes on flash')
     ok(left[3] > 4 * left[0], f'the oldest should go first: {left}')
     ok(sum(left) > n // 16, f'too many are gone: {left}')
-    ok(most < 3 * FLASH, f'{most} bytes on flash')
+    ok(most < 4 * FLASH, f'{most} bytes on flash')  # half as much again, twice while a compaction rewrites it all
     eventually(lambda: int(server.info('tier')['tier_store_bytes']) < FLASH * 5 // 4, 'the limit is kept in the end', 60)
     keys = c.call('DBSIZE')
     server.restart(kill=True)
