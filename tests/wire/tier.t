@@ -198,6 +198,20 @@ def record(i):
             f'"note":"{" ".join(rng.choice(CITIES).lower() for _ in range(6))}"}}').encode()
 
 
+@test('deleted keys of an unlogged database leave nothing in RAM: no checkpoint waits for them')
+def _(_s):
+    server = Server(dict(BUDGET, durability='none'), LINES)
+    c = server.client()
+    fill(c, 5000)
+    for start in range(0, 5000, 500):
+        c.call('DEL', *[f'k{i}' for i in range(start, start + 500)])
+    eventually(lambda: int(server.info('tier')['tier_tombs']) < 512, 'tombs should go')
+    eq(c.call('DBSIZE'), 0)
+    fill(c, 1000)
+    check(c, range(1000))
+    server.stop()
+
+
 @test('small values are compressed with a dictionary trained on them, which outlives kill -9')
 def _(_s):
     n = 20000 if not SANITIZED else 10000
