@@ -157,6 +157,21 @@ static void wake_others(struct shard *s)
             loop_wake(s->server->shards[i]->loop);
 }
 
+/* The flags of other shards may be older than what has happened to their data (by a hold). So before anything is
+ * refused, all are asked to look again; while nothing changes, the answer stands for the next ones too. */
+static bool all_agree(struct shard *s)
+{
+    struct server *server = s->server;
+    if (server->nshards == 1)
+        return true;
+    if (s->memory_question == 0)
+        s->memory_question = atomic_fetch_add(&server->memory_asked, 1) + 1;
+    for (unsigned i = 0; i < server->nshards; i++)
+        if (i != s->index && atomic_load(&server->shards[i]->memory_seen) < s->memory_question)
+            return false;
+    return true;
+}
+
 enum room { ROOM_YES, ROOM_SOON, ROOM_NEVER };
 
 static enum room make_room(struct shard *s, uint32_t db, uint64_t need)
@@ -174,7 +189,9 @@ static enum room make_room(struct shard *s, uint32_t db, uint64_t need)
     if (need > memory_budget(s->server) || (own > 0 && need > own))
         return ROOM_NEVER;
     publish_reclaimable(s);
-    if (hopeless(s->server, db, of_db))
+    if (!hopeless(s->server, db, of_db))
+        s->memory_question = 0;
+    else if (all_agree(s))
         return ROOM_NEVER;
     /* Dropping was not enough: the end of the turn starts cleaning for as much as is missing. */
     _Atomic uint64_t *wanted = of_db ? &s->figures[db].wanted : &s->wanted;
@@ -249,8 +266,10 @@ void memory_maintain(struct shard *s)
         reclaim(s, 0, false, over, s->lsn);
     for (int db = 0; s->server->db_limits && db < s->server->config->databases; db++)
         maintain_db(s, (uint32_t)db);
+    uint64_t asked = atomic_load(&s->server->memory_asked);
     memory_publish(s);
     publish_reclaimable(s);
+    atomic_store(&s->memory_seen, asked);
     s->allowance = allowance(s);
 }
 

@@ -86,6 +86,12 @@ bool checkpoint_close(struct checkpoint *cp)
     return atomic_load(&cp->phase) == PHASE_IDLE;
 }
 
+void checkpoint_spoil(struct checkpoint *cp)
+{
+    if (phase_of(cp) == PHASE_CLEANING)
+        atomic_store(&cp->incomplete, true);
+}
+
 /* --- mark --- */
 
 void checkpoint_encode_state(struct server *server, struct buf *out)

@@ -20,6 +20,9 @@ void checkpoint_ask(struct checkpoint *cp);
 bool checkpoint_running(const struct checkpoint *cp);
 /* From now on none begins. True once none is running. Any thread; call again until true. */
 bool checkpoint_close(struct checkpoint *cp);
+/* The data that is being written out is being replaced: one that is under way does not complete. Under a hold of all,
+ * with nothing in the pool. */
+void checkpoint_spoil(struct checkpoint *cp);
 /* Starts one if it was asked for or the log has grown enough. Shard 0, once a cron. */
 void checkpoint_cron(struct server *server);
 /* Under a hold of all shards (or with one shard, between commands): takes the mark. */

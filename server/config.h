@@ -51,8 +51,9 @@ struct config {
         int soft_seconds;
     } output_limit[3]; /* normal, replica, pubsub */
     /* memory */
-    uint64_t maxmemory; /* 0 in the file or "auto": a share of the machine; resolved at start */
-    bool maxmemory_auto;
+    uint64_t maxmemory;        /* 0 in the file or "auto": a share of the machine; resolved at start */
+    bool maxmemory_auto;       /* what `auto` came to is in force */
+    uint64_t maxmemory_chosen; /* that; 0: it was never asked for */
     int maxmemory_samples, lfu_log_factor, lfu_decay_time;
     bool active_expire, lazyfree_lazy_user_flush;
     /* log */

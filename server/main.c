@@ -17,6 +17,7 @@
 #include "server/spaces.h"
 
 #define ERROR_MAX 512
+#define SMALL_MEMORY (256 * MIB)
 
 static void print_usage(void)
 {
@@ -334,6 +335,8 @@ int main(int argc, char **argv)
         return 1;
     }
     config_resolve(cfg);
+    if (cfg->maxmemory != 0 && cfg->maxmemory < SMALL_MEMORY)
+        mem_keep_pages_ms(0); /* pages kept for a second would be a large part of so little */
     struct server *s = server_new(cfg);
     s->logger = logger_open(s->clock, cfg->logfile, (enum log_level)cfg->loglevel);
     if (s->logger == NULL) {

@@ -43,13 +43,37 @@ static int add_listener(struct server *server, unsigned shard, int fd, bool is_u
     return 0;
 }
 
+/* Whether the port is to be had: bound without SO_REUSEPORT, with which another server's port would be shared, and a
+ * part of its connections taken. A predecessor that was killed holds its port for up to some 20 ms beyond its death
+ * (measured): its accept requests hold the listening sockets, and the kernel takes an io_uring's requests back in a
+ * worker, after the process is gone. Returns a bound socket. */
+static int occupy_port(struct server *server, const char *addr)
+{
+    int fd = -EADDRINUSE;
+    for (int i = 0; i < 20 && fd == -EADDRINUSE; i++) {
+        if (i > 0)
+            server->clock->sleep_us(server->clock, 10000);
+        fd = net_listen_tcp(addr, server->config->port, -1, false);
+    }
+    return fd;
+}
+
+static int listen_one(struct server *server, const char *addr, unsigned shard)
+{
+    int fd = shard == 0 ? occupy_port(server, addr) : 0;
+    if (fd < 0)
+        return fd;
+    if (shard == 0)
+        close(fd);
+    return net_listen_tcp(addr, server->config->port, server->config->tcp_backlog, server->nshards > 1);
+}
+
 /* Each shard has a socket of its own on the address (SO_REUSEPORT): the kernel spreads connections over them. */
 static int listen_tcp(struct server *server, const char *addr)
 {
     bool optional = addr[0] == '-';
-    bool spread = server->nshards > 1;
     for (unsigned i = 0; i < server->nshards; i++) {
-        int fd = net_listen_tcp(addr + optional, server->config->port, server->config->tcp_backlog, spread);
+        int fd = listen_one(server, addr + optional, i);
         if (fd < 0 && optional && i == 0)
             return 0;
         int err = fd < 0 ? fd : add_listener(server, i, fd, false);

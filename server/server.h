@@ -43,6 +43,7 @@ struct server {
     unsigned ndead, dead_cap;
     uint64_t unlogged_spaces; /* ids given to them */
     uint64_t replay_lsn;      /* of the frame being replayed */
+    uint64_t replay_spaces;   /* spaces that it has made so far */
     bool
         checkpoint_first; /* a checkpoint has to complete before anything is served (a change of mode, a first start) */
     bool config_logged;   /* some database is logged */
@@ -52,6 +53,7 @@ struct server {
     _Atomic uint64_t connected;
     _Atomic uint64_t overhead_bytes; /* resident memory that is not accounted data: what maxmemory must leave for it */
     _Atomic uint64_t peak_memory;
+    _Atomic uint64_t memory_asked;   /* how often a shard has asked all whether nothing can be reclaimed */
     _Atomic int64_t paused_until_ms; /* CLIENT PAUSE */
     _Atomic bool paused_all;
     _Atomic int shutdown_asked; /* signal number, or -1 for SHUTDOWN */

@@ -268,6 +268,12 @@ static void flush_gated(struct shard *s)
     }
 }
 
+void shard_returned(struct shard *s)
+{
+    if (atomic_load(&s->waiting_lent))
+        sem_post(&s->returned);
+}
+
 static int64_t sleep_us(struct shard *s, bool more)
 {
     if (more || (s->retry_now && s->retry_first != NULL) || s->ready.first != NULL || s->outgoing.first != NULL ||
@@ -285,10 +291,8 @@ static void wait_until_returned(struct shard *s)
 {
     while (lent(s)) {
         run_mailbox(s);
-        if (!lent(s))
-            break;
         atomic_store(&s->waiting_lent, true);
-        if (mailbox_try_sleep(&s->mailbox)) {
+        if (atomic_load(&s->lent) && mailbox_try_sleep(&s->mailbox)) {
             while (sem_wait(&s->returned) < 0 && errno == EINTR)
                 ;
             mailbox_awake(&s->mailbox);
@@ -356,10 +360,13 @@ static void *shard_main(void *arg)
 
     snprintf(name, sizeof(name), "shard-%u", s->index);
     pthread_setname_np(pthread_self(), name);
+    if (s->server->nshards > 1)
+        mem_own_arena();
     while (!atomic_load_explicit(&s->stop, memory_order_acquire)) {
         more = turn(s);
         poll_loop(s, more);
     }
+    loop_leave(s->loop); /* shard_free goes on in another thread */
     return NULL;
 }
 
@@ -393,6 +400,7 @@ static void create_tier(struct shard *s)
         .durable = durable,
         .want_durable = want_durable,
         .arg = s,
+        .batch_bytes = max_u64(64 * KIB, min_u64(server->config->tier_memory / 64, MIB)),
         .seed = rng_u64(&s->rng),
     });
 }
@@ -447,10 +455,19 @@ void shard_join(struct shard *s)
     s->started = false;
 }
 
+static void stop_listening(struct shard *s)
+{
+    for (int i = 0; i < s->nlisteners; i++)
+        loop_unlisten(s->listeners[i], s->loop);
+    s->nlisteners = 0;
+}
+
 static void end_clients_slice(struct shard *s, int64_t timeout_us)
 {
     loop_poll(s->loop, timeout_us);
     run_mailbox(s);
+    for (struct client *c = s->clients; c != NULL; c = c->next)
+        client_close(c, false); /* one that another shard has accepted may just have arrived */
     retry_all(s);
     forward_answer(s);
     flush_outgoing(s);
@@ -466,8 +483,7 @@ void shards_end_clients(struct server *server)
 {
     bool left = true;
     for (unsigned i = 0; i < server->nshards; i++)
-        for (struct client *c = server->shards[i]->clients; c != NULL; c = c->next)
-            client_close(c, false);
+        stop_listening(server->shards[i]);
     for (int tries = 0; tries < 1000 && left; tries++) {
         left = false;
         for (unsigned i = 0; i < server->nshards; i++) {
@@ -482,8 +498,6 @@ void shards_end_clients(struct server *server)
 void shard_free(struct shard *s)
 {
     size_t databases = (size_t)s->server->config->databases;
-    for (int i = 0; i < s->nlisteners; i++)
-        loop_unlisten(s->listeners[i], s->loop);
     for (size_t db = 0; db < databases; db++)
         if (s->spaces[db] != NULL) {
             tier_detach(s->tier, s->spaces[db]);
@@ -508,11 +522,8 @@ void shard_free(struct shard *s)
 void shard_drain(struct shard *s)
 {
     while (!tier_idle(s->tier)) {
-        struct task *t = mailbox_take(&s->mailbox);
-        if (t != NULL)
-            t->run(t, s);
-        else
-            s->server->clock->sleep_us(s->server->clock, 200);
+        run_mailbox(s);
+        s->server->clock->sleep_us(s->server->clock, 200);
         if (s->server->log != NULL)
             tier_log_progress(s->tier, log_durable(s->server->log));
     }

@@ -98,6 +98,8 @@ struct shard {
     _Atomic uint64_t flash_freed; /* bytes of deleted keys that were on flash, as they were in RAM */
     _Atomic bool flash_barren;    /* nothing here can be evicted to make room on flash */
     uint64_t allowance;           /* bytes that writes may still take in this turn without a closer look */
+    _Atomic uint64_t memory_seen; /* the last question of memory_asked that its published figures answer */
+    uint64_t memory_question;     /* the last one asked here; 0: there was room since */
     _Atomic uint64_t wanted;      /* bytes of the process's budget that somebody on this shard waits for */
     cache_aligned _Atomic uint64_t data_bytes; /* published once a turn: RAM of all its keyspaces */
     struct db_figures {
@@ -125,6 +127,8 @@ void shard_append(struct shard *s, uint64_t touched);
 void stage_effect_in(struct shard *s, uint32_t db, int argc, const struct slice *argv);
 /* The clocks by which entries cool, by database and its policy. */
 void shard_update_temperatures(struct shard *s);
+/* Its data has been given back (`lent` is 0): wakes it. Any thread. */
+void shard_returned(struct shard *s);
 /* A task from any thread. */
 void shard_post(struct shard *s, struct task *t);
 /* Tries the waiter again at the next chance. */

@@ -15,7 +15,6 @@
 #define SPACES_MAX 1024
 #define PIN_SLOTS 65536
 #define BATCH_KEYS 256
-#define BATCH_BYTES (MIB)
 #define BATCHES_MAX 8   /* under way at once, before no more are begun */
 #define BATCHES_LIVE 64 /* a slice that was begun may close some more */
 #define SAMPLE 64       /* items looked at to find victims */
@@ -44,7 +43,8 @@ struct space {
     struct run *run; /* being cleaned, or NULL */
     bool logged, tiered;
     uint64_t burying; /* where in the table of tombs */
-    bool barren;      /* the last full try to make room found nothing to drop and nothing to clean */
+    bool barren; /* the last full try to make room found nothing to drop and nothing to clean: true as long as … */
+    uint64_t barren_bytes, barren_unpins; /* … these have not changed since */
 };
 
 struct batch {
@@ -87,12 +87,14 @@ struct tier {
     struct space spaces[SPACES_MAX];
     unsigned nspaces;
     uint16_t pins[PIN_SLOTS];
+    uint64_t unpins;                      /* how often a pin was taken away */
     struct fetch *fetches[FETCH_BUCKETS]; /* by ticket */
     unsigned fetching, sorting;
     struct batch *building;               /* not full yet; closed at the end of the slice */
     struct batch *waiting, *waiting_last; /* for the log */
     unsigned batches;                     /* waiting or writing */
     uint64_t seq;                         /* of the batch closed last */
+    uint64_t past;                        /* batches up to this one were about keyspaces that are gone */
     uint64_t live[BATCHES_LIVE];          /* seqs of those batches */
     _Atomic uint64_t pending;             /* bytes of values in those batches */
     struct queue absents;                 /* words of struct absent */
@@ -209,6 +211,7 @@ void tier_unpin(struct tier *t, uint64_t hash)
     uint16_t *n = &t->pins[hash % PIN_SLOTS];
     ensure(*n > 0);
     (*n)--;
+    t->unpins++;
 }
 
 static bool pinned(const struct tier *t, uint64_t hash) { return t->pins[hash % PIN_SLOTS] > 0; }
@@ -411,7 +414,8 @@ static void batch_done(struct task *task, void *arg)
     struct tier *t = b->tier;
     (void)arg;
 
-    batch_each_key(b, b->result == 0 ? keyspace_cleaned : keyspace_not_cleaned);
+    if (b->seq > t->past)
+        batch_each_key(b, b->result == 0 ? keyspace_cleaned : keyspace_not_cleaned);
     if (b->result < 0)
         add(&t->stats.clean_errors, 1);
     live_remove(t, b->seq);
@@ -462,6 +466,12 @@ static void batch_close(struct tier *t)
         batch_wait(t, b);
     else
         pool_submit(t->cfg.pool, POOL_WRITE, &b->job);
+}
+
+void tier_ignore_past(struct tier *t)
+{
+    ensure(t->building == NULL);
+    t->past = t->seq;
 }
 
 bool tier_waits_for_log(const struct tier *t) { return t->waiting != NULL; }
@@ -585,7 +595,7 @@ static void clean_one(struct tier *t, struct space *s, struct entry *e, uint64_t
     if (s->logged && stamp > b->stamp)
         b->stamp = stamp;
     add(&t->stats.cleaned, 1);
-    if (b->ops.count >= 2 * BATCH_KEYS || b->ops.ops.len >= BATCH_BYTES)
+    if (b->ops.count >= 2 * BATCH_KEYS || b->ops.ops.len >= t->cfg.batch_bytes)
         batch_close(t);
 }
 
@@ -821,8 +831,11 @@ uint64_t tier_reclaim(struct tier *t, struct keyspace *ks, uint64_t bytes, const
     batch_close(t);
     if (freed > 0 || cleaned > 0)
         s->barren = false;
-    else if (may_clean && t->batches == 0 && freed < bytes)
+    else if (may_clean && t->batches == 0 && freed < bytes) {
         s->barren = true;
+        s->barren_bytes = ks->bytes;
+        s->barren_unpins = t->unpins;
+    }
     return freed;
 }
 
@@ -830,7 +843,8 @@ uint64_t tier_reclaim_pending(const struct tier *t) { return atomic_load_explici
 
 bool tier_exhausted(struct tier *t, const struct keyspace *ks)
 {
-    return ks->keys == ks->cold || space_of(t, ks)->barren;
+    const struct space *s = space_of(t, ks);
+    return ks->keys == ks->cold || (s->barren && s->barren_bytes == ks->bytes && s->barren_unpins == t->unpins);
 }
 
 struct entry *tier_sample_coldest(struct tier *t, struct keyspace *ks, unsigned samples, bool volatile_only,

@@ -35,6 +35,8 @@ struct tier_config {
     void (*want_durable)(void *arg, uint64_t lsn);
     void *arg;
     uint64_t seed;
+    size_t
+        batch_bytes; /* of one batch: up to some eight are in memory at once, and a copy of each in the store's hands */
 };
 struct tier *tier_new(const struct tier_config *cfg);
 /* All fetches and writes must have completed (tier_idle). */
@@ -96,6 +98,9 @@ unsigned tier_clean(struct tier *t, struct keyspace *ks, uint64_t until, uint64_
 uint64_t tier_barrier(const struct tier *t);
 bool tier_passed(const struct tier *t, uint64_t barrier);
 bool tier_waits_for_log(const struct tier *t);
+/* All keyspaces are about to be replaced by others with the same ids, and the pool has nothing of this shard any more:
+ * completions that are still to come say nothing about the new entries. */
+void tier_ignore_past(struct tier *t);
 /* The log has become durable up to `durable`: batches that waited for it go to the pool. Call when it moved. */
 void tier_log_progress(struct tier *t, uint64_t durable);
 /* Removes the records of an unlogged keyspace's deleted keys, a slice of them: no checkpoint does. */

@@ -6,6 +6,7 @@
  * by loop_flush or by the next loop_poll.
  *
  * Thread rule: everything here belongs to the loop's thread, but loop_wake (any thread) and the atomic counts of rbufs.
+ * The loop's thread is the first that polls it, until it calls loop_leave; before that and after it, any one thread.
  */
 #ifndef RUN_LOOP_H
 #define RUN_LOOP_H
@@ -63,6 +64,7 @@ struct loop_ops {
     void (*destroy)(struct loop *l);
     int (*poll)(struct loop *l, int64_t timeout_us);
     void (*flush)(struct loop *l);
+    void (*leave)(struct loop *l);
     void (*wake)(struct loop *l);
     int (*listen_fd)(struct loop *l, int fd, const struct listener_handlers *h, void *arg, struct listener **out);
     void (*unlisten)(struct listener *ln);
@@ -101,6 +103,10 @@ static inline const char *loop_backend(const struct loop *l) { return l->ops->na
 static inline int loop_poll(struct loop *l, int64_t timeout_us) { return l->ops->poll(l, timeout_us); }
 /* Submits queued sends now. */
 static inline void loop_flush(struct loop *l) { l->ops->flush(l); }
+/* The calling thread, which has polled the loop, gives it up: the thread that polls it next owns it. What the kernel
+ * has under way is taken back (handlers may be called), nothing is lost: that next poll goes on with it. Without a
+ * poll, all connections can be closed and the loop destroyed. */
+static inline void loop_leave(struct loop *l) { l->ops->leave(l); }
 /* Makes a waiting or the next loop_poll return. Any thread. Cost: one write(2); call it only for a sleeper. */
 static inline void loop_wake(struct loop *l) { l->ops->wake(l); }
 
@@ -123,21 +129,24 @@ static inline int conn_detach(struct conn *c) { return c->ops->detach(c); }
  * again only after drained (drained may be called inside conn_send when the kernel took everything at once: the epoll
  * backend does). n <= 64. */
 static inline void conn_send(struct conn *c, const struct iovec *iov, int n) { c->ops->send(c, iov, n); }
-/* The next `len` bytes of this connection go to `p` (borrowed until they have arrived, or set_target(NULL, 0)).
- * Backends that have already received further bytes copy them. When a read fills the target, receiving into buffers
- * resumes. */
+/* The next `len` bytes of this connection go to `p` (borrowed until they have arrived, or the connection is closed and
+ * its `released` was called: a target is not taken back). Backends that have already received further bytes copy them.
+ * When a read fills the target, receiving into buffers resumes. */
 static inline void conn_set_target(struct conn *c, void *p, size_t len) { c->ops->set_target(c, p, len); }
-/* Stops or resumes receiving (back-pressure). Bytes already received may still be delivered once. */
+/* Stops or resumes receiving (back-pressure). What the backend has already received (io_uring: up to some hundred KiB)
+ * may still be delivered. */
 static inline void conn_pause(struct conn *c, bool paused) { c->ops->pause(c, paused); }
 /* Closes; no handler is called any more. `released` (may be NULL) is called with `arg` from this or a later loop_poll,
  * once the kernel no longer reads the bytes of an outstanding send or writes to a target: then the owner frees them
- * (epoll: at once, inside conn_close). The struct conn is freed by the loop. */
+ * (at once, inside conn_close, if it does neither; with epoll always). The struct conn is freed by the loop. */
 static inline void conn_close(struct conn *c, void (*released)(void *arg), void *arg)
 {
     c->ops->close(c, released, arg);
 }
 
 /* Sockets helpers (no loop needed). All return an fd or a negative errno. */
+/* Several sockets may listen on one port with `reuseport`, those of other processes of the same user too: whoever wants
+ * a port of its own tries it without. backlog < 0: bound only. */
 int net_listen_tcp(const char *addr, int port, int backlog, bool reuseport) must_check;
 int net_listen_unix(const char *path, int mode, int backlog) must_check;
 int net_set_keepalive(int fd, int seconds);

@@ -23,7 +23,8 @@
 struct epoll_conn {
     struct conn base;
     struct epoll_conn *next, *prev; /* all connections of the loop */
-    bool in_again, readable, paused, closed, started, hung_up;
+    bool in_again, readable, paused, closed, started, hung_up, ended;
+    int error; /* of a send; a socket tells it once, so the read that follows may find a plain end */
     uint8_t *target;
     size_t target_len;
     struct iovec iov[IOV_CAP]; /* what is left of the outstanding send */
@@ -148,6 +149,13 @@ static void deliver(struct epoll_conn *c, size_t n)
     fresh_rbuf(l);
 }
 
+static void end(struct epoll_conn *c, int error)
+{
+    c->ended = true;
+    c->readable = false;
+    c->base.handlers->ended(&c->base, error);
+}
+
 /* One read; true if there may be more. */
 static bool read_some(struct epoll_conn *c)
 {
@@ -162,18 +170,16 @@ static bool read_some(struct epoll_conn *c)
         deliver(c, (size_t)n);
         return (size_t)n == want || c->hung_up;
     }
-    if (n < 0 && (errno == EAGAIN || errno == EWOULDBLOCK))
-        return false;
     if (n < 0 && errno == EINTR)
         return true;
-    c->readable = false;
-    c->base.handlers->ended(&c->base, n == 0 ? 0 : -errno);
+    if (n == 0 || c->error != 0 || (errno != EAGAIN && errno != EWOULDBLOCK))
+        end(c, c->error != 0 ? c->error : n == 0 ? 0 : -errno);
     return false;
 }
 
 static void read_conn(struct epoll_conn *c)
 {
-    for (int i = 0; i < READS_A_TURN && !c->closed && !c->paused && c->readable; i++)
+    for (int i = 0; i < READS_A_TURN && !c->closed && !c->ended && !c->paused && c->readable; i++)
         c->readable = read_some(c) && !c->closed;
     if (!c->closed && c->readable && !c->paused)
         push_again(c);
@@ -213,7 +219,8 @@ static void write_conn(struct epoll_conn *c)
         } else if (errno == EAGAIN || errno == EWOULDBLOCK) {
             return;
         } else if (errno != EINTR) {
-            /* Told at the next poll, never inside conn_send: reading finds the same error. */
+            /* Told at the next poll, never inside conn_send, when all that had arrived has been read. */
+            c->error = -errno;
             c->hung_up = true;
             c->readable = true;
             push_again(c);
@@ -373,7 +380,7 @@ static void epoll_close(struct conn *base, void (*released)(void *arg), void *ar
 
 static void conn_event(struct epoll_conn *c, uint32_t events)
 {
-    if (c->closed)
+    if (c->closed || c->ended)
         return;
     if ((events & EPOLLOUT) && c->iov_at < c->iov_n)
         write_conn(c);
@@ -439,6 +446,7 @@ static int epoll_poll(struct loop *base, int64_t timeout_us)
 }
 
 static void epoll_flush(struct loop *l) { (void)l; }
+static void epoll_leave(struct loop *l) { (void)l; }
 
 const struct loop_ops loop_epoll_ops = {
     .name = "epoll",
@@ -446,6 +454,7 @@ const struct loop_ops loop_epoll_ops = {
     .destroy = epoll_destroy,
     .poll = epoll_poll,
     .flush = epoll_flush,
+    .leave = epoll_leave,
     .wake = epoll_wake,
     .listen_fd = epoll_listen,
     .unlisten = epoll_unlisten,

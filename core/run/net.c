@@ -35,7 +35,7 @@ static int listen_on(const struct addrinfo *ai, int backlog, bool reuseport)
         set_flag(fd, SOL_SOCKET, SO_REUSEPORT, 1);
     if (ai->ai_family == AF_INET6)
         set_flag(fd, IPPROTO_IPV6, IPV6_V6ONLY, 1);
-    if (bind(fd, ai->ai_addr, ai->ai_addrlen) < 0 || listen(fd, backlog) < 0)
+    if (bind(fd, ai->ai_addr, ai->ai_addrlen) < 0 || (backlog >= 0 && listen(fd, backlog) < 0))
         return fail(fd);
     return fd;
 }

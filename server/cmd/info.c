@@ -397,6 +397,11 @@ static void info_run(struct call *c)
     buf_free(&b);
 }
 
+static const struct command_arg info_args[] = {
+    ARG("section", "string", .flags = ARG_OPTIONAL | ARG_MULTIPLE),
+    ARG_END,
+};
+
 struct command info_commands[] = {
     {.name = "info",
      .run = info_run,
@@ -407,6 +412,9 @@ struct command info_commands[] = {
      .group = "server",
      .summary = "Returns information and statistics about the server.",
      .since = "1.0.0",
-     .complexity = "O(1)"},
+     .complexity = "O(1)",
+     .args = info_args,
+     .tips = STRINGS("nondeterministic_output", "request_policy:all_shards", "response_policy:special"),
+     .history = STRINGS(CHANGE("7.0.0", "Added support for taking multiple section arguments."))},
     {.name = NULL},
 };

@@ -50,6 +50,14 @@ def _(s):
     ok(s.client(resp=3).call('INFO', 'server').startswith(b'txt:# Server'), 'a verbatim string')
 
 
+@test('the io backend is the one asked for')
+def _(s):
+    need_kelvin('io backends')
+    want = os.environ.get('KELVIN_TEST_IO', 'auto')
+    have = s.info('server')['multiplexing_api']
+    ok(have == want or (want == 'auto' and have in ('epoll', 'io_uring')), have)
+
+
 @test('keyspace: keys, expires, avg_ttl per database')
 def _(s):
     c = s.client()
