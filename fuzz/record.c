@@ -1,9 +1,12 @@
 /* Flash records: any bytes, and any bytes with their checksum made right. What is accepted survives being encoded
  * again; store keys that are taken apart are put together the same. */
-#include "tier/record.h"
+#include <stdio.h>
+#include <zdict.h>
+
 #include "core/base/crc.h"
 #include "core/base/panic.h"
 #include "fuzz/replay.h"
+#include "tier/record.h"
 
 #define RAW_SIZE_AT 10         /* of a value record: where it says how long the payload is */
 #define RAW_SIZE_MAX (4 * MIB) /* a test's memory, not a limit of the product */
@@ -30,14 +33,36 @@ static bool too_long(struct slice record)
     return reader_u64(&r) > RAW_SIZE_MAX;
 }
 
+#define SAMPLES 1000
+
+/* Dictionary 1, from data of its own: the same in every run. */
+static const struct dictionaries *known(void)
+{
+    static struct dictionaries set;
+    static char samples[SAMPLES * 64], content[4096];
+    size_t sizes[SAMPLES], at = 0;
+    if (dictionaries_newest(&set) != NULL)
+        return &set;
+    for (unsigned i = 0; i < SAMPLES; at += sizes[i++])
+        sizes[i] = (size_t)snprintf(samples + at, 64, "{\"id\":%u,\"name\":\"sample %u\"}", i, i * 7919 % 1000);
+    size_t len = ZDICT_trainFromBuffer(content, sizeof(content), samples, sizes, SAMPLES);
+    ensure(!ZDICT_isError(len));
+    struct dictionary *d = dictionary_new(1, slice_of(content, len));
+    ensure(d != NULL);
+    dictionaries_add(&set, d);
+    return &set;
+}
+
 static void value(struct slice key, struct slice record)
 {
     struct buf payload = {0}, out = {0}, again = {0};
     uint64_t stamp, stamp_again;
-    if (!too_long(record) && record_value_decode(key, record, &stamp, &payload) == 0)
-        for (int how = RECORD_PLAIN; how <= RECORD_LZ4; how++) {
-            record_value_encode(&out, key, stamp, (enum record_compression)how, buf_slice(&payload));
-            ensure(record_value_decode(key, buf_slice(&out), &stamp_again, &again) == 0);
+    if (!too_long(record) && record_value_decode(key, record, known(), &stamp, &payload) == 0)
+        for (int how = RECORD_PLAIN; how <= RECORD_ZSTD_DICT; how++) {
+            const struct dictionary *d = how == RECORD_ZSTD_DICT ? dictionaries_newest(known()) : NULL;
+            record_value_encode(&out, key, stamp, d != NULL ? RECORD_ZSTD : (enum record_compression)how, d,
+                                buf_slice(&payload));
+            ensure(record_value_decode(key, buf_slice(&out), known(), &stamp_again, &again) == 0);
             ensure(stamp == stamp_again && slice_eq(buf_slice(&payload), buf_slice(&again)));
         }
     buf_free(&payload);

@@ -1,11 +1,14 @@
 /* Admission: what a command needs before it touches anything (DESIGN section 2). In order: is the client paused, may
- * the log take more, is there memory for what it writes, are the values it needs in RAM. Whatever is missing is asked
- * for, and the command is run again from the start when that has changed: this is the only way a command waits. */
+ * the log take more, is there flash and memory for what it writes, are the values it needs in RAM. Whatever is missing
+ * is asked for, and the command is run again from the start when that has changed: this is the only way a command
+ * waits. */
 #include <sys/param.h>
 
 #include "core/base/mem.h"
 #include "core/base/panic.h"
 #include "server/dispatch.h"
+#include "server/evict.h"
+#include "server/flash.h"
 #include "server/reply.h"
 #include "server/server.h"
 
@@ -48,10 +51,11 @@ void memory_publish(struct shard *s)
 {
     uint64_t sum = 0;
     for (int db = 0; db < s->server->config->databases; db++) {
-        const struct keyspace *ks = s->spaces[db];
+        struct keyspace *ks = s->spaces[db];
         struct db_figures *f = &s->figures[db];
         uint64_t bytes = keyspace_memory(ks);
         sum += bytes;
+        flash_count(s, ks);
         publish(&f->bytes, bytes);
         publish(&f->keys, ks->keys);
         publish(&f->expires, ks->expires);
@@ -84,38 +88,14 @@ static uint64_t excess(struct shard *s, uint32_t db, uint64_t need, bool *of_db)
 
 static bool evictable(const struct db_config *cfg) { return cfg->eviction != EVICT_NOEVICTION && !cfg->tier; }
 
-static void evict(struct shard *s, uint32_t db, struct entry *e)
-{
-    struct keyspace *ks = s->spaces[db];
-    struct key key = key_of(ks, entry_key(e));
-    struct slice argv[] = {SLICE_LIT("UNLINK"), key.name};
-
-    stage_begin(&s->stage);
-    stage_effect_in(s, db, 2, argv);
-    stage_end(&s->stage);
-    if (s->watches != NULL)
-        watch_touch(s, db, key);
-    keyspace_delete(ks, e, key);
-    stat_add(&s->stats.evicted, 1);
-}
-
-static struct entry *eviction_victim(struct shard *s, uint32_t db)
-{
-    int policy = s->server->config->db[db].eviction;
-    bool is_volatile = policy >= EVICT_VOLATILE_LRU;
-    bool random = policy == EVICT_ALLKEYS_RANDOM || policy == EVICT_VOLATILE_RANDOM;
-    return tier_sample_coldest(s->tier, s->spaces[db], (unsigned)s->server->config->maxmemory_samples, is_volatile,
-                               policy == EVICT_VOLATILE_TTL, random, &s->temperature[db]);
-}
-
 static uint64_t evict_some(struct shard *s, uint32_t db, uint64_t bytes)
 {
     uint64_t before = keyspace_memory(s->spaces[db]), freed = 0;
     for (int i = 0; i < EVICTIONS_A_SLICE && freed < bytes; i++) {
-        struct entry *e = eviction_victim(s, db);
+        struct entry *e = evict_victim(s, db);
         if (e == NULL)
             break;
-        evict(s, db, e);
+        evict_key(s, db, e);
         uint64_t now = keyspace_memory(s->spaces[db]);
         freed = before > now ? before - now : 0;
     }
@@ -580,6 +560,9 @@ enum admit admit_write(struct call *c, struct waiter *w)
     enum admit a = admit_log(c, w, bytes);
     if (a != ADMIT_RUN || !(c->cmd->flags & CMD_DENYOOM))
         return a;
+    enum flash_room flash = flash_room(c->shard, c->db);
+    if (unlikely(flash != FLASH_ROOM_YES))
+        return flash == FLASH_ROOM_SOON ? wait_retry(c, w, WAIT_MEMORY) : refuse_oom(c);
     enum room room = room_for(c->shard, c->db, bytes + WRITE_OVERHEAD);
     if (likely(room == ROOM_YES))
         return ADMIT_RUN;

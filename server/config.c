@@ -127,6 +127,7 @@ const struct directive config_directives[] = {
      .special = auto_word,
      .def = "auto",
      .flags = DIRECTIVE_FIXED},
+    BYTES("tier-max-bytes", tier_max_bytes, 0, INT64_MAX, "0", 0),
     INT("tier-threads", tier_threads, 2, 64, "8", DIRECTIVE_FIXED),
     WORD("tier-compression", tier_compression, compressions, "lz4", DIRECTIVE_FIXED),
     {.name = "durability",

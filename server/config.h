@@ -61,7 +61,8 @@ struct config {
     int appendfsync; /* always, everysec, no: the default of durability */
     uint64_t log_segment_size, checkpoint_log_size;
     /* tier */
-    uint64_t tier_memory; /* RocksDB's caches and memtables, part of maxmemory; 0: auto */
+    uint64_t tier_memory;    /* RocksDB's caches and memtables, part of maxmemory; 0: auto */
+    uint64_t tier_max_bytes; /* on flash; 0: no limit */
     int tier_threads, tier_compression;
     /* per database; entries are made for every database at start from the default and "db N" lines */
     struct db_config db_default;

@@ -10,6 +10,7 @@
 #include "core/base/mem.h"
 #include "server/checkpoint.h"
 #include "server/command.h"
+#include "server/flash.h"
 #include "server/lazy.h"
 #include "server/recovery.h"
 #include "server/server.h"
@@ -169,6 +170,16 @@ static bool everysec(const struct server *s)
     return false;
 }
 
+static int open_trainer(struct server *s, char *error)
+{
+    return trainer_open(&s->trainer,
+                        &(struct trainer_config){.store = s->store,
+                                                 .pool = s->pool,
+                                                 .logger = s->logger,
+                                                 .train = s->config->tier_compression == TIER_COMPRESSION_ZSTD},
+                        error);
+}
+
 /* Store, pool, shards, log, recovery: everything before clients. */
 static int load(struct server *s, char *error)
 {
@@ -177,7 +188,9 @@ static int load(struct server *s, char *error)
         return err;
     s->pool = pool_new((unsigned)s->config->tier_threads);
     s->lazy = lazy_start();
-    err = create_shards(s, error);
+    err = open_trainer(s, error);
+    if (err == 0)
+        err = create_shards(s, error);
     if (err == 0)
         err = open_log(s, error);
     if (err == 0)
@@ -187,6 +200,7 @@ static int load(struct server *s, char *error)
     if (err < 0)
         return err;
     s->checkpoint = checkpoint_new(s);
+    s->flash = flash_new(s);
     log_set_everysec(s->log, everysec(s));
     return log_start(s->log, error);
 }
@@ -245,9 +259,11 @@ static void shut_down(struct server *s)
     log_close(s->log, LOG_MARK_CLEAN_STOP);
     s->log = NULL; /* all of it is durable: replies that waited may leave */
     pool_free(s->pool);
+    flash_free(s->flash);
     shards_end_clients(s);
     for (unsigned i = 0; i < s->nshards; i++)
         shard_free(s->shards[i]);
+    trainer_free(s->trainer);
     checkpoint_free(s->checkpoint);
     lazy_stop(s->lazy);
     s->store->ops->close(s->store);

@@ -14,7 +14,9 @@
 #include "tier/store.h"
 
 struct checkpoint;
+struct flash;
 struct lazy;
+struct trainer;
 
 struct server {
     struct config *config;
@@ -25,8 +27,10 @@ struct server {
     struct log *log;     /* NULL before recovery opened it */
     struct store *store; /* NULL: no database is logged or tiered */
     struct pool *pool;
+    struct trainer *trainer; /* of dictionaries for the store's values */
     struct lazy *lazy;
     struct checkpoint *checkpoint;
+    struct flash *flash; /* its budget */
     struct file *dir_lock;
     struct holds holds;
     unsigned nshards;

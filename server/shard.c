@@ -8,6 +8,7 @@
 #include "core/base/panic.h"
 #include "server/checkpoint.h"
 #include "server/dispatch.h"
+#include "server/flash.h"
 #include "server/forward.h"
 #include "server/server.h"
 
@@ -232,6 +233,7 @@ static bool data_slices(struct shard *s)
         tier_log_progress(s->tier, log_durable(s->server->log));
     checkpoint_slice(s);
     memory_maintain(s);
+    more |= flash_slice(s);
     shard_append(s, 1ull << s->index); /* evictions */
     return more;
 }
@@ -391,6 +393,7 @@ static void create_tier(struct shard *s)
     s->tier = tier_new(&(struct tier_config){
         .store = server->store,
         .pool = server->pool,
+        .trainer = server->trainer,
         .compression =
             (enum record_compression[]){RECORD_PLAIN, RECORD_LZ4, RECORD_ZSTD}[server->config->tier_compression],
         .post = post_task,

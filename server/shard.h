@@ -93,10 +93,14 @@ struct shard {
     uint64_t always_lsn;             /* the same for frames with effects of `always` databases (I3) */
     struct table *watches;           /* tx.h: struct watched by (database, key) */
     uint64_t watch_version;
-    uint64_t allowance;                        /* bytes that writes may still take in this turn without a closer look */
-    _Atomic uint64_t memory_seen;              /* the last question of memory_asked that its published figures answer */
-    uint64_t memory_question;                  /* the last one asked here; 0: there was room since */
-    _Atomic uint64_t wanted;                   /* bytes of the process's budget that somebody on this shard waits for */
+    uint64_t flash_judged;        /* what its tier had written when the flash budget was last looked at */
+    unsigned fruitless;           /* victims looked for on a full flash since the last one found (flash.c) */
+    _Atomic uint64_t flash_freed; /* bytes of deleted keys that were on flash, as they were in RAM */
+    _Atomic bool flash_barren;    /* nothing here can be evicted to make room on flash */
+    uint64_t allowance;           /* bytes that writes may still take in this turn without a closer look */
+    _Atomic uint64_t memory_seen; /* the last question of memory_asked that its published figures answer */
+    uint64_t memory_question;     /* the last one asked here; 0: there was room since */
+    _Atomic uint64_t wanted;      /* bytes of the process's budget that somebody on this shard waits for */
     cache_aligned _Atomic uint64_t data_bytes; /* published once a turn: RAM of all its keyspaces */
     struct db_figures {
         _Atomic uint64_t bytes, keys, expires, cold, cold_bytes, dirty, tombs;

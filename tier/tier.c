@@ -20,7 +20,8 @@
 #define SAMPLE 64       /* items looked at to find victims */
 #define DROPS_A_SLICE 256
 #define CLEANS_A_SLICE 512
-#define RUN_MAX 1048576 /* words sorted together */
+#define BURIALS_A_SLICE 64 /* buckets */
+#define RUN_MAX 1048576    /* words sorted together */
 #define TAKES_A_SLICE 65536
 #define SCRATCH_KEEP (64 * KIB)
 #define SORT_HERE 2048 /* words that are sorted on the spot */
@@ -41,6 +42,7 @@ struct space {
     struct keyspace *ks;
     struct run *run; /* being cleaned, or NULL */
     bool logged, tiered;
+    uint64_t burying; /* where in the table of tombs */
     bool barren; /* the last full try to make room found nothing to drop and nothing to clean: true as long as … */
     uint64_t barren_bytes, barren_unpins; /* … these have not changed since */
 };
@@ -97,9 +99,11 @@ struct tier {
     _Atomic uint64_t pending;             /* bytes of values in those batches */
     struct queue absents;                 /* words of struct absent */
     struct buf scratch, payload, encoded;
+    uint64_t uncounted; /* payload bytes that the trainer has not been told of */
+    uint64_t unsampled; /* payloads to pass over before the next sample */
     struct {
         _Atomic uint64_t fetches, joined, fetch_errors, drops, dropped_probation, cleaned, clean_batches, clean_bytes,
-            clean_errors, batches_waiting, fetches_waiting;
+            clean_errors, batches_waiting, fetches_waiting, value_bytes_in, value_bytes_out, with_dictionary;
     } stats;
 };
 
@@ -223,7 +227,8 @@ static void fetch_run(struct pool_job *job)
 
     f->result = f->tier->cfg.store->ops->get(f->tier->cfg.store, buf_slice(&f->store_key), &record);
     if (f->result == 0)
-        f->result = record_value_decode(buf_slice(&f->store_key), buf_slice(&record), &stamp, &f->payload);
+        f->result = record_value_decode(buf_slice(&f->store_key), buf_slice(&record),
+                                        trainer_dictionaries(f->tier->cfg.trainer), &stamp, &f->payload);
     buf_free(&record);
     f->tier->cfg.post(f->tier->cfg.arg, &f->done);
 }
@@ -348,7 +353,8 @@ int tier_fetch_now(struct tier *t, struct keyspace *ks, struct entry **e, struct
     record_value_key(&store_key, ks->id, key);
     int err = t->cfg.store->ops->get(t->cfg.store, buf_slice(&store_key), &record);
     if (err == 0)
-        err = record_value_decode(buf_slice(&store_key), buf_slice(&record), &stamp, &payload);
+        err = record_value_decode(buf_slice(&store_key), buf_slice(&record), trainer_dictionaries(t->cfg.trainer),
+                                  &stamp, &payload);
     if (err == 0)
         err = install(ks, e, key, buf_slice(&payload));
     buf_free(&record);
@@ -451,6 +457,8 @@ static void batch_close(struct tier *t)
     t->building = NULL;
     ensure(t->batches < BATCHES_LIVE);
     b->seq = t->live[t->batches++] = ++t->seq;
+    trainer_count(t->cfg.trainer, t->uncounted);
+    t->uncounted = 0;
     add(&t->stats.clean_batches, 1);
     add(&t->stats.clean_bytes, b->ops.ops.len);
     atomic_fetch_add_explicit(&t->pending, b->ops.ops.len, memory_order_relaxed);
@@ -490,6 +498,26 @@ static void put_meta(struct tier *t, struct batch *b, const struct keyspace *ks,
     store_batch_put(&b->ops, buf_slice(&t->scratch), buf_slice(&t->encoded));
 }
 
+static void sample(struct tier *t, struct slice payload)
+{
+    t->uncounted += payload.len;
+    if (likely(!trainer_collecting(t->cfg.trainer)) || t->unsampled-- > 0)
+        return;
+    t->unsampled = rng_below(&t->rng, 2 * TRAINER_STRIDE - 1);
+    trainer_sample(t->cfg.trainer, payload);
+}
+
+static void encode_value(struct tier *t, struct slice store_key, uint64_t stamp, struct slice payload)
+{
+    const struct dictionary *d = dictionaries_newest(trainer_dictionaries(t->cfg.trainer));
+    sample(t, payload);
+    record_value_encode(&t->encoded, store_key, stamp, t->cfg.compression, d, payload);
+    add(&t->stats.value_bytes_in, payload.len);
+    add(&t->stats.value_bytes_out, t->encoded.len);
+    if (record_value_compression(buf_slice(&t->encoded)) == RECORD_ZSTD_DICT)
+        add(&t->stats.with_dictionary, 1);
+}
+
 static void put_value(struct tier *t, struct batch *b, const struct keyspace *ks, const struct entry *e, struct key key,
                       uint64_t stamp)
 {
@@ -500,7 +528,7 @@ static void put_value(struct tier *t, struct batch *b, const struct keyspace *ks
     uint8_t type = value_class_of(v.type)->encode(&v, &t->payload);
     t->payload.p[0] = type;
     record_value_key(&t->scratch, ks->id, key);
-    record_value_encode(&t->encoded, buf_slice(&t->scratch), stamp, t->cfg.compression, buf_slice(&t->payload));
+    encode_value(t, buf_slice(&t->scratch), stamp, buf_slice(&t->payload));
     store_batch_put(&b->ops, buf_slice(&t->scratch), buf_slice(&t->encoded));
     buf_reset(&t->payload, SCRATCH_KEEP);
     buf_reset(&t->encoded, SCRATCH_KEEP);
@@ -693,6 +721,32 @@ bool tier_forget(struct tier *t, uint64_t l0)
     return queue_empty(&t->absents) || queue_peek_at(&t->absents, 3) > l0;
 }
 
+/* --- burying tombs of unlogged keyspaces --- */
+
+struct burial {
+    struct tier *tier;
+    struct space *space;
+};
+
+static void bury_one(void *arg, void *item)
+{
+    struct burial *b = arg;
+    struct entry *tomb = item;
+    if ((tomb->flags & ENTRY_DIRTY) && !(tomb->flags & ENTRY_WRITING))
+        clean_one(b->tier, b->space, tomb, key_of(b->space->ks, entry_key(tomb)).hash, 0);
+}
+
+void tier_bury(struct tier *t, struct keyspace *ks)
+{
+    struct burial b = {t, space_of(t, ks)};
+    if (b.space->logged)
+        return;
+    for (int i = 0; i < BURIALS_A_SLICE && t->batches < BATCHES_MAX; i++)
+        if ((b.space->burying = table_scan(ks->tombs, b.space->burying, bury_one, &b)) == 0)
+            break;
+    batch_close(t);
+}
+
 /* --- making room --- */
 
 static bool droppable(const struct entry *e)
@@ -834,5 +888,8 @@ void tier_stats(const struct tier *t, struct tier_stats *out)
         .clean_errors = atomic_load_explicit(&t->stats.clean_errors, memory_order_relaxed),
         .batches_waiting = atomic_load_explicit(&t->stats.batches_waiting, memory_order_relaxed),
         .fetches_waiting = atomic_load_explicit(&t->stats.fetches_waiting, memory_order_relaxed),
+        .value_bytes_in = atomic_load_explicit(&t->stats.value_bytes_in, memory_order_relaxed),
+        .value_bytes_out = atomic_load_explicit(&t->stats.value_bytes_out, memory_order_relaxed),
+        .values_with_dictionary = atomic_load_explicit(&t->stats.with_dictionary, memory_order_relaxed),
     };
 }

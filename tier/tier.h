@@ -19,12 +19,14 @@
 #include "tier/pool.h"
 #include "tier/record.h"
 #include "tier/store.h"
+#include "tier/trainer.h"
 
 struct tier;
 
 struct tier_config {
     struct store *store;
     struct pool *pool;
+    struct trainer *trainer;
     enum record_compression compression;
     /* Posts a completion to the owning shard. Any thread. The task runs there as a *data* task, never while lent. */
     void (*post)(void *arg, struct task *t);
@@ -101,6 +103,8 @@ bool tier_waits_for_log(const struct tier *t);
 void tier_ignore_past(struct tier *t);
 /* The log has become durable up to `durable`: batches that waited for it go to the pool. Call when it moved. */
 void tier_log_progress(struct tier *t, uint64_t durable);
+/* Removes the records of an unlogged keyspace's deleted keys, a slice of them: no checkpoint does. */
+void tier_bury(struct tier *t, struct keyspace *ks);
 /* A checkpoint at l0 has completed: tombs recorded with a stamp at or below it are removed from flash, in slices;
  * returns true when there is nothing left to do. */
 bool tier_forget(struct tier *t, uint64_t l0);
@@ -109,6 +113,8 @@ struct tier_stats {
     uint64_t fetches, fetch_hits_joined, fetch_errors, fetch_us_total, fetch_us_max;
     uint64_t drops, cleaned, clean_batches, clean_bytes, clean_errors, batches_waiting, fetches_waiting;
     uint64_t dropped_probation;
+    uint64_t value_bytes_in, value_bytes_out; /* payloads encoded, and the records they became */
+    uint64_t values_with_dictionary;
 };
 /* Any thread (relaxed). */
 void tier_stats(const struct tier *t, struct tier_stats *out);

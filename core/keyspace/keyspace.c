@@ -368,8 +368,10 @@ static void unlink_entry(struct keyspace *ks, struct entry *e, uint64_t hash)
     count_removed(ks, e);
     unmark(ks, e);
     discharge(ks, e);
-    if (ks->track && (e->flags & ENTRY_ON_FLASH))
-        bury(ks, entry_key(e), hash, e->flags);
+    if (!ks->track || !(e->flags & ENTRY_ON_FLASH))
+        return;
+    ks->freed += entry_bytes(e) + keyspace_ram_bytes(e);
+    bury(ks, entry_key(e), hash, e->flags);
 }
 
 void keyspace_delete(struct keyspace *ks, struct entry *e, struct key key)

@@ -51,7 +51,8 @@ struct keyspace {
     uint64_t keys, cold, expires, dirty_keys; /* counts of live entries */
     uint64_t cold_bytes;                      /* what the cold values would take in RAM */
     uint64_t flash_keys;                      /* entries with a record on flash (incl. being written) */
-    void *arg;                                /* the owner's */
+    uint64_t freed; /* bytes in RAM of deleted keys that were on flash, since the owner last took it */
+    void *arg;      /* the owner's */
 };
 
 struct keyspace *keyspace_new(struct space_id id, uint64_t hash_seed);

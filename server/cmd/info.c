@@ -9,6 +9,7 @@
 #include "server/admin.h"
 #include "server/checkpoint.h"
 #include "server/dispatch.h"
+#include "server/flash.h"
 #include "server/lazy.h"
 #include "server/reply.h"
 
@@ -255,6 +256,34 @@ static void commandstats_section(struct call *c, struct buf *b)
     command_each(command_line, &l);
 }
 
+/* Ratio: payloads handed to the tier by what their records took, headers included. */
+static void compression(struct call *c, const struct tier_stats *t, struct buf *b)
+{
+    struct trainer_stats tr;
+    trainer_stats(c->server->trainer, &tr);
+    number(b, "tier_value_bytes_in", t->value_bytes_in);
+    number(b, "tier_value_bytes_out", t->value_bytes_out);
+    field(b, "tier_compression_ratio", "%.2f",
+          t->value_bytes_out ? (double)t->value_bytes_in / (double)t->value_bytes_out : 1.0);
+    number(b, "tier_values_with_dictionary", t->values_with_dictionary);
+    number(b, "tier_dictionary_id", tr.newest);
+    number(b, "tier_dictionaries", tr.dictionaries);
+    number(b, "tier_dictionary_trainings", tr.trainings);
+    number(b, "tier_dictionary_failures", tr.failures);
+}
+
+static void flash(struct call *c, struct buf *b)
+{
+    struct flash_info f;
+    flash_info(c->server->flash, &f);
+    number(b, "tier_max_bytes", c->server->config->tier_max_bytes);
+    number(b, "tier_live_bytes_estimated", f.live);
+    number(b, "tier_full", f.full);
+    number(b, "tier_evicting", f.evicting);
+    number(b, "tier_compacting", f.compacting);
+    number(b, "tier_compactions", f.rounds);
+}
+
 static void tier_section(struct call *c, struct buf *b)
 {
     struct server *s = c->server;
@@ -275,6 +304,9 @@ static void tier_section(struct call *c, struct buf *b)
         sum.clean_errors += t.clean_errors;
         sum.fetches_waiting += t.fetches_waiting;
         sum.batches_waiting += t.batches_waiting;
+        sum.value_bytes_in += t.value_bytes_in;
+        sum.value_bytes_out += t.value_bytes_out;
+        sum.values_with_dictionary += t.values_with_dictionary;
     }
     if (s->store != NULL)
         s->store->ops->stats(s->store, &store);
@@ -295,9 +327,11 @@ static void tier_section(struct call *c, struct buf *b)
     number(b, "tier_clean_bytes", sum.clean_bytes);
     number(b, "tier_clean_errors", sum.clean_errors);
     number(b, "tier_batches_waiting_for_log", sum.batches_waiting);
+    compression(c, &sum, b);
     number(b, "tier_store_bytes", store.bytes_on_disk);
     number(b, "tier_store_memory", store.memory_bytes);
     number(b, "tier_store_memory_limit", s->config->tier_memory);
+    flash(c, b);
     number(b, "tier_store_pending_compaction_bytes", store.pending_compaction_bytes);
     number(b, "tier_store_writes_stopped", store.stopped);
 }

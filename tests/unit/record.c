@@ -116,11 +116,13 @@ static void meta(struct rng *rng)
     buf_free(&b);
 }
 
+static const struct dictionaries no_dictionaries;
+
 static int decode_value(struct slice key, struct slice record)
 {
     struct buf payload = {0};
     uint64_t stamp;
-    int err = record_value_decode(key, record, &stamp, &payload);
+    int err = record_value_decode(key, record, &no_dictionaries, &stamp, &payload);
     buf_free(&payload);
     return err;
 }
@@ -130,9 +132,9 @@ static bool value_reads_back(struct rng *rng, enum record_compression how, struc
     struct buf back = {0};
     uint64_t stamp = rng_u64(rng), stamp_back;
     buf_append_str(&back, "what was there before");
-    record_value_encode(record, LIT("key"), stamp, how, payload);
-    bool good = record_value_decode(LIT("key"), buf_slice(record), &stamp_back, &back) == 0 && stamp == stamp_back &&
-                slice_eq(buf_slice(&back), payload);
+    record_value_encode(record, LIT("key"), stamp, how, NULL, payload);
+    bool good = record_value_decode(LIT("key"), buf_slice(record), &no_dictionaries, &stamp_back, &back) == 0 &&
+                stamp == stamp_back && slice_eq(buf_slice(&back), payload);
     buf_free(&back);
     return good;
 }
