@@ -47,22 +47,33 @@ uint64_t memory_budget(const struct server *server)
 
 static void publish(_Atomic uint64_t *at, uint64_t v) { atomic_store_explicit(at, v, memory_order_relaxed); }
 
+static uint64_t publish_db(struct shard *s, struct keyspace *ks, struct db_figures *f)
+{
+    uint64_t bytes = keyspace_memory(ks);
+    f->of = ks;
+    f->changes = ks->changes;
+    flash_count(s, ks);
+    publish(&f->bytes, bytes);
+    publish(&f->keys, ks->keys);
+    publish(&f->expires, ks->expires);
+    publish(&f->cold, ks->cold);
+    publish(&f->cold_bytes, ks->cold_bytes);
+    publish(&f->dirty, ks->dirty_keys);
+    publish(&f->tombs, table_count(ks->tombs));
+    return bytes;
+}
+
+/* Several times a turn, and most databases are still: what has not changed is not looked at. */
 void memory_publish(struct shard *s)
 {
-    uint64_t sum = 0;
+    uint64_t sum = atomic_load_explicit(&s->data_bytes, memory_order_relaxed);
     for (int db = 0; db < s->server->config->databases; db++) {
         struct keyspace *ks = s->spaces[db];
         struct db_figures *f = &s->figures[db];
-        uint64_t bytes = keyspace_memory(ks);
-        sum += bytes;
-        flash_count(s, ks);
-        publish(&f->bytes, bytes);
-        publish(&f->keys, ks->keys);
-        publish(&f->expires, ks->expires);
-        publish(&f->cold, ks->cold);
-        publish(&f->cold_bytes, ks->cold_bytes);
-        publish(&f->dirty, ks->dirty_keys);
-        publish(&f->tombs, table_count(ks->tombs));
+        if (likely(f->of == ks && f->changes == ks->changes))
+            continue;
+        sum -= atomic_load_explicit(&f->bytes, memory_order_relaxed);
+        sum += publish_db(s, ks, f);
     }
     publish(&s->data_bytes, sum);
 }

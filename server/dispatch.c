@@ -34,6 +34,22 @@ static void find_first_key(struct shard *s, struct request *r)
     table_prefetch_bucket(s->spaces[r->client->db]->entries, r->hash);
 }
 
+/* Clients send the same few commands again and again, spelled the same way. */
+static const struct command *find_command(struct wave *w, struct request *r)
+{
+    struct slice name = r->argv[0];
+    r->parent = NULL;
+    if (likely(name.len == w->last_len && memcmp(name.p, w->last_name, name.len) == 0))
+        return w->last;
+    const struct command *cmd = command_find(r->argv, r->argc, &r->parent);
+    if (cmd != NULL && cmd->parent == NULL && cmd->subcommands == NULL && name.len <= sizeof(w->last_name)) {
+        w->last = cmd;
+        w->last_len = name.len;
+        memcpy(w->last_name, name.p, name.len);
+    }
+    return cmd;
+}
+
 static void fill_request(struct shard *s, struct request *r, const uint8_t *base, size_t consumed)
 {
     struct client *c = r->client;
@@ -48,7 +64,7 @@ static void fill_request(struct shard *s, struct request *r, const uint8_t *base
     r->consumed = consumed;
     r->error = NULL;
     r->first_key = 0;
-    r->cmd = command_find(r->argv, r->argc, &r->parent);
+    r->cmd = find_command(s->wave, r);
     if (r->cmd != NULL)
         find_first_key(s, r);
 }

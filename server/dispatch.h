@@ -33,8 +33,11 @@ struct request {
 struct wave {
     unsigned n;
     size_t nargs;
-    struct sub *subs;   /* being filled, posted at the end of the wave */
-    struct buf nowhere; /* replies that nobody gets (CLIENT REPLY OFF) */
+    struct sub *subs;           /* being filled, posted at the end of the wave */
+    struct buf nowhere;         /* replies that nobody gets (CLIENT REPLY OFF) */
+    const struct command *last; /* found last, under exactly this name */
+    uint8_t last_name[16];
+    size_t last_len;
     struct request req[WAVE_MAX];
     struct slice args[WAVE_ARGS];
 };

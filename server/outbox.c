@@ -42,8 +42,8 @@ struct buf *outbox_blob(struct outbox *o, struct blob *b)
     return &o->tail->bytes;
 }
 
-/* There may be several, and others between them: blobs were replied, or commands forwarded. All are of this turn, so all
- * get the same gates. */
+/* There may be several, and others between them: blobs were replied, or commands forwarded. All are of this turn, so
+ * all get the same gates. */
 void outbox_close_open(struct outbox *o, uint64_t written_lsn, uint64_t durable_lsn)
 {
     for (struct out_seg *s = o->head; s != NULL; s = s->next) {

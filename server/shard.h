@@ -103,6 +103,8 @@ struct shard {
     _Atomic uint64_t wanted;      /* bytes of the process's budget that somebody on this shard waits for */
     cache_aligned _Atomic uint64_t data_bytes; /* published once a turn: RAM of all its keyspaces */
     struct db_figures {
+        const struct keyspace *of; /* the keyspace and its state when they were published; the owner's */
+        uint64_t changes;
         _Atomic uint64_t bytes, keys, expires, cold, cold_bytes, dirty, tombs;
         _Atomic bool reclaimable; /* some value could still be dropped or evicted */
         _Atomic uint64_t wanted;  /* bytes that somebody on this shard waits for; written by the owner */

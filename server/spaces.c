@@ -20,6 +20,7 @@ static void attach(struct shard *s, uint32_t db, struct keyspace *ks)
     ks->track = server_tracked(server, db);
     ks->queue_dirty = server_logged(server, db);
     s->spaces[db] = ks;
+    s->figures[db].of = NULL; /* its figures are published anew, even should its address be that of the one before */
     tier_attach(s->tier, ks, server_logged(server, db), server->config->db[db].tier);
 }
 

@@ -57,12 +57,17 @@ static size_t entry_memory(const struct entry *e)
     return bytes;
 }
 
-static void charge(struct keyspace *ks, const struct entry *e) { ks->bytes += entry_memory(e); }
+static void charge(struct keyspace *ks, const struct entry *e)
+{
+    ks->changes++;
+    ks->bytes += entry_memory(e);
+}
 
 static void discharge(struct keyspace *ks, const struct entry *e)
 {
     size_t bytes = entry_memory(e);
     debug_ensure(ks->bytes >= bytes);
+    ks->changes++;
     ks->bytes -= bytes;
 }
 
@@ -128,6 +133,7 @@ static void mark(struct keyspace *ks, struct entry *e, uint64_t hash, uint16_t f
 {
     if (!ks->track)
         return;
+    ks->changes++;
     if (!(e->flags & (ENTRY_DIRTY | ENTRY_META_DIRTY)))
         ks->dirty_keys++;
     e->flags |= flag;
@@ -139,6 +145,7 @@ static void mark(struct keyspace *ks, struct entry *e, uint64_t hash, uint16_t f
 
 static void unmark(struct keyspace *ks, struct entry *e)
 {
+    ks->changes++;
     if (e->flags & (ENTRY_DIRTY | ENTRY_META_DIRTY))
         ks->dirty_keys--;
     e->flags &= (uint16_t) ~(ENTRY_DIRTY | ENTRY_META_DIRTY);
@@ -148,6 +155,7 @@ static void index_expiry(struct keyspace *ks, int64_t when_ms, uint64_t hash)
 {
     if (when_ms == ENTRY_NO_EXPIRY)
         return;
+    ks->changes++;
     btree_insert(ks->expiry, &(struct due){when_ms, hash});
     ks->expires++;
 }
@@ -156,6 +164,7 @@ static void unindex_expiry(struct keyspace *ks, int64_t when_ms, uint64_t hash)
 {
     if (when_ms == ENTRY_NO_EXPIRY)
         return;
+    ks->changes++;
     bool found = btree_erase(ks->expiry, &(struct due){when_ms, hash});
     ensure(found);
     ks->expires--;
@@ -556,6 +565,7 @@ size_t keyspace_take_dirty(struct keyspace *ks, uint64_t until, uint64_t *out, s
     size_t n = 0;
     while (n < max && !queue_empty(&ks->dirty) && ks->dirty.head < until)
         out[n++] = queue_pop(&ks->dirty);
+    ks->changes++;
     return n;
 }
 

@@ -47,8 +47,9 @@ struct keyspace {
     struct table *tombs;
     struct btree *expiry; /* {when ms, key hash} */
     struct queue dirty;
-    uint32_t ticket; /* last fetch ticket given */
-    uint64_t bytes;  /* entries, values and tombs, as mem_class counts; see keyspace_memory for all */
+    uint32_t ticket;  /* last fetch ticket given */
+    uint64_t changes; /* moves whenever one of the figures below may have */
+    uint64_t bytes;   /* entries, values and tombs, as mem_class counts; see keyspace_memory for all */
     uint64_t keys, cold, expires, dirty_keys; /* counts of live entries */
     uint64_t cold_bytes;                      /* what the cold values would take in RAM */
     uint64_t flash_keys;                      /* entries with a record on flash (incl. being written) */
