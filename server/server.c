@@ -42,8 +42,8 @@ static int add_listener(struct server *server, unsigned shard, int fd, bool is_u
     return 0;
 }
 
-/* Whether the port is to be had: bound without SO_REUSEPORT, with which another server's port would be shared, and a part
- * of its connections taken. A predecessor that was killed holds its port for up to some 20 ms beyond its death
+/* Whether the port is to be had: bound without SO_REUSEPORT, with which another server's port would be shared, and a
+ * part of its connections taken. A predecessor that was killed holds its port for up to some 20 ms beyond its death
  * (measured): its accept requests hold the listening sockets, and the kernel takes an io_uring's requests back in a
  * worker, after the process is gone. Returns a bound socket. */
 static int occupy_port(struct server *server, const char *addr)
