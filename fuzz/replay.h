@@ -20,6 +20,8 @@ static int replay_file(const char *path)
         return -1;
     size_t n = fread(bytes, 1, sizeof(bytes), f);
     fclose(f);
+    printf("# %s\n", path); /* the last one named is the one that crashed */
+    fflush(stdout);
     /* A copy of exactly that size: a sanitizer sees a read behind it. */
     uint8_t *copy = malloc(n ? n : 1);
     for (size_t i = 0; i < n; i++)
@@ -46,8 +48,8 @@ int main(int argc, char **argv)
         }
         closedir(d);
     }
-    printf("ok 1 - replayed %d inputs\n1..1\n", ran);
-    return 0;
+    printf("%sok 1 - replayed %d inputs\n1..1\n", ran > 0 ? "" : "not ", ran);
+    return ran == 0;
 }
 #endif
 

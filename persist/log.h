@@ -83,6 +83,9 @@ int log_recover(struct log *l, struct log_recovery *r, char *error) must_check;
  * tools, after log_open alone (then it stops quietly at a bad frame). */
 int log_replay(struct log *l, uint64_t from, int (*frame)(void *arg, uint64_t lsn, struct slice payload),
                void *arg) must_check;
+/* Makes the history ids durable in the manifest (replid2 "": none). After log_recover, before log_start. Nothing has
+ * changed after an error. */
+int log_set_history(struct log *l, const char *replid, const char *replid2, uint64_t replid2_limit) must_check;
 /* Starts the log thread. After log_recover. Removes the clean-stop mark durably before the first append. */
 int log_start(struct log *l, char *error) must_check;
 /* What the log thread does in one round: a sync if one is due, else a piece of preparing segments, else the manifest's

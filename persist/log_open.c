@@ -164,6 +164,19 @@ static int remove_stop_mark(struct log *l)
     return err;
 }
 
+int log_set_history(struct log *l, const char *replid, const char *replid2, uint64_t replid2_limit)
+{
+    struct log_checkpoint c = l->checkpoint;
+    ensure(l->recovered && !l->started);
+    snprintf(c.replid, sizeof(c.replid), "%s", replid);
+    snprintf(c.replid2, sizeof(c.replid2), "%s", replid2);
+    c.replid2_limit = replid2_limit;
+    int err = log_store_manifest(l, &c, NULL);
+    if (err == 0)
+        l->checkpoint = c;
+    return err;
+}
+
 int log_start(struct log *l, char *error)
 {
     ensure(l->recovered && !l->started);

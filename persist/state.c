@@ -4,7 +4,7 @@
 
 #include "core/base/mem.h"
 
-#define STATE_VERSION 1
+#define STATE_VERSION 2
 #define STATE_DATABASES_MAX 65536
 
 void state_init(struct state *s, uint32_t databases)
@@ -24,6 +24,7 @@ void state_free(struct state *s)
 void state_encode(const struct state *s, struct buf *out)
 {
     buf_append_byte(out, STATE_VERSION);
+    buf_put_u64(out, s->hash_seed);
     buf_put_u32(out, s->databases);
     for (uint32_t i = 0; i < s->databases; i++) {
         buf_put_u64(out, s->db[i].space.lsn);
@@ -36,12 +37,14 @@ int state_decode(struct slice bytes, struct state *s)
 {
     struct reader r = reader_of(bytes);
     uint8_t version = reader_u8(&r);
+    uint64_t hash_seed = reader_u64(&r);
     uint32_t databases = reader_u32(&r);
 
     *s = (struct state){0};
     if (r.bad || version != STATE_VERSION || databases == 0 || databases > STATE_DATABASES_MAX)
         return -EBADMSG;
     state_init(s, databases);
+    s->hash_seed = hash_seed;
     for (uint32_t i = 0; i < databases; i++) {
         s->db[i].space.lsn = reader_u64(&r);
         s->db[i].space.db = reader_u32(&r);

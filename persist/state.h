@@ -11,6 +11,7 @@ struct state_db {
 };
 
 struct state {
+    uint64_t hash_seed; /* of the keys: flash is ordered by their hashes */
     uint32_t databases;
     struct state_db *db; /* by number; owned */
 };

@@ -1,16 +1,20 @@
 /* Admission: what a command needs before it touches anything (DESIGN section 2). In order: is the client paused, may
- * the log take more, is there memory for what it writes, are the values it needs in RAM. Whatever is missing is asked
- * for, and the command is run again from the start when that has changed: this is the only way a command waits. */
+ * the log take more, is there flash and memory for what it writes, are the values it needs in RAM. Whatever is missing
+ * is asked for, and the command is run again from the start when that has changed: this is the only way a command
+ * waits. */
 #include <sys/param.h>
 
 #include "core/base/mem.h"
 #include "core/base/panic.h"
 #include "server/dispatch.h"
+#include "server/evict.h"
+#include "server/flash.h"
 #include "server/reply.h"
 #include "server/server.h"
 
 #define WRITE_OVERHEAD 128 /* bytes of RAM a write may take beside its arguments */
 #define EVICTIONS_A_SLICE 64
+#define WANTED_PROCESS SIZE_MAX
 
 /* --- memory --- */
 
@@ -47,10 +51,11 @@ void memory_publish(struct shard *s)
 {
     uint64_t sum = 0;
     for (int db = 0; db < s->server->config->databases; db++) {
-        const struct keyspace *ks = s->spaces[db];
+        struct keyspace *ks = s->spaces[db];
         struct db_figures *f = &s->figures[db];
         uint64_t bytes = keyspace_memory(ks);
         sum += bytes;
+        flash_count(s, ks);
         publish(&f->bytes, bytes);
         publish(&f->keys, ks->keys);
         publish(&f->expires, ks->expires);
@@ -83,38 +88,14 @@ static uint64_t excess(struct shard *s, uint32_t db, uint64_t need, bool *of_db)
 
 static bool evictable(const struct db_config *cfg) { return cfg->eviction != EVICT_NOEVICTION && !cfg->tier; }
 
-static void evict(struct shard *s, uint32_t db, struct entry *e)
-{
-    struct keyspace *ks = s->spaces[db];
-    struct key key = key_of(ks, entry_key(e));
-    struct slice argv[] = {SLICE_LIT("UNLINK"), key.name};
-
-    stage_begin(&s->stage);
-    stage_effect_in(s, db, 2, argv);
-    stage_end(&s->stage);
-    if (s->watches != NULL)
-        watch_touch(s, db, key);
-    keyspace_delete(ks, e, key);
-    stat_add(&s->stats.evicted, 1);
-}
-
-static struct entry *eviction_victim(struct shard *s, uint32_t db)
-{
-    int policy = s->server->config->db[db].eviction;
-    bool is_volatile = policy >= EVICT_VOLATILE_LRU;
-    bool random = policy == EVICT_ALLKEYS_RANDOM || policy == EVICT_VOLATILE_RANDOM;
-    return tier_sample_coldest(s->tier, s->spaces[db], (unsigned)s->server->config->maxmemory_samples, is_volatile,
-                               policy == EVICT_VOLATILE_TTL, random, &s->temperature[db]);
-}
-
 static uint64_t evict_some(struct shard *s, uint32_t db, uint64_t bytes)
 {
     uint64_t before = keyspace_memory(s->spaces[db]), freed = 0;
     for (int i = 0; i < EVICTIONS_A_SLICE && freed < bytes; i++) {
-        struct entry *e = eviction_victim(s, db);
+        struct entry *e = evict_victim(s, db);
         if (e == NULL)
             break;
-        evict(s, db, e);
+        evict_key(s, db, e);
         uint64_t now = keyspace_memory(s->spaces[db]);
         freed = before > now ? before - now : 0;
     }
@@ -176,6 +157,21 @@ static void wake_others(struct shard *s)
             loop_wake(s->server->shards[i]->loop);
 }
 
+/* The flags of other shards may be older than what has happened to their data (by a hold). So before anything is
+ * refused, all are asked to look again; while nothing changes, the answer stands for the next ones too. */
+static bool all_agree(struct shard *s)
+{
+    struct server *server = s->server;
+    if (server->nshards == 1)
+        return true;
+    if (s->memory_question == 0)
+        s->memory_question = atomic_fetch_add(&server->memory_asked, 1) + 1;
+    for (unsigned i = 0; i < server->nshards; i++)
+        if (i != s->index && atomic_load(&server->shards[i]->memory_seen) < s->memory_question)
+            return false;
+    return true;
+}
+
 enum room { ROOM_YES, ROOM_SOON, ROOM_NEVER };
 
 static enum room make_room(struct shard *s, uint32_t db, uint64_t need)
@@ -193,11 +189,13 @@ static enum room make_room(struct shard *s, uint32_t db, uint64_t need)
     if (need > memory_budget(s->server) || (own > 0 && need > own))
         return ROOM_NEVER;
     publish_reclaimable(s);
-    if (hopeless(s->server, db, of_db))
+    if (!hopeless(s->server, db, of_db))
+        s->memory_question = 0;
+    else if (all_agree(s))
         return ROOM_NEVER;
     /* Dropping was not enough: the end of the turn starts cleaning for as much as is missing. */
-    uint64_t *wanted = of_db ? &s->figures[db].wanted : &s->wanted;
-    *wanted = max_u64(*wanted, over);
+    _Atomic uint64_t *wanted = of_db ? &s->figures[db].wanted : &s->wanted;
+    publish(wanted, max_u64(atomic_load_explicit(wanted, memory_order_relaxed), over));
     wake_others(s);
     return ROOM_SOON;
 }
@@ -231,12 +229,31 @@ static uint64_t above_soft_limit(struct shard *s)
     return budget != UINT64_MAX && total > soft ? total - soft : 0;
 }
 
+/* What shards wait for is a matter of all: the one that misses it may hold nothing that could go. Everyone gives what
+ * it is short of itself, and its part of what others are; they ask again until it suffices. */
+static uint64_t wanted_here(struct shard *s, size_t at)
+{
+    uint64_t others = 0, own = 0;
+    for (unsigned i = 0; i < s->server->nshards; i++) {
+        struct shard *t = s->server->shards[i];
+        _Atomic uint64_t *wanted = at == WANTED_PROCESS ? &t->wanted : &t->figures[at].wanted;
+        *(t == s ? &own : &others) += atomic_load_explicit(wanted, memory_order_relaxed);
+    }
+    return own + (others + s->server->nshards - 1) / s->server->nshards;
+}
+
+void memory_want_nothing(struct shard *s)
+{
+    publish(&s->wanted, 0);
+    for (int db = 0; s->server->db_limits && db < s->server->config->databases; db++)
+        publish(&s->figures[db].wanted, 0);
+}
+
 static void maintain_db(struct shard *s, uint32_t db)
 {
     uint64_t own = s->server->config->db[db].maxmemory, used = memory_of_db(s->server, db);
     uint64_t soft = own - own / 16, over = own > 0 && used > soft ? used - soft : 0;
-    over = max_u64(over, s->figures[db].wanted);
-    s->figures[db].wanted = 0;
+    over = max_u64(over, wanted_here(s, db));
     if (over > 0)
         reclaim_db(s, db, over, s->lsn);
 }
@@ -244,14 +261,15 @@ static void maintain_db(struct shard *s, uint32_t db)
 void memory_maintain(struct shard *s)
 {
     memory_publish(s);
-    uint64_t over = max_u64(above_soft_limit(s), s->wanted);
-    s->wanted = 0;
+    uint64_t over = max_u64(above_soft_limit(s), wanted_here(s, WANTED_PROCESS));
     if (over > 0)
         reclaim(s, 0, false, over, s->lsn);
     for (int db = 0; s->server->db_limits && db < s->server->config->databases; db++)
         maintain_db(s, (uint32_t)db);
+    uint64_t asked = atomic_load(&s->server->memory_asked);
     memory_publish(s);
     publish_reclaimable(s);
+    atomic_store(&s->memory_seen, asked);
     s->allowance = allowance(s);
 }
 
@@ -542,6 +560,9 @@ enum admit admit_write(struct call *c, struct waiter *w)
     enum admit a = admit_log(c, w, bytes);
     if (a != ADMIT_RUN || !(c->cmd->flags & CMD_DENYOOM))
         return a;
+    enum flash_room flash = flash_room(c->shard, c->db);
+    if (unlikely(flash != FLASH_ROOM_YES))
+        return flash == FLASH_ROOM_SOON ? wait_retry(c, w, WAIT_MEMORY) : refuse_oom(c);
     enum room room = room_for(c->shard, c->db, bytes + WRITE_OVERHEAD);
     if (likely(room == ROOM_YES))
         return ADMIT_RUN;

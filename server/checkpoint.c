@@ -1,5 +1,7 @@
 #include "server/checkpoint.h"
 
+#include <errno.h>
+
 #include "core/base/mem.h"
 #include "core/base/panic.h"
 #include "persist/state.h"
@@ -15,15 +17,17 @@ struct part {
     cache_aligned uint64_t *until; /* by database: where the dirty queue ended at the mark */
     struct space_id *space;        /* by database: the space it belongs to */
     uint64_t barrier;
+    uint64_t errors; /* failed writes of this shard's tier before the mark */
     enum { PART_CLEANING, PART_WRITING, PART_DONE } state;
 };
 
 struct checkpoint {
     struct server *server;
     _Atomic int phase;
-    _Atomic bool asked;
+    _Atomic bool asked, closed;
     _Atomic uint64_t forget_l0; /* L0 of the last completed one */
     _Atomic unsigned left;      /* shards that are not done */
+    _Atomic bool incomplete;    /* a write has failed: some key is not on flash */
     struct part *parts;
     uint64_t l0;
     struct buf state;
@@ -76,6 +80,18 @@ static enum phase phase_of(const struct checkpoint *cp)
 void checkpoint_ask(struct checkpoint *cp) { atomic_store(&cp->asked, true); }
 bool checkpoint_running(const struct checkpoint *cp) { return phase_of(cp) != PHASE_IDLE || atomic_load(&cp->asked); }
 
+bool checkpoint_close(struct checkpoint *cp)
+{
+    atomic_store(&cp->closed, true);
+    return atomic_load(&cp->phase) == PHASE_IDLE;
+}
+
+void checkpoint_spoil(struct checkpoint *cp)
+{
+    if (phase_of(cp) == PHASE_CLEANING)
+        atomic_store(&cp->incomplete, true);
+}
+
 /* --- mark --- */
 
 void checkpoint_encode_state(struct server *server, struct buf *out)
@@ -83,12 +99,20 @@ void checkpoint_encode_state(struct server *server, struct buf *out)
     struct state state;
     buf_clear(out);
     state_init(&state, (uint32_t)server->config->databases);
+    state.hash_seed = server->hash_seed;
     for (uint32_t db = 0; db < state.databases; db++) {
         state.db[db].space = server->shards[0]->spaces[db]->id;
         state.db[db].logged = server_logged(server, db);
     }
     state_encode(&state, out);
     state_free(&state);
+}
+
+static uint64_t clean_errors(const struct shard *s)
+{
+    struct tier_stats stats;
+    tier_stats(s->tier, &stats);
+    return stats.clean_errors;
 }
 
 static void mark_part(struct shard *s, struct part *part)
@@ -98,6 +122,7 @@ static void mark_part(struct shard *s, struct part *part)
         part->space[db] = ks->id;
         part->until[db] = server_logged(s->server, (uint32_t)db) ? ks->dirty.tail : 0;
     }
+    part->errors = clean_errors(s);
     part->state = PART_CLEANING;
 }
 
@@ -125,15 +150,20 @@ void checkpoint_mark(struct server *server)
         mark_part(server->shards[i], &cp->parts[i]);
     }
     atomic_store(&cp->left, server->nshards);
+    atomic_store(&cp->incomplete, false);
     set_phase(cp, PHASE_CLEANING);
 }
 
 static void begin(struct checkpoint *cp)
 {
     struct server *server = cp->server;
-    atomic_store(&cp->asked, false);
     atomic_store(&cp->started_us, server->shards[0]->now_us);
-    set_phase(cp, PHASE_MARKING);
+    atomic_store(&cp->phase, PHASE_MARKING);
+    if (atomic_load(&cp->closed)) { /* at the same moment: checkpoint_close sees this or we see that */
+        set_phase(cp, PHASE_IDLE);
+        return;
+    }
+    atomic_store(&cp->asked, false);
     if (server->nshards == 1)
         checkpoint_mark(server);
     else
@@ -143,7 +173,8 @@ static void begin(struct checkpoint *cp)
 void checkpoint_cron(struct server *server)
 {
     struct checkpoint *cp = server->checkpoint;
-    if (cp == NULL || phase_of(cp) != PHASE_IDLE || server->shards[0]->now_us < cp->retry_us)
+    if (cp == NULL || phase_of(cp) != PHASE_IDLE || atomic_load(&cp->closed) ||
+        server->shards[0]->now_us < cp->retry_us)
         return;
     if (log_since_checkpoint(server->log) > server->config->checkpoint_log_size)
         atomic_store(&cp->asked, true);
@@ -175,8 +206,10 @@ static void run_record(struct pool_job *job)
     struct server *server = cp->server;
     struct log_checkpoint record = {.l0 = cp->l0, .state = buf_slice(&cp->state)};
 
-    memcpy(record.replid, server->replid, sizeof(record.replid));
-    cp->result = server->store->ops->flush(server->store);
+    memcpy(record.replid, server->history.id, sizeof(record.replid));
+    memcpy(record.replid2, server->history.second, sizeof(record.replid2));
+    record.replid2_limit = server->history.second_limit;
+    cp->result = atomic_load(&cp->incomplete) ? -EIO : server->store->ops->flush(server->store);
     if (cp->result == 0)
         cp->result = log_checkpoint(server->log, &record, cp->l0);
     for (unsigned i = 0; cp->result == 0 && i < cp->ndead; i++)
@@ -217,7 +250,7 @@ static bool clean_part(struct shard *s, struct part *part)
     for (int db = 0; db < s->server->config->databases; db++) {
         struct keyspace *ks = tier_keyspace(s->tier, part->space[db]);
         bool done = true;
-        if (ks != NULL && part->until[db] > ks->dirty.head)
+        if (ks != NULL && part->until[db] > 0)
             tier_clean(s->tier, ks, part->until[db], s->lsn, CLEANS_A_TURN, &done);
         all &= done;
     }
@@ -249,6 +282,8 @@ void checkpoint_slice(struct shard *s)
     }
     if (part->state == PART_WRITING && tier_passed(s->tier, part->barrier)) {
         part->state = PART_DONE;
+        if (clean_errors(s) != part->errors)
+            atomic_store(&cp->incomplete, true);
         part_done(cp);
     }
 }

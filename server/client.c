@@ -107,13 +107,6 @@ static void take_big(struct client *c, size_t len)
         return;
     b->len = c->reader.big_len;
     c->big = NULL;
-    if (b->data[b->len] != '\r' || b->data[b->len + 1] != '\n') {
-        blob_unref(b);
-        buf_append_str(outbox_writer(&c->out), "-ERR Protocol error: invalid bulk length\r\n");
-        client_wrote(c);
-        client_close(c, true);
-        return;
-    }
     c->bigs = mem_realloc(c->bigs, sizeof(*c->bigs) * c->nbigs, sizeof(*c->bigs) * (c->nbigs + 1));
     c->bigs[c->nbigs++] = b;
     resp_reader_take_big(&c->reader, b->data);

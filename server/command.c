@@ -16,6 +16,21 @@ static struct command *const groups[] = {
     transaction_commands, server_commands,  config_commands, command_commands, debug_commands, info_commands,
 };
 static const struct command *table[SLOTS];
+
+const struct command_arg args_key[] = {
+    ARG("key", "key"),
+    ARG_END,
+};
+const struct command_arg args_keys[] = {
+    ARG("key", "key", .flags = ARG_MULTIPLE),
+    ARG_END,
+};
+const struct command_arg args_on_off[] = {
+    ARG_TOKEN("on", "ON"),
+    ARG_TOKEN("off", "OFF"),
+    ARG_END,
+};
+
 static unsigned ids;
 
 /* FNV-1a over the name with letter case folded: names are short. */

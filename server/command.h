@@ -88,22 +88,49 @@ struct key_spec {
     int8_t first; /* index of the first key; 0: no such spec */
     int8_t last;  /* relative to first as in Redis's find_keys range: 0 only this one, -1 the last argument */
     int8_t step;
-    uint8_t need; /* enum key_need */
+    uint8_t need;      /* enum key_need */
+    const char *notes; /* or NULL */
 };
 #define COMMAND_KEY_SPECS 3
 
 /* One argument in COMMAND DOCS. `type` as Redis names it: "key", "string", "integer", "double", "pattern", "unix-time",
- * "pure-token", "oneof", "block". */
+ * "pure-token", "oneof", "block". What is NULL is left out of the reply. */
 struct command_arg {
     const char *name;
     const char *type;
-    const char *token;             /* NULL: none */
-    const char *since;             /* NULL: none */
+    const char *display; /* how a synopsis shows it; NULL: as its name */
+    const char *token;
+    const char *summary;
+    const char *since, *deprecated_since;
     uint8_t flags;                 /* ARG_* */
     int8_t key_spec;               /* index, with type "key" */
-    const struct command_arg *sub; /* for oneof and block; ended by a literal with name NULL */
+    const struct command_arg *sub; /* for oneof and block; ended by ARG_END */
 };
 enum { ARG_OPTIONAL = 1, ARG_MULTIPLE = 2, ARG_MULTIPLE_TOKEN = 4 };
+
+/* A list of arguments is an array with one line for each, ended by ARG_END:
+ *     ARG("seconds", "integer", .token = "EX", .since = "2.6.12"),
+ * An argument that contains others names their list as its second word. */
+#define ARG(n, t, ...)                        \
+    {                                         \
+        .name = (n), .type = (t), __VA_ARGS__ \
+    }
+#define ARG_TOKEN(n, word, ...) ARG(n, "pure-token", .token = (word), __VA_ARGS__)
+#define ARG_ONEOF(n, list, ...) ARG(n, "oneof", .sub = (list), __VA_ARGS__)
+#define ARG_BLOCK(n, list, ...) ARG(n, "block", .sub = (list), __VA_ARGS__)
+#define ARG_END      \
+    {                \
+        .name = NULL \
+    }
+/* Lists that many commands have. */
+extern const struct command_arg args_key[];    /* key */
+extern const struct command_arg args_keys[];   /* key [key ...] */
+extern const struct command_arg args_on_off[]; /* ON | OFF */
+
+/* For tips and for history, which is a list of CHANGEs. */
+#define STRINGS(...) \
+    (const char *const[]) { __VA_ARGS__, NULL }
+#define CHANGE(version, what) version, what
 
 struct command {
     const char *name; /* lower case; subcommands: the last word only */
@@ -119,9 +146,10 @@ struct command {
     enum command_route (*route_of)(const struct slice *argv, int argc);
     const char *group, *summary, *since, *complexity;
     const char *const *tips;                    /* NULL-ended, or NULL */
-    const struct command_arg *args;             /* ended by a literal with name NULL, or NULL */
+    const struct command_arg *args;             /* ended by ARG_END, or NULL */
     const char *const *history;                 /* pairs version, change; NULL-ended, or NULL */
     const char *deprecated_since, *replaced_by; /* or NULL */
+    bool internal;                              /* not for applications: "syscmd" in COMMAND DOCS */
     struct command *subcommands;                /* ended by a literal with name NULL, or NULL */
     /* Filled in by command_table_init (the only non-constant fields). */
     uint16_t id; /* dense, for statistics */

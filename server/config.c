@@ -127,6 +127,7 @@ const struct directive config_directives[] = {
      .special = auto_word,
      .def = "auto",
      .flags = DIRECTIVE_FIXED},
+    BYTES("tier-max-bytes", tier_max_bytes, 0, INT64_MAX, "0", 0),
     INT("tier-threads", tier_threads, 2, 64, "8", DIRECTIVE_FIXED),
     WORD("tier-compression", tier_compression, compressions, "lz4", DIRECTIVE_FIXED),
     {.name = "durability",
@@ -285,6 +286,21 @@ static bool set_output_limits(struct config *cfg, const struct slice *argv, int 
     return true;
 }
 
+/* Texts are C strings: a NUL would end them early, and they would be freed with another size than they have. */
+static bool set_text_value(const struct directive *d, char **field, struct slice s, char *error)
+{
+    if (s.len > 0 && memchr(s.p, 0, s.len) != NULL) {
+        snprintf(error, ERROR_MAX, "argument must not contain a NUL byte");
+        return false;
+    }
+    if (s.len > 0 && strcmp(d->name, "save") == 0) {
+        snprintf(error, ERROR_MAX, "save points are not built yet: they come with RDB files");
+        return false;
+    }
+    set_text(field, s);
+    return true;
+}
+
 static void join(const struct slice *argv, int argc, struct buf *out)
 {
     buf_clear(out);
@@ -309,11 +325,7 @@ static bool set_at(struct config *cfg, const struct directive *d, void *at, cons
     switch (d->type) {
     case DIRECTIVE_TEXT:
         join(argv, argc, &joined);
-        ok = joined.len == 0 || strcmp(d->name, "save") != 0;
-        if (ok)
-            set_text(at, buf_slice(&joined));
-        else
-            snprintf(error, ERROR_MAX, "save points are not built yet: they come with RDB files");
+        ok = set_text_value(d, at, buf_slice(&joined), error);
         break;
     case DIRECTIVE_BOOL:
     case DIRECTIVE_WORD:
@@ -438,29 +450,65 @@ void config_format(const struct config *cfg, const struct directive *d, int db, 
 
 /* --- lines, files, command line --- */
 
+static int hex_digit(char c)
+{
+    if (c >= '0' && c <= '9')
+        return c - '0';
+    c |= 0x20;
+    return c >= 'a' && c <= 'f' ? c - 'a' + 10 : -1;
+}
+
+static const char escaped[] = "\n\r\t\b\a", escape_letters[] = "nrtba";
+
+/* The escape whose backslash is at p; returns its last byte. */
+static char *unescape(char *p, char *out)
+{
+    const char *at = strchr(escape_letters, *++p);
+    if (*p == 'x' && hex_digit(p[1]) >= 0 && hex_digit(p[2]) >= 0) {
+        *out = (char)(hex_digit(p[1]) * 16 + hex_digit(p[2]));
+        return p + 2;
+    }
+    *out = at != NULL ? escaped[at - escape_letters] : *p;
+    return p;
+}
+
+/* A quoted word, unquoted in its place; p is behind the quote. Returns what is behind the closing one, or NULL if there
+ * is none or if text follows it. */
+static char *quoted_word(char *p, struct slice *word)
+{
+    char quote = p[-1], *start = p, *out = p;
+    for (; *p != quote; p++, out++) {
+        if (*p == 0)
+            return NULL;
+        *out = *p;
+        if (*p == '\\' && quote == '"' && p[1] != 0)
+            p = unescape(p, out);
+        else if (*p == '\\' && quote == '\'' && p[1] == '\'')
+            *out = *++p;
+    }
+    *word = slice_of(start, (size_t)(out - start));
+    p++;
+    return *p == 0 || *p == ' ' || *p == '\t' || *p == '\r' ? p : NULL;
+}
+
 /* Splits a line into words; "double" and 'single' quotes as in Redis's configuration. -1: unbalanced. */
 static int split_line(char *line, struct slice *argv, int max)
 {
-    int n = 0;
     char *p = line;
-    for (;;) {
-        while (*p == ' ' || *p == '\t' || *p == '\r')
-            p++;
+    for (int n = 0;; n++) {
+        p += strspn(p, " \t\r");
         if (*p == 0)
             return n;
         if (n == max)
             return -1;
-        char quote = *p == '"' || *p == '\'' ? *p++ : 0, *out = p, *start = p;
-        while (*p != 0 && (quote ? *p != quote : *p != ' ' && *p != '\t' && *p != '\r')) {
-            if (quote == '"' && *p == '\\' && p[1] != 0)
-                p++;
-            *out++ = *p++;
+        if (*p == '"' || *p == '\'') {
+            p = quoted_word(p + 1, &argv[n]);
+            if (p == NULL)
+                return -1;
+        } else {
+            argv[n] = slice_of(p, strcspn(p, " \t\r"));
+            p += argv[n].len;
         }
-        if (quote != 0 && *p++ != quote)
-            return -1;
-        argv[n++] = slice_of(start, (size_t)(out - start));
-        if (*p != 0)
-            p++;
     }
 }
 
@@ -635,9 +683,9 @@ void config_resolve(struct config *cfg)
     long cores = sysconf(_SC_NPROCESSORS_ONLN);
     if (cfg->shards == CONFIG_AUTO)
         cfg->shards = cores <= 3 ? 1 : (int)min_u64((uint64_t)cores - 2, 64);
-    cfg->maxmemory_auto = (int64_t)cfg->maxmemory == CONFIG_AUTO;
-    if (cfg->maxmemory_auto)
-        cfg->maxmemory = auto_memory();
+    if ((int64_t)cfg->maxmemory == CONFIG_AUTO)
+        cfg->maxmemory = cfg->maxmemory_chosen = auto_memory();
+    cfg->maxmemory_auto = cfg->maxmemory_chosen != 0 && cfg->maxmemory == cfg->maxmemory_chosen;
     if ((int64_t)cfg->tier_memory == CONFIG_AUTO)
         cfg->tier_memory = cfg->maxmemory == 0 ? 256 * MIB : max_u64(4 * MIB, min_u64(GIB, cfg->maxmemory / 8));
     cfg->pipeline_order_strict = cfg->pipeline_order == 1;
@@ -645,18 +693,46 @@ void config_resolve(struct config *cfg)
 
 /* --- rewriting --- */
 
+/* What can stand in a file as it is: words with one blank between them. */
+static bool plain_words(struct slice s)
+{
+    for (size_t i = 0; i < s.len; i++)
+        if (s.p[i] < ' ' || s.p[i] == '"' || s.p[i] == '\'' || s.p[i] == '\\' || s.p[i] == 0x7f ||
+            (s.p[i] == ' ' && (i == 0 || i + 1 == s.len || s.p[i - 1] == ' ')))
+            return false;
+    return s.len > 0;
+}
+
+static void put_quoted(struct buf *out, struct slice s)
+{
+    buf_append_byte(out, '"');
+    for (size_t i = 0; i < s.len; i++) {
+        const char *at = strchr(escaped, s.p[i]);
+        if (at != NULL)
+            buf_printf(out, "\\%c", escape_letters[at - escaped]);
+        else if (s.p[i] < ' ' || s.p[i] == 0x7f)
+            buf_printf(out, "\\x%02x", s.p[i]);
+        else if (s.p[i] == '"' || s.p[i] == '\\')
+            buf_printf(out, "\\%c", s.p[i]);
+        else
+            buf_append_byte(out, s.p[i]);
+    }
+    buf_append_byte(out, '"');
+}
+
 static void rewrite_line(const struct config *cfg, const struct directive *d, int db, struct buf *out)
 {
+    struct buf value = {0};
+    config_format(cfg, d, db, &value);
     if (db >= 0)
         buf_printf(out, "db %d ", db);
     buf_printf(out, "%s ", d->name);
-    bool quoted = d->type == DIRECTIVE_TEXT && !(d->flags & DIRECTIVE_MANY);
-    if (quoted)
-        buf_append_byte(out, '"');
-    config_format(cfg, d, db, out);
-    if (quoted)
-        buf_append_byte(out, '"');
+    if (d->type == DIRECTIVE_TEXT && !((d->flags & DIRECTIVE_MANY) && plain_words(buf_slice(&value))))
+        put_quoted(out, buf_slice(&value));
+    else
+        buf_append_slice(out, buf_slice(&value));
     buf_append_byte(out, '\n');
+    buf_free(&value);
 }
 
 static bool same_line(const struct config *a, const struct config *b, const struct directive *d)
@@ -681,14 +757,25 @@ static const struct directive *line_directive(const char *line, int *db)
     *db = -1;
     if (argc >= 2 && argv[0].p[0] != '#') {
         if (slice_is(argv[0], "db") && argc >= 4 && num_parse_i64(argv[1], &n)) {
-            *db = (int)n;
-            d = config_find(argv[2], true);
+            bool known = n >= 0 && n < CONFIG_DATABASES_MAX; /* the file may have been edited since it was loaded */
+            *db = known ? (int)n : -1;
+            d = known ? config_find(argv[2], true) : NULL;
         } else {
             d = config_find(argv[0], false);
         }
     }
     mem_free(copy, strlen(line) + 1);
     return d;
+}
+
+/* "auto" in the file is not replaced by what it came to on this machine; what cannot change at run time has not. */
+static bool stays_auto(const struct config *cfg, const struct directive *d, const char *line)
+{
+    struct slice argv[LINE_ARGS];
+    char *copy = copy_text(slice_str(line));
+    bool is_auto = d->special != NULL && split_line(copy, argv, LINE_ARGS) == 2 && word_index(d->special, argv[1]) == 0;
+    mem_free(copy, strlen(line) + 1);
+    return is_auto && ((d->flags & DIRECTIVE_FIXED) || cfg->maxmemory_auto);
 }
 
 struct rewritten {
@@ -715,7 +802,10 @@ static void rewrite_existing(struct config *cfg, char *text, struct rewritten *w
             w->db_done[db] |= config_named_bit(d->name);
         else
             *done = true;
-        rewrite_line(cfg, d, db, out);
+        if (stays_auto(cfg, d, p))
+            buf_printf(out, "%s\n", p);
+        else
+            rewrite_line(cfg, d, db, out);
     }
 }
 

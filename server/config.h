@@ -51,8 +51,9 @@ struct config {
         int soft_seconds;
     } output_limit[3]; /* normal, replica, pubsub */
     /* memory */
-    uint64_t maxmemory; /* 0 in the file or "auto": a share of the machine; resolved at start */
-    bool maxmemory_auto;
+    uint64_t maxmemory;        /* 0 in the file or "auto": a share of the machine; resolved at start */
+    bool maxmemory_auto;       /* what `auto` came to is in force */
+    uint64_t maxmemory_chosen; /* that; 0: it was never asked for */
     int maxmemory_samples, lfu_log_factor, lfu_decay_time;
     bool active_expire, lazyfree_lazy_user_flush;
     /* log */
@@ -60,7 +61,8 @@ struct config {
     int appendfsync; /* always, everysec, no: the default of durability */
     uint64_t log_segment_size, checkpoint_log_size;
     /* tier */
-    uint64_t tier_memory; /* RocksDB's caches and memtables, part of maxmemory; 0: auto */
+    uint64_t tier_memory;    /* RocksDB's caches and memtables, part of maxmemory; 0: auto */
+    uint64_t tier_max_bytes; /* on flash; 0: no limit */
     int tier_threads, tier_compression;
     /* per database; entries are made for every database at start from the default and "db N" lines */
     struct db_config db_default;

@@ -76,6 +76,8 @@ enum admit admit_values(struct call *calls, int n, struct waiter *w);
 void admit_release(struct waiter *w);
 /* A slice of keeping this shard in its budgets; once a turn. */
 void memory_maintain(struct shard *s);
+/* The waiters for memory are tried again: whoever still misses some says so anew. */
+void memory_want_nothing(struct shard *s);
 /* Makes this shard's figures visible to the others. */
 void memory_publish(struct shard *s);
 /* RAM of all keyspaces of all shards, and of one database. */

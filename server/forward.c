@@ -115,10 +115,20 @@ static void sub_call_init(struct call *call, struct sub *sub, const struct sub_i
     call->out = &sub->out;
 }
 
+/* The server stops: what has not run does not run any more. */
+static void give_up(struct sub *sub)
+{
+    admit_release(&sub->waiter);
+    for (; sub->at < sub->n; sub->at++)
+        sub->item[sub->at].out_end = sub->out.len;
+}
+
 /* Runs on from where it is; true when all are done. */
 static bool advance(struct sub *sub)
 {
     struct shard *s = sub->target;
+    if (unlikely(atomic_load_explicit(&s->stop, memory_order_relaxed)))
+        give_up(sub);
     while (sub->at < sub->n) {
         struct sub_item *item = &sub->item[sub->at];
         struct call call;

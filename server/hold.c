@@ -26,16 +26,10 @@ static void run_grant(struct task *t, void *arg)
     hold_done(home);
 }
 
-static void run_back(struct task *t, void *arg)
+static void task_init(struct task *t, void (*run)(struct task *, void *))
 {
-    (void)t;
-    (void)arg; /* the wake-up alone matters: deferred tasks and ready clients are looked at again */
-}
-
-static void task_init(struct hold_task *t, void (*run)(struct task *, void *))
-{
-    t->task.run = run;
-    t->task.control = true;
+    t->run = run;
+    t->control = true;
 }
 
 void holds_init(struct holds *h, struct server *server)
@@ -45,14 +39,13 @@ void holds_init(struct holds *h, struct server *server)
     for (unsigned i = 0; i < SHARDS_MAX; i++) {
         task_init(&h->lend[i], run_lend);
         task_init(&h->grant[i], run_grant);
-        task_init(&h->back[i], run_back);
     }
 }
 
 /* With the lock: takes everything that is wanted into a new hold. Returns the shards to be asked to lend. */
 static uint64_t begin(struct holds *h)
 {
-    if (h->held != 0)
+    if (h->held != 0 || h->closed)
         return 0;
     for (unsigned i = 0; i < SHARDS_MAX; i++)
         if (h->wanted[i] != 0) {
@@ -64,11 +57,20 @@ static uint64_t begin(struct holds *h)
     return h->held;
 }
 
-static void post_each(struct server *server, uint64_t mask, struct hold_task *tasks)
+bool holds_close(struct holds *h)
+{
+    pthread_mutex_lock(&h->lock);
+    h->closed = true;
+    bool none = h->held == 0;
+    pthread_mutex_unlock(&h->lock);
+    return none;
+}
+
+static void post_each(struct server *server, uint64_t mask, struct task *tasks)
 {
     for (; mask != 0; mask &= mask - 1) {
         struct shard *s = shard_at(server, mask);
-        shard_post(s, &tasks[s->index].task);
+        shard_post(s, &tasks[s->index]);
     }
 }
 
@@ -85,7 +87,7 @@ void hold_ask(struct server *server, struct shard *home, uint64_t mask)
 static void grant_next(struct server *server)
 {
     struct shard *home = shard_at(server, server->holds.homes);
-    shard_post(home, &server->holds.grant[home->index].task);
+    shard_post(home, &server->holds.grant[home->index]);
 }
 
 void hold_lend(struct shard *s)
@@ -100,19 +102,21 @@ void hold_lend(struct shard *s)
         grant_next(s->server);
 }
 
-/* Gives everything back, then starts the next hold if somebody waits: its lend tasks come behind `back` in each
- * mailbox, and lending happens only at the end of a turn, so every shard runs a full turn between. */
+/* Gives everything back, then starts the next hold if somebody waits; lending happens only at the end of a turn, so
+ * every shard runs a full turn between. Lenders are woken by their semaphore and not by a task: the next hold may begin
+ * and end on some of these shards before this thread has told all, and a task must not be posted twice. */
 static void give_back(struct server *server)
 {
     struct holds *h = &server->holds;
     pthread_mutex_lock(&h->lock);
     uint64_t held = h->held;
     for (uint64_t m = held; m != 0; m &= m - 1)
-        atomic_store_explicit(&shard_at(server, m)->lent, 0, memory_order_release);
+        atomic_store(&shard_at(server, m)->lent, 0);
     h->held = 0;
     uint64_t lend = begin(h);
     pthread_mutex_unlock(&h->lock);
-    post_each(server, held & ~lend, h->back);
+    for (uint64_t m = held; m != 0; m &= m - 1)
+        shard_returned(shard_at(server, m));
     post_each(server, lend, h->lend);
 }
 

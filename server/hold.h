@@ -22,21 +22,22 @@ struct server;
 struct shard;
 
 struct holds {
-    pthread_mutex_t lock;        /* held for a few instructions; never across anything that waits */
-    uint64_t wanted[SHARDS_MAX]; /* by home: what it waits for; 0: nothing */
-    uint64_t held;               /* the union now lent or being lent; 0: no hold */
-    uint64_t homes;              /* homes still to be served in this hold */
-    _Atomic unsigned to_lend;    /* shards that have not lent yet */
-    struct hold_task {
-        struct task task;
-        struct shard *shard;
-    } lend[SHARDS_MAX], grant[SHARDS_MAX], back[SHARDS_MAX];
+    pthread_mutex_t lock;                            /* held for a few instructions; never across anything that waits */
+    uint64_t wanted[SHARDS_MAX];                     /* by home: what it waits for; 0: nothing */
+    uint64_t held;                                   /* the union now lent or being lent; 0: no hold */
+    uint64_t homes;                                  /* homes still to be served in this hold */
+    _Atomic unsigned to_lend;                        /* shards that have not lent yet */
+    bool closed;                                     /* no new hold begins */
+    struct task lend[SHARDS_MAX], grant[SHARDS_MAX]; /* by shard; each is posted at most once a hold */
 };
 
 void holds_init(struct holds *h, struct server *server);
 /* `home` wants these shards (bit mask, includes its own); its waiting commands run in hold_run (dispatch.h) when
  * granted. */
 void hold_ask(struct server *server, struct shard *home, uint64_t mask);
+/* From now on no hold begins; whoever asks waits for ever. True once none is on: then shards may end (one that has lent
+ * its data never would). Any thread; call again until true. */
+bool holds_close(struct holds *h);
 /* End of a turn: lends if asked to. */
 void hold_lend(struct shard *s);
 /* The home is done with this grant. */

@@ -10,12 +10,14 @@
 #include "core/base/mem.h"
 #include "server/checkpoint.h"
 #include "server/command.h"
+#include "server/flash.h"
 #include "server/lazy.h"
 #include "server/recovery.h"
 #include "server/server.h"
 #include "server/spaces.h"
 
 #define ERROR_MAX 512
+#define SMALL_MEMORY (256 * MIB)
 
 static void print_usage(void)
 {
@@ -129,11 +131,20 @@ static int open_log(struct server *s, char *error)
     return log_open(&s->log, &cfg, error);
 }
 
-static void adopt_history(struct server *s)
+/* After recovery. The ids are durable before the first effect under them. */
+static int continue_history(struct server *s, char *error)
 {
     const struct log_checkpoint *last = log_last_checkpoint(s->log);
-    if (log_existed(s->log) && last->replid[0] != 0 && log_clean_stop(s->log) != UINT64_MAX)
-        memcpy(s->replid, last->replid, sizeof(s->replid));
+    struct history before = {.second_limit = last->replid2_limit};
+    memcpy(before.id, last->replid, sizeof(before.id));
+    memcpy(before.second, last->replid2, sizeof(before.second));
+    s->history = history_continue(&before, log_clean_stop(s->log) != UINT64_MAX, log_appended(s->log), s->entropy);
+    if (memcmp(&before, &s->history, sizeof(before)) == 0)
+        return 0;
+    int err = log_set_history(s->log, s->history.id, s->history.second, s->history.second_limit);
+    if (err < 0)
+        snprintf(error, ERROR_MAX, "the history id cannot be recorded: %s", strerror(-err));
+    return err;
 }
 
 static int create_shards(struct server *s, char *error)
@@ -159,6 +170,16 @@ static bool everysec(const struct server *s)
     return false;
 }
 
+static int open_trainer(struct server *s, char *error)
+{
+    return trainer_open(&s->trainer,
+                        &(struct trainer_config){.store = s->store,
+                                                 .pool = s->pool,
+                                                 .logger = s->logger,
+                                                 .train = s->config->tier_compression == TIER_COMPRESSION_ZSTD},
+                        error);
+}
+
 /* Store, pool, shards, log, recovery: everything before clients. */
 static int load(struct server *s, char *error)
 {
@@ -167,16 +188,19 @@ static int load(struct server *s, char *error)
         return err;
     s->pool = pool_new((unsigned)s->config->tier_threads);
     s->lazy = lazy_start();
-    err = create_shards(s, error);
+    err = open_trainer(s, error);
+    if (err == 0)
+        err = create_shards(s, error);
     if (err == 0)
         err = open_log(s, error);
-    if (err == 0) {
-        adopt_history(s);
+    if (err == 0)
         err = recovery_run(s, error);
-    }
+    if (err == 0)
+        err = continue_history(s, error);
     if (err < 0)
         return err;
     s->checkpoint = checkpoint_new(s);
+    s->flash = flash_new(s);
     log_set_everysec(s->log, everysec(s));
     return log_start(s->log, error);
 }
@@ -224,6 +248,10 @@ static void shut_down(struct server *s)
     /* A checkpoint that was asked for may carry a change of mode: it is finished first. */
     for (int i = 0; i < 5000 && checkpoint_running(s->checkpoint); i++)
         s->clock->sleep_us(s->clock, 2000);
+    while (!checkpoint_close(s->checkpoint))
+        s->clock->sleep_us(s->clock, 2000);
+    while (!holds_close(&s->holds))
+        s->clock->sleep_us(s->clock, 100);
     for (unsigned i = 0; i < s->nshards; i++)
         shard_join(s->shards[i]);
     for (unsigned i = 0; i < s->nshards; i++)
@@ -231,8 +259,11 @@ static void shut_down(struct server *s)
     log_close(s->log, LOG_MARK_CLEAN_STOP);
     s->log = NULL; /* all of it is durable: replies that waited may leave */
     pool_free(s->pool);
+    flash_free(s->flash);
+    shards_end_clients(s);
     for (unsigned i = 0; i < s->nshards; i++)
         shard_free(s->shards[i]);
+    trainer_free(s->trainer);
     checkpoint_free(s->checkpoint);
     lazy_stop(s->lazy);
     s->store->ops->close(s->store);
@@ -256,8 +287,10 @@ static int serve(struct server *s)
     for (unsigned i = 0; i < s->nshards; i++)
         shard_start(s->shards[i]);
     first_checkpoint(s);
-    if (server_listen(s) < 0)
+    if (server_listen(s) < 0) {
+        shut_down(s); /* the shards are running */
         return 1;
+    }
     logger_line(s->logger, LOG_NOTICE, "Running mode=standalone, port=%d, io=%s, shards=%u.", s->config->port,
                 loop_backend(s->shards[0]->loop), s->nshards);
     if (s->config->logfile[0] == 0 && isatty(STDOUT_FILENO))
@@ -278,7 +311,6 @@ static struct server *server_new(struct config *cfg)
     s->started_us = clock_mono_us(s->clock);
     s->started_wall_s = clock_wall_ms(s->clock) / 1000;
     entropy_hex(s->entropy, s->run_id, 40);
-    entropy_hex(s->entropy, s->replid, 40);
     s->entropy->fill(s->entropy, &s->hash_seed, sizeof(s->hash_seed));
     pthread_mutex_init(&s->stop_lock, NULL);
     pthread_cond_init(&s->stop_cond, NULL);
@@ -310,9 +342,12 @@ int main(int argc, char **argv)
     struct config *cfg = config_new();
     if (config_load(cfg, argc, argv, error) < 0) {
         fprintf(stderr, "%s\n", error);
+        config_free(cfg);
         return 1;
     }
     config_resolve(cfg);
+    if (cfg->maxmemory != 0 && cfg->maxmemory < SMALL_MEMORY)
+        mem_keep_pages_ms(0); /* pages kept for a second would be a large part of so little */
     struct server *s = server_new(cfg);
     s->logger = logger_open(s->clock, cfg->logfile, (enum log_level)cfg->loglevel);
     if (s->logger == NULL) {

@@ -5,33 +5,24 @@
 
 #include "core/base/mem.h"
 #include "core/base/panic.h"
-#include "persist/effects.h"
 #include "persist/state.h"
 #include "server/checkpoint.h"
 #include "server/dispatch.h"
+#include "server/replay.h"
 #include "server/spaces.h"
 
 #define ERROR_MAX 512
 #define PROGRESS_US 1000000
 
-/* The stamps of keys that were written to flash after L0: their effects below the stamp are skipped. */
-struct stamped {
-    uint64_t hash, stamp;
-    struct space_id space;
-    uint32_t klen;
-    uint8_t key[];
-};
-
 struct recovery {
     struct server *server;
     struct state state; /* of the last checkpoint */
     uint64_t l0, max_stamp;
-    uint64_t keys, absents, effects, skipped;
-    struct table *stamps;
-    struct effects walk;
-    struct buf nowhere;
+    uint64_t keys, absents, frames;
+    struct replay *replay;
     uint64_t next_progress_us, end;
     char *error;
+    bool serving; /* recovery_reload: what is not logged stays */
 };
 
 static void progress(struct recovery *r, const char *what, uint64_t n)
@@ -41,39 +32,6 @@ static void progress(struct recovery *r, const char *what, uint64_t n)
         return;
     r->next_progress_us = now + PROGRESS_US;
     logger_line(r->server->logger, LOG_NOTICE, "Recovery: %s %llu", what, (unsigned long long)n);
-}
-
-/* --- stamps --- */
-
-static uint64_t stamped_hash(const void *item, void *arg)
-{
-    (void)arg;
-    return ((const struct stamped *)item)->hash;
-}
-
-static struct stamped *stamp_find(struct recovery *r, struct space_id space, struct key key)
-{
-    struct table_probe p;
-    for (struct stamped *st = table_first(r->stamps, key.hash, &p); st != NULL; st = table_next(&p))
-        if (space_id_eq(st->space, space) && slice_eq(slice_of(st->key, st->klen), key.name))
-            return st;
-    return NULL;
-}
-
-static void stamp_add(struct recovery *r, struct space_id space, struct key key, uint64_t stamp)
-{
-    struct stamped *st = mem_alloc(sizeof(*st) + key.name.len);
-    *st = (struct stamped){key.hash, stamp, space, (uint32_t)key.name.len};
-    if (key.name.len > 0)
-        memcpy(st->key, key.name.p, key.name.len);
-    table_insert(r->stamps, key.hash, st);
-}
-
-static void stamp_free(void *arg, void *item)
-{
-    struct stamped *st = item;
-    (void)arg;
-    mem_free(st, sizeof(*st) + st->klen);
 }
 
 /* --- the store --- */
@@ -97,13 +55,13 @@ static bool live_space(const struct recovery *r, struct space_id id)
     for (uint32_t db = 0; db < r->state.databases; db++)
         if (r->state.db[db].logged && space_id_eq(r->state.db[db].space, id))
             return true;
-    return false;
+    return r->serving && spaces_is_unlogged(id);
 }
 
 static int first_space(void *arg, struct slice key, struct slice value)
 {
     struct space_id *id = arg;
-    struct slice name;
+    struct key name;
     char kind;
     (void)value;
     return record_parse_key(key, &kind, id, &name) ? 1 : -EBADMSG;
@@ -145,16 +103,22 @@ static int load_meta(void *arg, struct slice store_key, struct slice value)
     struct recovery *r = load->r;
     struct record_meta meta;
     struct space_id space;
-    struct slice name;
+    struct key stored;
     char kind;
 
-    if (!record_parse_key(store_key, &kind, &space, &name) || record_meta_decode(store_key, value, &meta) < 0) {
+    if (!record_parse_key(store_key, &kind, &space, &stored) || record_meta_decode(store_key, value, &meta) < 0) {
         snprintf(r->error, ERROR_MAX, "a meta record of database %u on flash is damaged", load->db);
         return -EBADMSG;
     }
-    struct shard *s = shard_of(r->server, name);
+    struct shard *s = shard_of(r->server, stored.name);
     struct keyspace *ks = s->spaces[load->db];
-    struct key key = key_of(ks, name);
+    struct key key = key_of(ks, stored.name);
+    if (key.hash >> 32 != stored.hash >> 32) {
+        snprintf(r->error, ERROR_MAX,
+                 "the flash tier does not belong to this log: its keys were hashed with another seed. Put the folder "
+                 "appendonlydir that was beside it back, or remove both");
+        return -EBADMSG;
+    }
     if (meta.type == RECORD_ABSENT) {
         keyspace_load_tomb(ks, key);
         r->absents++;
@@ -163,7 +127,7 @@ static int load_meta(void *arg, struct slice store_key, struct slice value)
         progress(r, "keys read:", ++r->keys);
     }
     if (meta.stamp > r->l0)
-        stamp_add(r, space, key, meta.stamp);
+        replay_stamp(r->replay, space, key, meta.stamp);
     r->max_stamp = max_u64(r->max_stamp, meta.stamp);
     return 0;
 }
@@ -182,127 +146,11 @@ static int load_database(struct recovery *r, uint32_t db)
 
 /* --- replay --- */
 
-/* Values that an effect needs are read on the spot. */
-static int fetch_needed(struct recovery *r, struct call *c)
-{
-    struct key_ref refs[64];
-    int n = command_keys(c->cmd, c->argv, c->argc, refs, ARRAY_LEN(refs));
-    if (n > (int)ARRAY_LEN(refs))
-        return -EBADMSG;
-    for (int i = 0; i < n; i++) {
-        struct shard *s = shard_of(r->server, c->argv[refs[i].arg]);
-        struct keyspace *ks = s->spaces[c->db];
-        struct key key = key_of(ks, c->argv[refs[i].arg]);
-        struct entry *e = keyspace_find(ks, key);
-        if (refs[i].need != NEED_VALUE || e == NULL || !entry_cold(e))
-            continue;
-        int err = tier_fetch_now(s->tier, ks, &e, key);
-        if (err < 0)
-            return err;
-    }
-    return 0;
-}
-
-static bool covered_by_flash(struct recovery *r, const struct effect_item *item, const struct command *cmd)
-{
-    struct key_ref ref;
-    if (command_keys(cmd, item->argv, item->argc, &ref, 1) != 1)
-        return false;
-    struct keyspace *ks = shard_of(r->server, item->argv[ref.arg])->spaces[item->db];
-    struct stamped *st = stamp_find(r, ks->id, key_of(ks, item->argv[ref.arg]));
-    return st != NULL && item->lsn < st->stamp;
-}
-
-static int apply(struct recovery *r, const struct effect_item *item, const struct command *cmd)
-{
-    struct key_ref ref;
-    int n = command_keys(cmd, item->argv, item->argc, &ref, 1);
-    struct shard *s = n == 1 ? shard_of(r->server, item->argv[ref.arg]) : r->server->shards[0];
-    struct request request = {.cmd = cmd, .argv = item->argv, .argc = item->argc};
-    struct call call;
-
-    buf_clear(&r->nowhere);
-    call_init(&call, s, &request);
-    call.db = item->db;
-    call.apply = true;
-    call.out = &r->nowhere;
-    int err = fetch_needed(r, &call);
-    if (err < 0)
-        return err;
-    call_run(&call);
-    return call.failed ? -EBADMSG : 0;
-}
-
-static int apply_effect(struct recovery *r, const struct effect_item *item)
-{
-    const struct command *parent, *cmd = command_find(item->argv, item->argc, &parent);
-    if (item->db >= r->state.databases || cmd == NULL || !command_arity_ok(cmd, item->argc))
-        return -EBADMSG;
-    if (!r->state.db[item->db].logged)
-        return 0;
-    if (covered_by_flash(r, item, cmd)) {
-        r->skipped++;
-        return 0;
-    }
-    r->effects++;
-    return apply(r, item, cmd);
-}
-
-/* Runs completions of the tier on this thread: no shard runs yet. */
-static void drain(struct server *server)
-{
-    for (unsigned i = 0; i < server->nshards; i++) {
-        struct shard *s = server->shards[i];
-        for (struct task *t; (t = mailbox_take(&s->mailbox)) != NULL;)
-            t->run(t, s);
-    }
-}
-
-/* Replay stays in the budget as serving does (I11): everything replayed is durable, so it may go to flash at once. */
-static void keep_budget(struct recovery *r)
-{
-    struct server *server = r->server;
-    for (int tries = 0; tries < 100000; tries++) {
-        uint64_t before;
-        for (unsigned i = 0; i < server->nshards; i++)
-            memory_publish(server->shards[i]);
-        before = memory_data(server);
-        if (before <= memory_budget(server))
-            return;
-        for (unsigned i = 0; i < server->nshards; i++)
-            memory_maintain(server->shards[i]);
-        drain(server);
-        if (memory_data(server) >= before)
-            clock_real()->sleep_us(clock_real(), 100);
-    }
-}
-
-static int replay_frame(void *arg, uint64_t lsn, struct slice payload)
+static int one_frame(void *arg, uint64_t lsn, struct slice payload)
 {
     struct recovery *r = arg;
-    struct effect_item item;
-    int more;
-
-    r->server->replay_lsn = lsn;
-    effects_begin(&r->walk, lsn, payload);
-    while ((more = effects_next(&r->walk, &item)) == 1) {
-        int err = apply_effect(r, &item);
-        if (err < 0) {
-            snprintf(
-                r->error, ERROR_MAX,
-                "the effect %.*s at LSN %llu cannot be applied: %s. The log and the flash tier contradict each other",
-                (int)min_u64(item.argv[0].len, 32), (const char *)item.argv[0].p, (unsigned long long)item.lsn,
-                strerror(-err));
-            return err;
-        }
-        progress(r, "effects replayed:", r->effects);
-    }
-    if (more < 0)
-        snprintf(r->error, ERROR_MAX, "the frame at LSN %llu does not hold effects", (unsigned long long)lsn);
-    for (unsigned i = 0; i < r->server->nshards; i++)
-        r->server->shards[i]->lsn = lsn + payload.len;
-    keep_budget(r);
-    return more;
+    progress(r, "frames replayed:", ++r->frames);
+    return replay_frame(r->replay, lsn, payload, r->error);
 }
 
 /* --- all of it --- */
@@ -313,24 +161,35 @@ static void apply_recorded_modes(struct recovery *r)
         bool logged = db < r->state.databases && r->state.db[db].logged;
         struct space_id id = db < r->state.databases ? r->state.db[db].space : (struct space_id){0, db};
         r->server->modes[db] = logged ? DURABILITY_EVERYSEC : DURABILITY_NONE;
-        spaces_create(r->server, db, logged ? id : (struct space_id){1ull << 63 | ++r->server->unlogged_spaces, db});
+        spaces_create(r->server, db, logged ? id : spaces_unlogged_id(r->server, db));
     }
+}
+
+static int load_keys(struct recovery *r)
+{
+    int err = 0;
+    if (r->server->store == NULL)
+        return 0;
+    err = discard_dead(r, 'm');
+    if (err == 0)
+        err = discard_dead(r, 'v');
+    for (uint32_t db = 0; err == 0 && db < r->state.databases; db++)
+        if (r->state.db[db].logged)
+            err = load_database(r, db);
+    return err;
+}
+
+static int replay_log(struct recovery *r, struct log *log)
+{
+    int err = log_replay(log, r->l0, one_frame, r);
+    return err < 0 ? err : replay_barrier(r->replay, r->error);
 }
 
 static int load_and_replay(struct recovery *r)
 {
     struct log_recovery report = {.from = r->l0};
     struct server *server = r->server;
-    int err = 0;
-
-    if (server->store != NULL) {
-        err = discard_dead(r, 'm');
-        if (err == 0)
-            err = discard_dead(r, 'v');
-        for (uint32_t db = 0; err == 0 && db < r->state.databases; db++)
-            if (r->state.db[db].logged)
-                err = load_database(r, db);
-    }
+    int err = load_keys(r);
     if (err < 0)
         return err;
     report.known_durable = r->max_stamp;
@@ -341,14 +200,16 @@ static int load_and_replay(struct recovery *r)
         logger_line(server->logger, LOG_WARNING, "Recovery: a torn tail of %llu bytes was cut at LSN %llu",
                     (unsigned long long)report.cut_bytes, (unsigned long long)report.end);
     r->end = report.end;
-    return log_replay(server->log, r->l0, replay_frame, r);
+    return replay_log(r, server->log);
 }
 
 static void report(struct recovery *r, uint64_t started_us)
 {
+    struct replay_figures figures;
+    replay_figures(r->replay, &figures);
     logger_line(r->server->logger, LOG_NOTICE,
                 "DB loaded: %llu keys on flash, %llu effects replayed (%llu already on flash), %.3f seconds",
-                (unsigned long long)r->keys, (unsigned long long)r->effects, (unsigned long long)r->skipped,
+                (unsigned long long)r->keys, (unsigned long long)figures.effects, (unsigned long long)figures.skipped,
                 (double)(clock_mono_us(r->server->clock) - started_us) / 1e6);
 }
 
@@ -386,23 +247,92 @@ int recovery_run(struct server *server, char *error)
     for (uint32_t db = 0; fresh && db < r.state.databases; db++)
         r.state.db[db].logged = server->config->db[db].durability >= DURABILITY_OS;
     r.l0 = fresh ? 0 : last->l0;
-    r.stamps = table_new(&(struct table_type){stamped_hash, NULL});
-    effects_init(&r.walk);
+    if (!fresh)
+        server->hash_seed = r.state.hash_seed;
     apply_recorded_modes(&r);
+    r.replay = replay_new(server, &r.state, false);
     err = load_and_replay(&r);
-    for (uint64_t cursor = 0;;)
-        if ((cursor = table_scan(r.stamps, cursor, stamp_free, NULL)) == 0)
-            break;
-    table_free(r.stamps);
-    effects_free(&r.walk);
-    buf_free(&r.nowhere);
+    if (err == 0)
+        report(&r, started_us);
+    replay_free(r.replay);
     state_free(&r.state);
     if (err < 0)
         return err;
     for (unsigned i = 0; i < server->nshards; i++)
         server->shards[i]->lsn = r.end;
-    report(&r, started_us);
     if (adopt_config_modes(server) || fresh)
         server->checkpoint_first = true;
     return 0;
+}
+
+/* --- reloading while serving --- */
+
+/* Everything that is on its way to disk gets there; completions are ignored when they come. */
+static void settle(struct server *server)
+{
+    uint64_t end = log_appended(server->log);
+    log_want_durable(server->log, end);
+    while (log_durable(server->log) < end && !atomic_load(&server->dying))
+        server->clock->sleep_us(server->clock, 1000);
+    for (unsigned i = 0; i < server->nshards; i++)
+        tier_log_progress(server->shards[i]->tier, end);
+    while (pool_pending(server->pool) > 0)
+        server->clock->sleep_us(server->clock, 1000);
+    for (unsigned i = 0; i < server->nshards; i++)
+        tier_ignore_past(server->shards[i]->tier);
+    checkpoint_spoil(server->checkpoint);
+}
+
+/* Databases whose mode is just changing, or that were not logged at L0, stay as they are. */
+static void reset_spaces(struct recovery *r)
+{
+    for (uint32_t db = 0; db < r->state.databases; db++) {
+        r->state.db[db].logged &= db < (uint32_t)r->server->config->databases && server_logged(r->server, db);
+        if (r->state.db[db].logged)
+            spaces_reset(r->server, db, r->state.db[db].space);
+    }
+}
+
+static int reload_from(struct recovery *r, struct log *log)
+{
+    const struct log_checkpoint *last = log_last_checkpoint(log);
+    if (state_decode(last->state, &r->state) < 0) {
+        snprintf(r->error, ERROR_MAX, "the checkpoint record in the manifest is damaged");
+        return -EBADMSG;
+    }
+    r->l0 = last->l0;
+    reset_spaces(r);
+    r->replay = replay_new(r->server, &r->state, true);
+    int err = load_keys(r);
+    if (err == 0)
+        err = replay_log(r, log);
+    replay_free(r->replay);
+    state_free(&r->state);
+    return err;
+}
+
+int recovery_reload(struct server *server, char *error)
+{
+    struct recovery r = {.server = server, .error = error, .serving = true};
+    uint64_t end = log_appended(server->log);
+    struct log *log;
+    char dir[4096];
+
+    settle(server);
+    snprintf(dir, sizeof(dir), "%s/%s", server->config->dir, server->config->appenddirname);
+    struct log_config cfg = {.fs = server->fs,
+                             .clock = server->clock,
+                             .entropy = server->entropy,
+                             .logger = server->logger,
+                             .dir = dir,
+                             .segment_bytes = server->config->log_segment_size,
+                             .writers = 1};
+    int err = log_open(&log, &cfg, error); /* a second handle, which only reads */
+    if (err == 0) {
+        err = reload_from(&r, log);
+        log_close(log, LOG_MARK_NONE);
+    }
+    for (unsigned i = 0; i < server->nshards; i++)
+        server->shards[i]->lsn = end;
+    return err;
 }

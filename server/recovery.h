@@ -9,5 +9,9 @@
  * and what can be done in `error` (512 bytes). The shards must have been created. */
 int recovery_open_store(struct server *server, char *error) must_check;
 int recovery_run(struct server *server, char *error) must_check;
+/* Throws away what RAM holds of the logged databases and makes it anew from flash and log, as a start would (DEBUG
+ * LOADAOF). Under a hold of all, with nothing staged. Blocks until everything is done. After a failure the databases
+ * are not whole: the process has to end; nothing on disk has been lost. */
+int recovery_reload(struct server *server, char *error) must_check;
 
 #endif

@@ -8,6 +8,7 @@
 #include "server/admin.h"
 #include "server/checkpoint.h"
 #include "server/dispatch.h"
+#include "server/flash.h"
 #include "server/spaces.h"
 
 /* --- listening --- */
@@ -203,6 +204,7 @@ void server_cron(struct server *server)
 {
     measure_overhead(server);
     measure_rate(server);
+    flash_cron(server);
     checkpoint_cron(server);
 }
 

@@ -7,13 +7,16 @@
 #include <signal.h>
 
 #include "persist/log.h"
+#include "replication/history.h"
 #include "server/config.h"
 #include "server/hold.h"
 #include "server/shard.h"
 #include "tier/store.h"
 
 struct checkpoint;
+struct flash;
 struct lazy;
+struct trainer;
 
 struct server {
     struct config *config;
@@ -24,14 +27,17 @@ struct server {
     struct log *log;     /* NULL before recovery opened it */
     struct store *store; /* NULL: no database is logged or tiered */
     struct pool *pool;
+    struct trainer *trainer; /* of dictionaries for the store's values */
     struct lazy *lazy;
     struct checkpoint *checkpoint;
+    struct flash *flash; /* its budget */
     struct file *dir_lock;
     struct holds holds;
     unsigned nshards;
     struct shard **shards;
     uint64_t hash_seed;
-    char run_id[41], replid[41];
+    char run_id[41];
+    struct history history;
     uint64_t started_us;
     int64_t started_wall_s;
     uint8_t *modes;        /* by database: the durability in force (enum durability), which the checkpoint records */
@@ -39,6 +45,7 @@ struct server {
     unsigned ndead, dead_cap;
     uint64_t unlogged_spaces; /* ids given to them */
     uint64_t replay_lsn;      /* of the frame being replayed */
+    uint64_t replay_spaces;   /* spaces that it has made so far */
     bool
         checkpoint_first; /* a checkpoint has to complete before anything is served (a change of mode, a first start) */
     bool config_logged;   /* some database is logged */
@@ -48,6 +55,7 @@ struct server {
     _Atomic uint64_t connected;
     _Atomic uint64_t overhead_bytes; /* resident memory that is not accounted data: what maxmemory must leave for it */
     _Atomic uint64_t peak_memory;
+    _Atomic uint64_t memory_asked;   /* how often a shard has asked all whether nothing can be reclaimed */
     _Atomic int64_t paused_until_ms; /* CLIENT PAUSE */
     _Atomic bool paused_all;
     _Atomic int shutdown_asked; /* signal number, or -1 for SHUTDOWN */

@@ -8,6 +8,7 @@
 #include "core/base/panic.h"
 #include "server/checkpoint.h"
 #include "server/dispatch.h"
+#include "server/flash.h"
 #include "server/forward.h"
 #include "server/server.h"
 
@@ -71,6 +72,7 @@ static void retry_all(struct shard *s)
 {
     struct waiter *w = s->retry_first;
     s->retry_now = false;
+    memory_want_nothing(s);
     s->retry_first = s->retry_last = NULL;
     for (struct waiter *next; w != NULL; w = next) {
         next = w->next;
@@ -231,6 +233,7 @@ static bool data_slices(struct shard *s)
         tier_log_progress(s->tier, log_durable(s->server->log));
     checkpoint_slice(s);
     memory_maintain(s);
+    more |= flash_slice(s);
     shard_append(s, 1ull << s->index); /* evictions */
     return more;
 }
@@ -265,6 +268,12 @@ static void flush_gated(struct shard *s)
     }
 }
 
+void shard_returned(struct shard *s)
+{
+    if (atomic_load(&s->waiting_lent))
+        sem_post(&s->returned);
+}
+
 static int64_t sleep_us(struct shard *s, bool more)
 {
     if (more || (s->retry_now && s->retry_first != NULL) || s->ready.first != NULL || s->outgoing.first != NULL ||
@@ -282,10 +291,8 @@ static void wait_until_returned(struct shard *s)
 {
     while (lent(s)) {
         run_mailbox(s);
-        if (!lent(s))
-            break;
         atomic_store(&s->waiting_lent, true);
-        if (mailbox_try_sleep(&s->mailbox)) {
+        if (atomic_load(&s->lent) && mailbox_try_sleep(&s->mailbox)) {
             while (sem_wait(&s->returned) < 0 && errno == EINTR)
                 ;
             mailbox_awake(&s->mailbox);
@@ -353,6 +360,8 @@ static void *shard_main(void *arg)
 
     snprintf(name, sizeof(name), "shard-%u", s->index);
     pthread_setname_np(pthread_self(), name);
+    if (s->server->nshards > 1)
+        mem_own_arena();
     while (!atomic_load_explicit(&s->stop, memory_order_acquire)) {
         more = turn(s);
         poll_loop(s, more);
@@ -384,12 +393,14 @@ static void create_tier(struct shard *s)
     s->tier = tier_new(&(struct tier_config){
         .store = server->store,
         .pool = server->pool,
+        .trainer = server->trainer,
         .compression =
             (enum record_compression[]){RECORD_PLAIN, RECORD_LZ4, RECORD_ZSTD}[server->config->tier_compression],
         .post = post_task,
         .durable = durable,
         .want_durable = want_durable,
         .arg = s,
+        .batch_bytes = max_u64(64 * KIB, min_u64(server->config->tier_memory / 64, MIB)),
         .seed = rng_u64(&s->rng),
     });
 }
@@ -444,30 +455,49 @@ void shard_join(struct shard *s)
     s->started = false;
 }
 
-static void free_clients(struct shard *s)
+static void stop_listening(struct shard *s)
 {
+    for (int i = 0; i < s->nlisteners; i++)
+        loop_unlisten(s->listeners[i], s->loop);
+    s->nlisteners = 0;
+}
+
+static void end_clients_slice(struct shard *s, int64_t timeout_us)
+{
+    loop_poll(s->loop, timeout_us);
+    run_mailbox(s);
     for (struct client *c = s->clients; c != NULL; c = c->next)
-        client_close(c, false);
-    for (int i = 0; i < 1000 && s->clients != NULL; i++) {
-        loop_poll(s->loop, 1000);
-        for (struct task *t; (t = mailbox_take(&s->mailbox)) != NULL;)
-            t->run(t, s);
-        flush_outgoing(s);
-        flush_gated(s);
-        s->ready = (struct list){0};
-        for (struct client *c = s->clients; c != NULL; c = c->next)
-            c->flags &= ~(uint32_t)(CLIENT_READY | CLIENT_GATED | CLIENT_OUTGOING | CLIENT_IN_HOLD_LIST);
-        clients_reap(s);
+        client_close(c, false); /* one that another shard has accepted may just have arrived */
+    retry_all(s);
+    forward_answer(s);
+    flush_outgoing(s);
+    flush_gated(s);
+    s->ready = s->hold_waiting = (struct list){0};
+    for (struct client *c = s->clients; c != NULL; c = c->next)
+        c->flags &= ~(uint32_t)(CLIENT_READY | CLIENT_GATED | CLIENT_OUTGOING | CLIENT_IN_HOLD_LIST);
+    clients_reap(s);
+}
+
+/* Client by client is not possible: one may wait for what it has sent to another shard. */
+void shards_end_clients(struct server *server)
+{
+    bool left = true;
+    for (unsigned i = 0; i < server->nshards; i++)
+        stop_listening(server->shards[i]);
+    for (int tries = 0; tries < 1000 && left; tries++) {
+        left = false;
+        for (unsigned i = 0; i < server->nshards; i++) {
+            end_clients_slice(server->shards[i], tries == 0 ? 0 : 1000);
+            left |= server->shards[i]->clients != NULL;
+        }
     }
+    ensure(!left);
 }
 
 /* The thread has ended. What the tier has under way is waited for first (shard_drain). */
 void shard_free(struct shard *s)
 {
     size_t databases = (size_t)s->server->config->databases;
-    free_clients(s);
-    for (int i = 0; i < s->nlisteners; i++)
-        loop_unlisten(s->listeners[i], s->loop);
     for (size_t db = 0; db < databases; db++)
         if (s->spaces[db] != NULL) {
             tier_detach(s->tier, s->spaces[db]);
@@ -492,11 +522,8 @@ void shard_free(struct shard *s)
 void shard_drain(struct shard *s)
 {
     while (!tier_idle(s->tier)) {
-        struct task *t = mailbox_take(&s->mailbox);
-        if (t != NULL)
-            t->run(t, s);
-        else
-            s->server->clock->sleep_us(s->server->clock, 200);
+        run_mailbox(s);
+        s->server->clock->sleep_us(s->server->clock, 200);
         if (s->server->log != NULL)
             tier_log_progress(s->tier, log_durable(s->server->log));
     }

@@ -93,13 +93,19 @@ struct shard {
     uint64_t always_lsn;             /* the same for frames with effects of `always` databases (I3) */
     struct table *watches;           /* tx.h: struct watched by (database, key) */
     uint64_t watch_version;
-    uint64_t allowance;                        /* bytes that writes may still take in this turn without a closer look */
-    uint64_t wanted;                           /* bytes of the process's budget that somebody waits for */
+    uint64_t flash_judged;        /* what its tier had written when the flash budget was last looked at */
+    unsigned fruitless;           /* victims looked for on a full flash since the last one found (flash.c) */
+    _Atomic uint64_t flash_freed; /* bytes of deleted keys that were on flash, as they were in RAM */
+    _Atomic bool flash_barren;    /* nothing here can be evicted to make room on flash */
+    uint64_t allowance;           /* bytes that writes may still take in this turn without a closer look */
+    _Atomic uint64_t memory_seen; /* the last question of memory_asked that its published figures answer */
+    uint64_t memory_question;     /* the last one asked here; 0: there was room since */
+    _Atomic uint64_t wanted;      /* bytes of the process's budget that somebody on this shard waits for */
     cache_aligned _Atomic uint64_t data_bytes; /* published once a turn: RAM of all its keyspaces */
     struct db_figures {
         _Atomic uint64_t bytes, keys, expires, cold, cold_bytes, dirty, tombs;
         _Atomic bool reclaimable; /* some value could still be dropped or evicted */
-        uint64_t wanted;          /* bytes that somebody waits for; the owner's */
+        _Atomic uint64_t wanted;  /* bytes that somebody on this shard waits for; written by the owner */
     } * figures;                  /* the same by database, and its counts */
 };
 
@@ -107,6 +113,8 @@ struct shard {
 int shard_create(struct shard **out, struct server *server, unsigned index) must_check;
 void shard_start(struct shard *s);
 void shard_join(struct shard *s);
+/* After all have ended: closes and frees all clients, and gives up what they had forwarded to other shards. */
+void shards_end_clients(struct server *server);
 void shard_free(struct shard *s);
 /* After shard_join: waits for what its tier has under way. */
 void shard_drain(struct shard *s);
@@ -119,6 +127,8 @@ void shard_append(struct shard *s, uint64_t touched);
 void stage_effect_in(struct shard *s, uint32_t db, int argc, const struct slice *argv);
 /* The clocks by which entries cool, by database and its policy. */
 void shard_update_temperatures(struct shard *s);
+/* Its data has been given back (`lent` is 0): wakes it. Any thread. */
+void shard_returned(struct shard *s);
 /* A task from any thread. */
 void shard_post(struct shard *s, struct task *t);
 /* Tries the waiter again at the next chance. */

@@ -6,6 +6,8 @@
 #include "server/dispatch.h"
 #include "server/lazy.h"
 
+#define UNLOGGED (1ull << 63) /* in the id of a space: beyond every LSN */
+
 bool server_logged(const struct server *server, uint32_t db) { return server->modes[db] >= DURABILITY_OS; }
 bool server_tracked(const struct server *server, uint32_t db)
 {
@@ -60,18 +62,25 @@ void spaces_bury(struct server *server, struct space_id id)
     server->dead[server->ndead++] = id;
 }
 
-/* The new space's id must be the same when the log is replayed. The effect is in the frame that is appended next: under
- * a hold, or with one shard, nobody else appends, so that frame begins at log_appended. Two flushes in one frame make
- * the same id: nothing of the first space can have been written out between them, as batches are made between turns.
- * Unlogged spaces are never replayed; theirs are unique in this process. */
+struct space_id spaces_unlogged_id(struct server *server, uint32_t db)
+{
+    return (struct space_id){UNLOGGED | ++server->unlogged_spaces, db};
+}
+
+bool spaces_is_unlogged(struct space_id id) { return id.lsn & UNLOGGED; }
+
+/* The new space's id must be the same when the log is replayed, and no other's. The effect is in the frame that is
+ * appended next: under a hold, or with one shard, nobody else appends, so that frame begins at log_appended. The n-th
+ * space that a frame makes has its LSN + n (a frame has more bytes than effects, so the next one's are above). Unlogged
+ * spaces are never replayed; theirs are unique in this process. */
 static struct space_id new_id(struct call *c, uint32_t db)
 {
     struct server *server = c->server;
     if (c->apply)
-        return (struct space_id){server->replay_lsn, db};
+        return (struct space_id){server->replay_lsn + server->replay_spaces++, db};
     if (server_logged(server, db))
-        return (struct space_id){log_appended(server->log), db};
-    return (struct space_id){1ull << 63 | ++server->unlogged_spaces, db};
+        return (struct space_id){log_appended(server->log) + c->shard->stage.spaces++, db};
+    return spaces_unlogged_id(server, db);
 }
 
 static void flush_on(struct shard *s, uint32_t db, struct space_id id, bool async)
@@ -80,10 +89,17 @@ static void flush_on(struct shard *s, uint32_t db, struct space_id id, bool asyn
     watch_touch_db(s, db, db);
     tier_detach(s->tier, old);
     attach(s, db, keyspace_new(id, s->server->hash_seed));
+    s->spaces[db]->ticket = old->ticket; /* the id may be the old one's (replay), and fetches for it under way */
     if (async && s->server->lazy != NULL)
         lazy_free_keyspace(s->server->lazy, old);
     else
         keyspace_free(old);
+}
+
+void spaces_reset(struct server *server, uint32_t db, struct space_id id)
+{
+    for (unsigned i = 0; i < server->nshards; i++)
+        flush_on(server->shards[i], db, id, true);
 }
 
 void call_flush(struct call *c, uint32_t db, bool async)

@@ -72,6 +72,7 @@ void stage_clear(struct stage *s)
     ensure(s->group == 0);
     buf_reset(&s->bytes, STAGE_KEEP);
     s->db = -1;
+    s->spaces = 0;
     s->logged = false;
     s->always = false;
 }

@@ -11,6 +11,7 @@ struct stage {
     int64_t db;         /* what the last SELECT in `bytes` said; -1: none yet */
     size_t group_start; /* where the current command's or transaction's effects begin */
     unsigned group;     /* effects in it so far */
+    unsigned spaces;    /* spaces made by effects of this frame (spaces.c) */
     bool logged;        /* some effect belongs to a logged database: the frame goes to disk */
     bool always;        /* some effect belongs to an `always` database */
 };

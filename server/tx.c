@@ -112,25 +112,44 @@ static void queued_call(struct call *q, const struct call *exec, const struct qu
     q->in_exec = true;
 }
 
-/* Inside a transaction nothing waits, so all of it is admitted at once. */
+/* Which database a number will stand for after a queued SWAPDB has run. */
+static void map_swap(uint32_t *map, uint32_t databases, const struct queued *item)
+{
+    int64_t a, b;
+    if (strcmp(item->cmd->name, "swapdb") != 0 || !num_parse_i64(item->argv[1], &a) ||
+        !num_parse_i64(item->argv[2], &b) || a < 0 || b < 0 || a >= databases || b >= databases)
+        return;
+    uint32_t held = map[a];
+    map[a] = map[b];
+    map[b] = held;
+}
+
+/* Inside a transaction nothing waits, so all of it is admitted at once. Values are looked for where they are now. */
 enum admit tx_admit(struct call *c, struct waiter *w)
 {
     struct transaction *tx = c->client->tx;
+    uint32_t databases = call_databases(c), *map;
     struct call *calls;
     enum admit a = ADMIT_RUN;
 
     if (tx->doomed || tx->n == 0)
         return ADMIT_RUN;
     calls = mem_alloc(sizeof(*calls) * (size_t)tx->n);
+    map = mem_alloc(sizeof(*map) * databases);
+    for (uint32_t db = 0; db < databases; db++)
+        map[db] = db;
     for (int i = 0; i < tx->n; i++) {
         queued_call(&calls[i], c, &tx->queue[i]);
         if (a == ADMIT_RUN)
             a = admit_pause(&calls[i], w);
         if (a == ADMIT_RUN && (tx->queue[i].cmd->flags & CMD_WRITE))
             a = admit_write(&calls[i], w);
+        calls[i].db = map[calls[i].db];
+        map_swap(map, databases, &tx->queue[i]);
     }
     if (a == ADMIT_RUN)
         a = admit_values(calls, tx->n, w);
+    mem_free(map, sizeof(*map) * databases);
     mem_free(calls, sizeof(*calls) * (size_t)tx->n);
     if (a == ADMIT_REFUSED)
         tx_discard(c->client);

@@ -1,18 +1,20 @@
 /* Meta record:   version 1 | type 1 | encoding 1 | 0 | temperature 4 | expire 8 | ram bytes 8 | stamp 8 | crc 4
  * Value record:  version 1 | compression 1 | stamp 8 | raw size 8 | body | crc 4
+ *                the body of RECORD_ZSTD_DICT: dictionary id 4 | frame without magic number and id
+ * Dictionary:    version 1 | content | crc 4
  * The CRC-32C covers the store key, then the record before it. */
 #include "tier/record.h"
 
 #include <errno.h>
 #include <lz4.h>
-#include <zstd.h>
 
 #include "core/base/crc.h"
 #include "core/base/mem.h"
 
 #define VERSION 1
 #define COMPRESS_FROM 512
-#define ZSTD_LEVEL 1
+#define DICTIONARY_FROM 32       /* frame header and id take 7 */
+#define DICTIONARY_TO (64 * KIB) /* beyond, a value's own beginning serves as well */
 #define RAW_MAX ((uint64_t)4 << 30)
 
 static void put_be(struct buf *b, uint64_t v, int bytes)
@@ -37,17 +39,15 @@ static void put_prefix(struct buf *out, char kind, struct space_id space)
     put_be(out, space.db, 4);
 }
 
-void record_meta_key(struct buf *out, struct space_id space, struct slice key)
+static void put_key(struct buf *out, char kind, struct space_id space, struct key key)
 {
-    put_prefix(out, 'm', space);
-    buf_append_slice(out, key);
+    put_prefix(out, kind, space);
+    put_be(out, key.hash >> 32, RECORD_HASH_BYTES);
+    buf_append_slice(out, key.name);
 }
 
-void record_value_key(struct buf *out, struct space_id space, struct slice key)
-{
-    put_prefix(out, 'v', space);
-    buf_append_slice(out, key);
-}
+void record_meta_key(struct buf *out, struct space_id space, struct key key) { put_key(out, 'm', space, key); }
+void record_value_key(struct buf *out, struct space_id space, struct key key) { put_key(out, 'v', space, key); }
 
 /* The end of a space is its prefix plus one, with carry; the kinds are letters, so it never wraps. */
 void record_space_range(struct buf *from, struct buf *to, char kind, struct space_id space)
@@ -59,15 +59,16 @@ void record_space_range(struct buf *from, struct buf *to, char kind, struct spac
             return;
 }
 
-bool record_parse_key(struct slice store_key, char *kind, struct space_id *space, struct slice *key)
+bool record_parse_key(struct slice store_key, char *kind, struct space_id *space, struct key *key)
 {
-    const size_t prefix = 1 + RECORD_SPACE_BYTES;
+    const size_t prefix = 1 + RECORD_SPACE_BYTES + RECORD_HASH_BYTES;
     if (store_key.len < prefix || (store_key.p[0] != 'm' && store_key.p[0] != 'v'))
         return false;
     *kind = (char)store_key.p[0];
     space->lsn = get_be(store_key.p + 1, 8);
     space->db = (uint32_t)get_be(store_key.p + 9, 4);
-    *key = slice_of(store_key.p + prefix, store_key.len - prefix);
+    key->hash = get_be(store_key.p + 1 + RECORD_SPACE_BYTES, RECORD_HASH_BYTES) << 32;
+    key->name = slice_of(store_key.p + prefix, store_key.len - prefix);
     return true;
 }
 
@@ -117,61 +118,92 @@ int record_meta_decode(struct slice store_key, struct slice record, struct recor
     return r.bad || reader_left(&r) > 0 || version != VERSION ? -EBADMSG : 0;
 }
 
-/* Compresses behind what is in `out`; the length, or 0 if it does not pay (less than an eighth saved). */
-static size_t compress(struct buf *out, enum record_compression how, struct slice raw)
+/* Less than an eighth saved is not worth the reader's time. */
+static bool pays(size_t n, size_t raw) { return n > 0 && n < raw - raw / 8; }
+
+/* These append the body and return true, or append nothing. */
+static bool put_lz4(struct buf *out, struct slice raw)
 {
-    size_t bound = how == RECORD_ZSTD ? ZSTD_compressBound(raw.len) : (size_t)LZ4_compressBound((int)raw.len);
+    size_t bound = (size_t)LZ4_compressBound((int)raw.len);
     uint8_t *p = buf_reserve(out, bound);
-    size_t n = 0;
-    if (how == RECORD_ZSTD) {
-        n = ZSTD_compress(p, bound, raw.p, raw.len, ZSTD_LEVEL);
-        n = ZSTD_isError(n) ? 0 : n;
-    } else {
-        int written = LZ4_compress_default((const char *)raw.p, (char *)p, (int)raw.len, (int)bound);
-        n = written > 0 ? (size_t)written : 0;
-    }
-    return n > 0 && n < raw.len - raw.len / 8 ? n : 0;
+    int n = LZ4_compress_default((const char *)raw.p, (char *)p, (int)raw.len, (int)bound);
+    if (n < 0 || !pays((size_t)n, raw.len))
+        return false;
+    out->len += (size_t)n;
+    return true;
+}
+
+static bool put_zstd(struct buf *out, const struct dictionary *dictionary, struct slice raw)
+{
+    size_t before = out->len, bound = dictionary_bound(raw.len);
+    if (dictionary != NULL)
+        buf_put_u32(out, dictionary_id(dictionary));
+    size_t n = dictionary_compress(dictionary, buf_reserve(out, bound), bound, raw);
+    out->len += n;
+    if (n > 0 && pays(out->len - before, raw.len))
+        return true;
+    out->len = before;
+    return false;
+}
+
+static enum record_compression put_body(struct buf *out, enum record_compression how,
+                                        const struct dictionary *dictionary, struct slice raw)
+{
+    bool in_reach = how == RECORD_ZSTD && dictionary != NULL && raw.len >= DICTIONARY_FROM && raw.len <= DICTIONARY_TO;
+    bool big = raw.len >= COMPRESS_FROM && raw.len <= LZ4_MAX_INPUT_SIZE;
+    if (in_reach && put_zstd(out, dictionary, raw))
+        return RECORD_ZSTD_DICT;
+    if (how == RECORD_ZSTD && !in_reach && big && put_zstd(out, NULL, raw))
+        return RECORD_ZSTD;
+    if (how == RECORD_LZ4 && big && put_lz4(out, raw))
+        return RECORD_LZ4;
+    buf_append_slice(out, raw);
+    return RECORD_PLAIN;
 }
 
 void record_value_encode(struct buf *out, struct slice store_key, uint64_t stamp, enum record_compression how,
-                         struct slice payload)
+                         const struct dictionary *dictionary, struct slice payload)
 {
-    size_t n = 0;
     buf_clear(out);
     buf_append_byte(out, VERSION);
     buf_append_byte(out, RECORD_PLAIN);
     buf_put_u64(out, stamp);
     buf_put_u64(out, payload.len);
-    if (how != RECORD_PLAIN && payload.len >= COMPRESS_FROM && payload.len <= LZ4_MAX_INPUT_SIZE)
-        n = compress(out, how, payload);
-    if (n > 0)
-        out->p[1] = (uint8_t)how;
-    else
-        buf_append_slice(out, payload);
-    out->len += n;
+    how = put_body(out, how, dictionary, payload);
+    out->p[1] = (uint8_t)how;
     seal(out, store_key);
 }
 
-static int decompress(uint8_t how, struct slice body, uint64_t raw, struct buf *payload)
+static int unpack_dictionary(const struct dictionaries *dictionaries, struct slice body, uint8_t *to, size_t len)
 {
-    uint8_t *p;
-    if (raw > RAW_MAX || (how == RECORD_PLAIN && raw != body.len))
+    struct reader r = reader_of(body);
+    const struct dictionary *d = dictionaries_find(dictionaries, reader_u32(&r));
+    if (r.bad || d == NULL)
         return -EBADMSG;
-    p = buf_reserve(payload, raw ? raw : 1);
-    if (how == RECORD_PLAIN && body.len > 0)
-        memcpy(p, body.p, body.len);
-    else if (how == RECORD_ZSTD && ZSTD_decompress(p, raw, body.p, body.len) != raw)
-        return -EBADMSG;
-    else if (how == RECORD_LZ4 &&
-             LZ4_decompress_safe((const char *)body.p, (char *)p, (int)body.len, (int)raw) != (int64_t)raw)
-        return -EBADMSG;
-    else if (how > RECORD_LZ4)
-        return -EBADMSG;
-    payload->len = raw;
-    return 0;
+    return dictionary_decompress(d, to, len, slice_of(r.p, reader_left(&r)));
 }
 
-int record_value_decode(struct slice store_key, struct slice record, uint64_t *stamp, struct buf *payload)
+static int unpack(uint8_t how, const struct dictionaries *dictionaries, struct slice body, uint8_t *to, size_t len)
+{
+    switch (how) {
+    case RECORD_PLAIN:
+        if (len > 0)
+            memcpy(to, body.p, len);
+        return 0;
+    case RECORD_ZSTD:
+        return dictionary_decompress(NULL, to, len, body);
+    case RECORD_LZ4:
+        return LZ4_decompress_safe((const char *)body.p, (char *)to, (int)body.len, (int)len) == (int64_t)len
+                   ? 0
+                   : -EBADMSG;
+    case RECORD_ZSTD_DICT:
+        return unpack_dictionary(dictionaries, body, to, len);
+    }
+    return -EBADMSG;
+}
+
+int record_value_decode(struct slice store_key, struct slice record, const struct dictionaries *dictionaries,
+                        uint64_t *stamp, struct buf *payload)
 {
     struct slice body;
     buf_clear(payload);
@@ -181,7 +213,47 @@ int record_value_decode(struct slice store_key, struct slice record, uint64_t *s
     uint8_t version = reader_u8(&r), how = reader_u8(&r);
     *stamp = reader_u64(&r);
     uint64_t raw = reader_u64(&r);
-    if (r.bad || version != VERSION)
+    body = slice_of(r.p, reader_left(&r));
+    if (r.bad || version != VERSION || raw > RAW_MAX || (how == RECORD_PLAIN && raw != body.len))
         return -EBADMSG;
-    return decompress(how, slice_of(r.p, reader_left(&r)), raw, payload);
+    int err = unpack(how, dictionaries, body, buf_reserve(payload, raw ? raw : 1), raw);
+    if (err == 0)
+        payload->len = raw;
+    return err;
+}
+
+/* --- dictionaries --- */
+
+void record_dictionary_key(struct buf *out, uint32_t id)
+{
+    buf_clear(out);
+    buf_append_byte(out, 'd');
+    put_be(out, id, 4);
+}
+
+void record_dictionary_range(struct buf *from, struct buf *to)
+{
+    buf_clear(from);
+    buf_append_byte(from, 'd');
+    buf_clear(to);
+    buf_append_byte(to, 'd' + 1);
+}
+
+void record_dictionary_encode(struct buf *out, struct slice store_key, struct slice content)
+{
+    buf_clear(out);
+    buf_append_byte(out, VERSION);
+    buf_append_slice(out, content);
+    seal(out, store_key);
+}
+
+int record_dictionary_decode(struct slice store_key, struct slice record, uint32_t *id, struct slice *content)
+{
+    struct slice body;
+    if (store_key.len != 5 || store_key.p[0] != 'd' || !unseal(store_key, record, &body) || body.len < 1 ||
+        body.p[0] != VERSION)
+        return -EBADMSG;
+    *id = (uint32_t)get_be(store_key.p + 1, 4);
+    *content = slice_of(body.p + 1, body.len - 1);
+    return 0;
 }

@@ -47,6 +47,9 @@ struct store_ops {
     /* Calls `each` for every record in [from, to) in order until it returns non-zero, which is returned. */
     int (*scan)(struct store *s, struct slice from, struct slice to,
                 int (*each)(void *arg, struct slice key, struct slice value), void *arg);
+    /* Makes room of what was deleted and overwritten, file by file, until `stop` says so. Takes long, and space for
+     * some files meanwhile. */
+    int (*compact)(struct store *s, bool (*stop)(void *arg), void *arg);
     struct store_snapshot *(*snapshot)(struct store *s);
     void (*release)(struct store *s, struct store_snapshot *snap);
     void (*stats)(struct store *s, struct store_stats *out);

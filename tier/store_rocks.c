@@ -188,6 +188,85 @@ static int rocks_delete_range(struct store *s, struct slice from, struct slice t
     return message != NULL ? error_of(message) : 0;
 }
 
+/* --- compaction --- */
+
+#define COMPACT_AT_ONCE (64 * MIB)
+
+/* Live blobs of the older half of the files are moved, so that these can go; usually of the oldest quarter. */
+static void set_blob_cutoff(struct rocks *r, const char *share)
+{
+    const char *const name = "blob_garbage_collection_age_cutoff";
+    char *message = NULL;
+    rocksdb_set_options(r->db, 1, &name, &share, &message);
+    if (message != NULL)
+        error_of(message);
+}
+
+struct file {
+    struct buf smallest;
+    uint64_t size;
+};
+
+static int file_cmp(const void *a, const void *b)
+{
+    return slice_cmp(buf_slice(&((const struct file *)a)->smallest), buf_slice(&((const struct file *)b)->smallest));
+}
+
+/* The files below level 0, in the order of their keys. Caller frees with free_files. */
+static struct file *sorted_files(struct rocks *r, size_t *n, size_t *cap)
+{
+    const rocksdb_livefiles_t *live = rocksdb_livefiles(r->db);
+    int count = rocksdb_livefiles_count(live);
+    struct file *files = mem_zalloc(sizeof(*files) * (size_t)(count + 1));
+    *n = 0;
+    *cap = (size_t)(count + 1);
+    for (int i = 0; i < count; i++) {
+        size_t len;
+        const char *key = rocksdb_livefiles_smallestkey(live, i, &len);
+        if (rocksdb_livefiles_level(live, i) == 0)
+            continue;
+        buf_append(&files[*n].smallest, key, len);
+        files[(*n)++].size = rocksdb_livefiles_size(live, i);
+    }
+    rocksdb_livefiles_destroy(live);
+    qsort(files, *n, sizeof(*files), file_cmp);
+    return files;
+}
+
+static void free_files(struct file *files, size_t n, size_t cap)
+{
+    for (size_t i = 0; i < n; i++)
+        buf_free(&files[i].smallest);
+    mem_free(files, sizeof(*files) * cap);
+}
+
+/* In pieces: a whole range cannot be stopped, and keeps its old files until its end. */
+static int rocks_compact(struct store *s, bool (*stop)(void *arg), void *arg)
+{
+    struct rocks *r = (struct rocks *)s;
+    rocksdb_compactoptions_t *options = rocksdb_compactoptions_create();
+    size_t n, cap;
+    struct file *files = sorted_files(r, &n, &cap);
+    struct slice from = {NULL, 0};
+
+    rocksdb_compactoptions_set_exclusive_manual_compaction(options, 0);
+    set_blob_cutoff(r, "0.5");
+    for (size_t i = 0; i <= n && !stop(arg);) {
+        uint64_t bytes = 0;
+        while (i < n && bytes < COMPACT_AT_ONCE)
+            bytes += files[i++].size;
+        struct slice to = i < n ? buf_slice(&files[i].smallest) : slice_of(NULL, 0);
+        rocksdb_compact_range_opt(r->db, options, (const char *)from.p, from.len, (const char *)to.p, to.len);
+        from = to;
+        if (i == n)
+            break;
+    }
+    set_blob_cutoff(r, "0.25");
+    free_files(files, n, cap);
+    rocksdb_compactoptions_destroy(options);
+    return 0;
+}
+
 static int walk(rocksdb_iterator_t *it, struct slice to, int (*each)(void *arg, struct slice key, struct slice value),
                 void *arg)
 {
@@ -264,6 +343,7 @@ static const struct store_ops rocks_ops = {
     .flush = rocks_flush,
     .delete_range = rocks_delete_range,
     .scan = rocks_scan,
+    .compact = rocks_compact,
     .snapshot = rocks_snapshot,
     .release = rocks_release,
     .stats = rocks_stats,

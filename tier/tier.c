@@ -7,6 +7,7 @@
 
 #include <errno.h>
 #include <stdatomic.h>
+#include <stdlib.h>
 
 #include "core/base/mem.h"
 #include "core/base/panic.h"
@@ -14,17 +15,36 @@
 #define SPACES_MAX 1024
 #define PIN_SLOTS 65536
 #define BATCH_KEYS 256
-#define BATCH_BYTES (MIB)
 #define BATCHES_MAX 8   /* under way at once, before no more are begun */
 #define BATCHES_LIVE 64 /* a slice that was begun may close some more */
 #define SAMPLE 64       /* items looked at to find victims */
 #define DROPS_A_SLICE 256
 #define CLEANS_A_SLICE 512
+#define BURIALS_A_SLICE 64 /* buckets */
+#define RUN_MAX 1048576    /* words sorted together */
+#define TAKES_A_SLICE 65536
+#define SCRATCH_KEEP (64 * KIB)
+#define SORT_HERE 2048 /* words that are sorted on the spot */
+
+/* Hashes taken from a dirty queue, to be cleaned in hash order: the order of flash (record.h). */
+struct run {
+    struct pool_job job;
+    struct task sorted;
+    struct tier *tier;
+    enum { RUN_FILLING, RUN_SORTING, RUN_READY } state;
+    bool orphan;       /* its keyspace is gone: freed when it is sorted */
+    size_t n, cap, at; /* words; those before `at` are done */
+    size_t kept;       /* of those before `at`, moved to the front: busy, to be looked at again */
+    uint64_t *hashes;
+};
 
 struct space {
     struct keyspace *ks;
+    struct run *run; /* being cleaned, or NULL */
     bool logged, tiered;
-    bool barren; /* the last full try to make room found nothing to drop and nothing to clean */
+    uint64_t burying; /* where in the table of tombs */
+    bool barren; /* the last full try to make room found nothing to drop and nothing to clean: true as long as … */
+    uint64_t barren_bytes, barren_unpins; /* … these have not changed since */
 };
 
 struct batch {
@@ -67,19 +87,23 @@ struct tier {
     struct space spaces[SPACES_MAX];
     unsigned nspaces;
     uint16_t pins[PIN_SLOTS];
+    uint64_t unpins;                      /* how often a pin was taken away */
     struct fetch *fetches[FETCH_BUCKETS]; /* by ticket */
-    unsigned fetching;
+    unsigned fetching, sorting;
     struct batch *building;               /* not full yet; closed at the end of the slice */
     struct batch *waiting, *waiting_last; /* for the log */
     unsigned batches;                     /* waiting or writing */
     uint64_t seq;                         /* of the batch closed last */
+    uint64_t past;                        /* batches up to this one were about keyspaces that are gone */
     uint64_t live[BATCHES_LIVE];          /* seqs of those batches */
     _Atomic uint64_t pending;             /* bytes of values in those batches */
     struct queue absents;                 /* words of struct absent */
-    struct buf scratch, encoded;
+    struct buf scratch, payload, encoded;
+    uint64_t uncounted; /* payload bytes that the trainer has not been told of */
+    uint64_t unsampled; /* payloads to pass over before the next sample */
     struct {
         _Atomic uint64_t fetches, joined, fetch_errors, drops, dropped_probation, cleaned, clean_batches, clean_bytes,
-            clean_errors, batches_waiting, fetches_waiting;
+            clean_errors, batches_waiting, fetches_waiting, value_bytes_in, value_bytes_out, with_dictionary;
     } stats;
 };
 
@@ -97,18 +121,39 @@ struct tier *tier_new(const struct tier_config *cfg)
     return t;
 }
 
-bool tier_idle(const struct tier *t) { return t->fetching == 0 && t->batches == 0 && t->building == NULL; }
+bool tier_idle(const struct tier *t)
+{
+    return t->fetching == 0 && t->sorting == 0 && t->batches == 0 && t->building == NULL;
+}
 
 void tier_free(struct tier *t)
 {
     ensure(tier_idle(t));
     queue_free(&t->absents);
     buf_free(&t->scratch);
+    buf_free(&t->payload);
     buf_free(&t->encoded);
     mem_free(t, sizeof(*t));
 }
 
 /* --- spaces --- */
+
+static void run_free(struct run *run)
+{
+    mem_free(run->hashes, sizeof(*run->hashes) * run->cap);
+    mem_free(run, sizeof(*run));
+}
+
+static void run_drop(struct space *s)
+{
+    if (s->run == NULL)
+        return;
+    if (s->run->state == RUN_SORTING)
+        s->run->orphan = true;
+    else
+        run_free(s->run);
+    s->run = NULL;
+}
 
 static struct space *space_of(struct tier *t, const struct keyspace *ks)
 {
@@ -141,6 +186,7 @@ void tier_attach(struct tier *t, struct keyspace *ks, bool logged, bool tiered)
 void tier_detach(struct tier *t, struct keyspace *ks)
 {
     struct space *s = space_of(t, ks);
+    run_drop(s);
     *s = t->spaces[--t->nspaces];
 }
 
@@ -165,6 +211,7 @@ void tier_unpin(struct tier *t, uint64_t hash)
     uint16_t *n = &t->pins[hash % PIN_SLOTS];
     ensure(*n > 0);
     (*n)--;
+    t->unpins++;
 }
 
 static bool pinned(const struct tier *t, uint64_t hash) { return t->pins[hash % PIN_SLOTS] > 0; }
@@ -180,7 +227,8 @@ static void fetch_run(struct pool_job *job)
 
     f->result = f->tier->cfg.store->ops->get(f->tier->cfg.store, buf_slice(&f->store_key), &record);
     if (f->result == 0)
-        f->result = record_value_decode(buf_slice(&f->store_key), buf_slice(&record), &stamp, &f->payload);
+        f->result = record_value_decode(buf_slice(&f->store_key), buf_slice(&record),
+                                        trainer_dictionaries(f->tier->cfg.trainer), &stamp, &f->payload);
     buf_free(&record);
     f->tier->cfg.post(f->tier->cfg.arg, &f->done);
 }
@@ -221,10 +269,10 @@ static void fetch_unlink(struct tier *t, struct fetch *f)
 static struct slice store_key_name(const struct buf *store_key)
 {
     struct space_id space;
-    struct slice key;
+    struct key key;
     char kind;
     ensure(record_parse_key(buf_slice(store_key), &kind, &space, &key));
-    return key;
+    return key.name;
 }
 
 /* Installs only if the ticket still stands: then the value is the one that was asked for. */
@@ -289,7 +337,7 @@ void tier_fetch(struct tier *t, struct keyspace *ks, struct entry *e, struct key
     f->ticket = keyspace_fetching(ks, e);
     f->waits = w;
     w->next = NULL;
-    record_value_key(&f->store_key, ks->id, key.name);
+    record_value_key(&f->store_key, ks->id, key);
     f->next = t->fetches[f->ticket % FETCH_BUCKETS];
     t->fetches[f->ticket % FETCH_BUCKETS] = f;
     t->fetching++;
@@ -302,10 +350,11 @@ int tier_fetch_now(struct tier *t, struct keyspace *ks, struct entry **e, struct
 {
     struct buf record = {0}, store_key = {0}, payload = {0};
     uint64_t stamp;
-    record_value_key(&store_key, ks->id, key.name);
+    record_value_key(&store_key, ks->id, key);
     int err = t->cfg.store->ops->get(t->cfg.store, buf_slice(&store_key), &record);
     if (err == 0)
-        err = record_value_decode(buf_slice(&store_key), buf_slice(&record), &stamp, &payload);
+        err = record_value_decode(buf_slice(&store_key), buf_slice(&record), trainer_dictionaries(t->cfg.trainer),
+                                  &stamp, &payload);
     if (err == 0)
         err = install(ks, e, key, buf_slice(&payload));
     buf_free(&record);
@@ -326,17 +375,18 @@ static void batch_run(struct pool_job *job)
 /* Every key of the batch has exactly one meta operation in it. */
 static void batch_each_key(struct batch *b, void (*done)(struct keyspace *ks, struct key key))
 {
-    struct slice store_key, value, name;
+    struct slice store_key, value;
     struct space_id id;
+    struct key key;
     size_t pos = 0;
     bool put;
     char kind;
 
     while (store_batch_next(&b->ops, &pos, &put, &store_key, &value)) {
-        ensure(record_parse_key(store_key, &kind, &id, &name));
+        ensure(record_parse_key(store_key, &kind, &id, &key));
         struct space *s = kind == 'm' ? space_by_id(b->tier, id) : NULL;
         if (s != NULL)
-            done(s->ks, key_of(s->ks, name));
+            done(s->ks, key_of(s->ks, key.name));
     }
 }
 
@@ -364,7 +414,8 @@ static void batch_done(struct task *task, void *arg)
     struct tier *t = b->tier;
     (void)arg;
 
-    batch_each_key(b, b->result == 0 ? keyspace_cleaned : keyspace_not_cleaned);
+    if (b->seq > t->past)
+        batch_each_key(b, b->result == 0 ? keyspace_cleaned : keyspace_not_cleaned);
     if (b->result < 0)
         add(&t->stats.clean_errors, 1);
     live_remove(t, b->seq);
@@ -406,6 +457,8 @@ static void batch_close(struct tier *t)
     t->building = NULL;
     ensure(t->batches < BATCHES_LIVE);
     b->seq = t->live[t->batches++] = ++t->seq;
+    trainer_count(t->cfg.trainer, t->uncounted);
+    t->uncounted = 0;
     add(&t->stats.clean_batches, 1);
     add(&t->stats.clean_bytes, b->ops.ops.len);
     atomic_fetch_add_explicit(&t->pending, b->ops.ops.len, memory_order_relaxed);
@@ -413,6 +466,12 @@ static void batch_close(struct tier *t)
         batch_wait(t, b);
     else
         pool_submit(t->cfg.pool, POOL_WRITE, &b->job);
+}
+
+void tier_ignore_past(struct tier *t)
+{
+    ensure(t->building == NULL);
+    t->past = t->seq;
 }
 
 bool tier_waits_for_log(const struct tier *t) { return t->waiting != NULL; }
@@ -431,65 +490,87 @@ void tier_log_progress(struct tier *t, uint64_t durable)
 
 /* --- cleaning: records --- */
 
-static void put_meta(struct tier *t, struct batch *b, const struct keyspace *ks, struct slice name,
+static void put_meta(struct tier *t, struct batch *b, const struct keyspace *ks, struct key key,
                      const struct record_meta *meta)
 {
-    record_meta_key(&t->scratch, ks->id, name);
+    record_meta_key(&t->scratch, ks->id, key);
     record_meta_encode(&t->encoded, buf_slice(&t->scratch), meta);
     store_batch_put(&b->ops, buf_slice(&t->scratch), buf_slice(&t->encoded));
 }
 
-static void put_value(struct tier *t, struct batch *b, const struct keyspace *ks, const struct entry *e, uint64_t stamp)
+static void sample(struct tier *t, struct slice payload)
+{
+    t->uncounted += payload.len;
+    if (likely(!trainer_collecting(t->cfg.trainer)) || t->unsampled-- > 0)
+        return;
+    t->unsampled = rng_below(&t->rng, 2 * TRAINER_STRIDE - 1);
+    trainer_sample(t->cfg.trainer, payload);
+}
+
+static void encode_value(struct tier *t, struct slice store_key, uint64_t stamp, struct slice payload)
+{
+    const struct dictionary *d = dictionaries_newest(trainer_dictionaries(t->cfg.trainer));
+    sample(t, payload);
+    record_value_encode(&t->encoded, store_key, stamp, t->cfg.compression, d, payload);
+    add(&t->stats.value_bytes_in, payload.len);
+    add(&t->stats.value_bytes_out, t->encoded.len);
+    if (record_value_compression(buf_slice(&t->encoded)) == RECORD_ZSTD_DICT)
+        add(&t->stats.with_dictionary, 1);
+}
+
+static void put_value(struct tier *t, struct batch *b, const struct keyspace *ks, const struct entry *e, struct key key,
+                      uint64_t stamp)
 {
     struct value v = entry_value(e);
-    struct buf payload = {0};
-    uint8_t type;
 
-    buf_append_byte(&payload, 0);
-    type = value_class_of(v.type)->encode(&v, &payload);
-    payload.p[0] = type;
-    record_value_key(&t->scratch, ks->id, entry_key(e));
-    record_value_encode(&t->encoded, buf_slice(&t->scratch), stamp, t->cfg.compression, buf_slice(&payload));
+    buf_clear(&t->payload);
+    buf_append_byte(&t->payload, 0);
+    uint8_t type = value_class_of(v.type)->encode(&v, &t->payload);
+    t->payload.p[0] = type;
+    record_value_key(&t->scratch, ks->id, key);
+    encode_value(t, buf_slice(&t->scratch), stamp, buf_slice(&t->payload));
     store_batch_put(&b->ops, buf_slice(&t->scratch), buf_slice(&t->encoded));
-    buf_free(&payload);
+    buf_reset(&t->payload, SCRATCH_KEEP);
+    buf_reset(&t->encoded, SCRATCH_KEEP);
 }
 
-static void delete_records(struct tier *t, struct batch *b, const struct keyspace *ks, struct slice name)
+static void delete_records(struct tier *t, struct batch *b, const struct keyspace *ks, struct key key)
 {
-    record_value_key(&t->scratch, ks->id, name);
+    record_value_key(&t->scratch, ks->id, key);
     store_batch_delete(&b->ops, buf_slice(&t->scratch));
-    record_meta_key(&t->scratch, ks->id, name);
+    record_meta_key(&t->scratch, ks->id, key);
     store_batch_delete(&b->ops, buf_slice(&t->scratch));
 }
 
-static void remember_absent(struct tier *t, const struct keyspace *ks, const struct entry *tomb, uint64_t stamp)
+static void remember_absent(struct tier *t, const struct keyspace *ks, struct key key, uint64_t stamp)
 {
     queue_push(&t->absents, ks->id.lsn);
     queue_push(&t->absents, ks->id.db);
-    queue_push(&t->absents, hash_key(entry_key(tomb), ks->hash_seed));
+    queue_push(&t->absents, key.hash);
     queue_push(&t->absents, stamp);
 }
 
 /* A logged deletion leaves a record *absent, stamp*; an unlogged one just removes the records, and is forgotten at
  * once. */
-static void clean_tomb(struct tier *t, struct batch *b, struct space *s, struct entry *tomb, uint64_t stamp)
+static void clean_tomb(struct tier *t, struct batch *b, struct space *s, struct entry *tomb, struct key key,
+                       uint64_t stamp)
 {
-    struct slice name = entry_key(tomb);
     if (!s->logged) {
-        delete_records(t, b, s->ks, name);
+        delete_records(t, b, s->ks, key);
         keyspace_cleaning(s->ks, tomb);
         tomb->flags |= ENTRY_FORGET;
         return;
     }
-    record_value_key(&t->scratch, s->ks->id, name);
+    record_value_key(&t->scratch, s->ks->id, key);
     store_batch_delete(&b->ops, buf_slice(&t->scratch));
     struct record_meta meta = {.type = RECORD_ABSENT, .expire_ms = ENTRY_NO_EXPIRY, .stamp = stamp};
-    put_meta(t, b, s->ks, name, &meta);
-    remember_absent(t, s->ks, tomb, stamp);
+    put_meta(t, b, s->ks, key, &meta);
+    remember_absent(t, s->ks, key, stamp);
     keyspace_cleaning(s->ks, tomb);
 }
 
-static void clean_entry(struct tier *t, struct batch *b, struct space *s, struct entry *e, uint64_t stamp)
+static void clean_entry(struct tier *t, struct batch *b, struct space *s, struct entry *e, struct key key,
+                        uint64_t stamp)
 {
     struct record_meta meta = {.type = e->type,
                                .encoding = e->encoding,
@@ -498,42 +579,121 @@ static void clean_entry(struct tier *t, struct batch *b, struct space *s, struct
                                .ram_bytes = keyspace_ram_bytes(e),
                                .stamp = s->logged ? stamp : 0};
     if (e->flags & ENTRY_DIRTY)
-        put_value(t, b, s->ks, e, meta.stamp);
-    put_meta(t, b, s->ks, entry_key(e), &meta);
+        put_value(t, b, s->ks, e, key, meta.stamp);
+    put_meta(t, b, s->ks, key, &meta);
     keyspace_cleaning(s->ks, e);
 }
 
-static void clean_one(struct tier *t, struct space *s, struct entry *e, uint64_t stamp)
+static void clean_one(struct tier *t, struct space *s, struct entry *e, uint64_t hash, uint64_t stamp)
 {
+    struct key key = {entry_key(e), hash};
     struct batch *b = batch_open(t);
     if (e->flags & ENTRY_TOMB)
-        clean_tomb(t, b, s, e, stamp);
+        clean_tomb(t, b, s, e, key, stamp);
     else
-        clean_entry(t, b, s, e, stamp);
+        clean_entry(t, b, s, e, key, stamp);
     if (s->logged && stamp > b->stamp)
         b->stamp = stamp;
     add(&t->stats.cleaned, 1);
-    if (b->ops.count >= 2 * BATCH_KEYS || b->ops.ops.len >= BATCH_BYTES)
+    if (b->ops.count >= 2 * BATCH_KEYS || b->ops.ops.len >= t->cfg.batch_bytes)
         batch_close(t);
+}
+
+/* --- cleaning: runs --- */
+
+static int hash_cmp(const void *a, const void *b)
+{
+    uint64_t x = *(const uint64_t *)a, y = *(const uint64_t *)b;
+    return x < y ? -1 : x > y;
+}
+
+static void run_sort(struct pool_job *job)
+{
+    struct run *run = container_of(job, struct run, job);
+    qsort(run->hashes, run->n, sizeof(*run->hashes), hash_cmp);
+    run->tier->cfg.post(run->tier->cfg.arg, &run->sorted);
+}
+
+static void run_sorted(struct task *task, void *arg)
+{
+    struct run *run = container_of(task, struct run, sorted);
+    (void)arg;
+    run->tier->sorting--;
+    run->state = RUN_READY;
+    if (run->orphan)
+        run_free(run);
+}
+
+/* Few words are sorted on the spot, many by the pool. */
+static void run_close(struct tier *t, struct run *run)
+{
+    run->state = RUN_READY;
+    if (run->n <= SORT_HERE) {
+        qsort(run->hashes, run->n, sizeof(*run->hashes), hash_cmp);
+        return;
+    }
+    run->state = RUN_SORTING;
+    t->sorting++;
+    pool_submit(t->cfg.pool, POOL_WRITE, &run->job);
+}
+
+static struct run *run_new(struct tier *t, size_t cap)
+{
+    struct run *run = mem_zalloc(sizeof(*run));
+    run->tier = t;
+    run->job.run = run_sort;
+    run->sorted.run = run_sorted;
+    run->cap = cap;
+    run->hashes = mem_alloc(sizeof(*run->hashes) * cap);
+    return run;
+}
+
+/* A run that can be worked on, or NULL: there is nothing up to `until`, or it is being filled or sorted. */
+static struct run *run_ready(struct tier *t, struct space *s, uint64_t until)
+{
+    struct queue *dirty = &s->ks->dirty;
+    if (s->run == NULL && !queue_empty(dirty) && dirty->head < until)
+        s->run = run_new(t, min_u64(min_u64(until, dirty->tail) - dirty->head, RUN_MAX));
+    struct run *run = s->run;
+    if (run != NULL && run->state == RUN_FILLING) {
+        run->n += keyspace_take_dirty(s->ks, until, run->hashes + run->n, min_u64(run->cap - run->n, TAKES_A_SLICE));
+        if (run->n == run->cap || dirty->head >= until)
+            run_close(t, run);
+    }
+    return run != NULL && run->state == RUN_READY ? run : NULL;
+}
+
+/* Words of keys that are being written are kept for another round. */
+static unsigned run_clean(struct tier *t, struct space *s, struct run *run, uint64_t stamp, unsigned max_keys)
+{
+    unsigned taken = 0;
+    while (taken < max_keys && t->batches < BATCHES_MAX && run->at < run->n) {
+        uint64_t hash = run->hashes[run->at++];
+        struct dirty_item item = keyspace_find_dirty(s->ks, hash);
+        if (item.busy) {
+            run->hashes[run->kept++] = hash;
+        } else if (item.e != NULL) {
+            clean_one(t, s, item.e, hash, stamp);
+            taken++;
+        }
+    }
+    if (run->at == run->n) {
+        run->n = run->kept;
+        run->at = run->kept = 0;
+    }
+    return taken;
 }
 
 unsigned tier_clean(struct tier *t, struct keyspace *ks, uint64_t until, uint64_t stamp, unsigned max_keys, bool *done)
 {
     struct space *s = space_of(t, ks);
-    unsigned taken = 0;
-    bool stuck = false;
+    struct run *run = run_ready(t, s, until);
+    unsigned taken = run != NULL ? run_clean(t, s, run, stamp, max_keys) : 0;
 
-    while (!stuck && taken < max_keys && t->batches < BATCHES_MAX && !queue_empty(&ks->dirty) &&
-           ks->dirty.head < until) {
-        struct dirty_item item = keyspace_pop_dirty(ks);
-        stuck = item.busy;
-        if (item.e != NULL && !item.busy) {
-            clean_one(t, s, item.e, stamp);
-            taken++;
-        }
-    }
     batch_close(t);
-    *done = queue_empty(&ks->dirty) || ks->dirty.head >= until;
+    if (run != NULL && run->n == 0)
+        run_drop(s);
+    *done = s->run == NULL && (queue_empty(&ks->dirty) || ks->dirty.head >= until);
     return taken;
 }
 
@@ -554,11 +714,37 @@ bool tier_forget(struct tier *t, uint64_t l0)
         struct entry *tomb = s ? keyspace_forgetting(s->ks, a.hash) : NULL;
         if (tomb == NULL)
             continue;
-        delete_records(t, batch_open(t), s->ks, entry_key(tomb));
+        delete_records(t, batch_open(t), s->ks, (struct key){entry_key(tomb), a.hash});
         n++;
     }
     batch_close(t);
     return queue_empty(&t->absents) || queue_peek_at(&t->absents, 3) > l0;
+}
+
+/* --- burying tombs of unlogged keyspaces --- */
+
+struct burial {
+    struct tier *tier;
+    struct space *space;
+};
+
+static void bury_one(void *arg, void *item)
+{
+    struct burial *b = arg;
+    struct entry *tomb = item;
+    if ((tomb->flags & ENTRY_DIRTY) && !(tomb->flags & ENTRY_WRITING))
+        clean_one(b->tier, b->space, tomb, key_of(b->space->ks, entry_key(tomb)).hash, 0);
+}
+
+void tier_bury(struct tier *t, struct keyspace *ks)
+{
+    struct burial b = {t, space_of(t, ks)};
+    if (b.space->logged)
+        return;
+    for (int i = 0; i < BURIALS_A_SLICE && t->batches < BATCHES_MAX; i++)
+        if ((b.space->burying = table_scan(ks->tombs, b.space->burying, bury_one, &b)) == 0)
+            break;
+    batch_close(t);
 }
 
 /* --- making room --- */
@@ -636,7 +822,7 @@ uint64_t tier_reclaim(struct tier *t, struct keyspace *ks, uint64_t bytes, const
                 dropped++;
             } else if (may_clean && cleanable(v[i]) && t->batches < BATCHES_MAX && leaving < bytes) {
                 leaving += keyspace_ram_bytes(v[i]);
-                clean_one(t, s, v[i], stamp);
+                clean_one(t, s, v[i], key_of(ks, entry_key(v[i])).hash, stamp);
                 cleaned++;
             }
         }
@@ -645,8 +831,11 @@ uint64_t tier_reclaim(struct tier *t, struct keyspace *ks, uint64_t bytes, const
     batch_close(t);
     if (freed > 0 || cleaned > 0)
         s->barren = false;
-    else if (may_clean && t->batches == 0 && freed < bytes)
+    else if (may_clean && t->batches == 0 && freed < bytes) {
         s->barren = true;
+        s->barren_bytes = ks->bytes;
+        s->barren_unpins = t->unpins;
+    }
     return freed;
 }
 
@@ -654,7 +843,8 @@ uint64_t tier_reclaim_pending(const struct tier *t) { return atomic_load_explici
 
 bool tier_exhausted(struct tier *t, const struct keyspace *ks)
 {
-    return ks->keys == ks->cold || space_of(t, ks)->barren;
+    const struct space *s = space_of(t, ks);
+    return ks->keys == ks->cold || (s->barren && s->barren_bytes == ks->bytes && s->barren_unpins == t->unpins);
 }
 
 struct entry *tier_sample_coldest(struct tier *t, struct keyspace *ks, unsigned samples, bool volatile_only,
@@ -698,5 +888,8 @@ void tier_stats(const struct tier *t, struct tier_stats *out)
         .clean_errors = atomic_load_explicit(&t->stats.clean_errors, memory_order_relaxed),
         .batches_waiting = atomic_load_explicit(&t->stats.batches_waiting, memory_order_relaxed),
         .fetches_waiting = atomic_load_explicit(&t->stats.fetches_waiting, memory_order_relaxed),
+        .value_bytes_in = atomic_load_explicit(&t->stats.value_bytes_in, memory_order_relaxed),
+        .value_bytes_out = atomic_load_explicit(&t->stats.value_bytes_out, memory_order_relaxed),
+        .values_with_dictionary = atomic_load_explicit(&t->stats.with_dictionary, memory_order_relaxed),
     };
 }

@@ -19,12 +19,14 @@
 #include "tier/pool.h"
 #include "tier/record.h"
 #include "tier/store.h"
+#include "tier/trainer.h"
 
 struct tier;
 
 struct tier_config {
     struct store *store;
     struct pool *pool;
+    struct trainer *trainer;
     enum record_compression compression;
     /* Posts a completion to the owning shard. Any thread. The task runs there as a *data* task, never while lent. */
     void (*post)(void *arg, struct task *t);
@@ -33,6 +35,8 @@ struct tier_config {
     void (*want_durable)(void *arg, uint64_t lsn);
     void *arg;
     uint64_t seed;
+    size_t
+        batch_bytes; /* of one batch: up to some eight are in memory at once, and a copy of each in the store's hands */
 };
 struct tier *tier_new(const struct tier_config *cfg);
 /* All fetches and writes must have completed (tier_idle). */
@@ -86,16 +90,21 @@ struct entry *tier_sample_coldest(struct tier *t, struct keyspace *ks, unsigned 
 
 /* --- cleaning --- */
 
-/* Writes out the oldest dirty keys of ks, until the dirty queue's head has reached `until` (a queue position), at
- * most `max_keys` in this call. The shard must have nothing staged; `stamp` is its last frame's end LSN. Returns how
- * many were taken; *done is set when the queue's head is at or past `until`. Their writes have completed when
- * tier_passed(t, tier_barrier(t) of that moment) says so. */
+/* Writes out the dirty keys of ks that were queued before position `until` of its dirty queue, at most `max_keys` in
+ * this call: up to a million of them at once are taken, sorted by hash (by the pool) and written in the order of flash.
+ * The shard must have nothing staged; `stamp` is its last frame's end LSN. Returns how many were taken; *done is set
+ * when none is left. Their writes have completed when tier_passed(t, tier_barrier(t) of that moment) says so. */
 unsigned tier_clean(struct tier *t, struct keyspace *ks, uint64_t until, uint64_t stamp, unsigned max_keys, bool *done);
 uint64_t tier_barrier(const struct tier *t);
 bool tier_passed(const struct tier *t, uint64_t barrier);
 bool tier_waits_for_log(const struct tier *t);
+/* All keyspaces are about to be replaced by others with the same ids, and the pool has nothing of this shard any more:
+ * completions that are still to come say nothing about the new entries. */
+void tier_ignore_past(struct tier *t);
 /* The log has become durable up to `durable`: batches that waited for it go to the pool. Call when it moved. */
 void tier_log_progress(struct tier *t, uint64_t durable);
+/* Removes the records of an unlogged keyspace's deleted keys, a slice of them: no checkpoint does. */
+void tier_bury(struct tier *t, struct keyspace *ks);
 /* A checkpoint at l0 has completed: tombs recorded with a stamp at or below it are removed from flash, in slices;
  * returns true when there is nothing left to do. */
 bool tier_forget(struct tier *t, uint64_t l0);
@@ -104,6 +113,8 @@ struct tier_stats {
     uint64_t fetches, fetch_hits_joined, fetch_errors, fetch_us_total, fetch_us_max;
     uint64_t drops, cleaned, clean_batches, clean_bytes, clean_errors, batches_waiting, fetches_waiting;
     uint64_t dropped_probation;
+    uint64_t value_bytes_in, value_bytes_out; /* payloads encoded, and the records they became */
+    uint64_t values_with_dictionary;
 };
 /* Any thread (relaxed). */
 void tier_stats(const struct tier *t, struct tier_stats *out);

@@ -27,8 +27,9 @@ static size_t at_least_one(size_t size) { return size ? size : 1; }
 #ifndef KELVIN_NO_JEMALLOC
 
 /* Read by jemalloc. Freed pages go back to the kernel within about a second (maxmemory is about resident memory), from
- * a thread of jemalloc's own: a shard never pays for it. Few arenas keep fragmentation low. */
-const char *malloc_conf = "background_thread:true,dirty_decay_ms:1000,muzzy_decay_ms:0,narenas:4";
+ * a thread of jemalloc's own: a shard never pays for it. Few arenas and caches of small blocks alone keep little memory
+ * idle (measured: with a budget of 25 MiB a third less than by default); each shard has an arena of its own. */
+const char *malloc_conf = "background_thread:true,dirty_decay_ms:1000,muzzy_decay_ms:0,narenas:2,tcache_max:4096";
 
 void *mem_alloc(size_t size) { return checked(mallocx(at_least_one(size), 0), size); }
 void *mem_zalloc(size_t size) { return checked(mallocx(at_least_one(size), MALLOCX_ZERO), size); }
@@ -84,6 +85,23 @@ static void allocator_stats(struct mem_stats *out)
     out->allocated = stat_of("stats.allocated");
     out->active = stat_of("stats.active");
     out->resident = stat_of("stats.resident");
+}
+
+void mem_keep_pages_ms(int64_t ms)
+{
+    ssize_t decay = (ssize_t)ms;
+    char name[64];
+    snprintf(name, sizeof(name), "arena.%u.dirty_decay_ms", MALLCTL_ARENAS_ALL);
+    mallctl("arenas.dirty_decay_ms", NULL, NULL, &decay, sizeof(decay));
+    mallctl(name, NULL, NULL, &decay, sizeof(decay));
+}
+
+void mem_own_arena(void)
+{
+    unsigned arena;
+    size_t len = sizeof(arena);
+    if (mallctl("arenas.create", &arena, &len, NULL, 0) == 0)
+        mallctl("thread.arena", NULL, NULL, &arena, sizeof(arena));
 }
 
 void mem_purge(void)
@@ -147,6 +165,8 @@ void mem_free(void *p, size_t size)
 size_t mem_class(size_t size) { return (at_least_one(size) + 15) & ~(size_t)15; }
 
 static void allocator_stats(struct mem_stats *out) { (void)out; }
+void mem_keep_pages_ms(int64_t ms) { (void)ms; }
+void mem_own_arena(void) {}
 void mem_purge(void) {}
 
 #endif

@@ -32,6 +32,10 @@ struct mem_stats {
 };
 /* Cost: a few microseconds (a statistics epoch and one read of /proc). */
 void mem_stats(struct mem_stats *out);
+/* How long freed pages are kept for reuse before the kernel gets them back: they count as resident. At start. */
+void mem_keep_pages_ms(int64_t ms);
+/* The calling thread allocates from an arena of its own from now on: for the few threads that allocate all the time. */
+void mem_own_arena(void);
 /* Gives unused pages back to the kernel. Cost: up to milliseconds. */
 void mem_purge(void);
 

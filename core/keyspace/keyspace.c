@@ -368,8 +368,10 @@ static void unlink_entry(struct keyspace *ks, struct entry *e, uint64_t hash)
     count_removed(ks, e);
     unmark(ks, e);
     discharge(ks, e);
-    if (ks->track && (e->flags & ENTRY_ON_FLASH))
-        bury(ks, entry_key(e), hash, e->flags);
+    if (!ks->track || !(e->flags & ENTRY_ON_FLASH))
+        return;
+    ks->freed += entry_bytes(e) + keyspace_ram_bytes(e);
+    bury(ks, entry_key(e), hash, e->flags);
 }
 
 void keyspace_delete(struct keyspace *ks, struct entry *e, struct key key)
@@ -549,16 +551,22 @@ static struct entry *find_dirty_in(struct keyspace *ks, struct table *t, uint64_
     return NULL;
 }
 
-struct dirty_item keyspace_pop_dirty(struct keyspace *ks)
+size_t keyspace_take_dirty(struct keyspace *ks, uint64_t until, uint64_t *out, size_t max)
 {
-    uint64_t hash = queue_peek(&ks->dirty);
+    size_t n = 0;
+    while (n < max && !queue_empty(&ks->dirty) && ks->dirty.head < until)
+        out[n++] = queue_pop(&ks->dirty);
+    return n;
+}
+
+struct dirty_item keyspace_find_dirty(struct keyspace *ks, uint64_t hash)
+{
     struct entry *e = find_dirty_in(ks, ks->entries, hash);
     if (e == NULL && table_count(ks->tombs) > 0)
         e = find_dirty_in(ks, ks->tombs, hash);
     bool dirty = e != NULL && (e->flags & (ENTRY_DIRTY | ENTRY_META_DIRTY));
     if (dirty && (e->flags & ENTRY_WRITING))
         return (struct dirty_item){e, true};
-    queue_pop(&ks->dirty);
     if (e != NULL)
         e->flags &= (uint16_t)~ENTRY_QUEUED;
     return (struct dirty_item){dirty ? e : NULL, false};

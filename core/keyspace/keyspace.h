@@ -10,7 +10,8 @@
  *      '--- delete: a tomb stays while flash may hold a record      '-- keyspace_install: cold -> hot clean
  *
  * Dirty queue: a FIFO of key hashes in the order in which keys became dirty: oldest first for checkpoints. Hashes, not
- * pointers: an entry may move or die while it is queued. A word popped is looked up again (keyspace_pop_dirty).
+ * pointers: an entry may move or die while it is queued. A word taken is looked up again (keyspace_find_dirty), at once
+ * or after many have been sorted; until then the entry counts as queued.
  *
  * Owned by one shard (or who holds it). */
 #ifndef KEYSPACE_KEYSPACE_H
@@ -50,7 +51,8 @@ struct keyspace {
     uint64_t keys, cold, expires, dirty_keys; /* counts of live entries */
     uint64_t cold_bytes;                      /* what the cold values would take in RAM */
     uint64_t flash_keys;                      /* entries with a record on flash (incl. being written) */
-    void *arg;                                /* the owner's */
+    uint64_t freed; /* bytes in RAM of deleted keys that were on flash, since the owner last took it */
+    void *arg;      /* the owner's */
 };
 
 struct keyspace *keyspace_new(struct space_id id, uint64_t hash_seed);
@@ -129,10 +131,13 @@ uint64_t keyspace_ram_bytes(const struct entry *e);
 
 struct dirty_item {
     struct entry *e; /* an entry or a tomb; NULL: nothing to do for this word any more */
-    bool busy;       /* a write of it is in flight: the word stays queued, try again after it completed */
+    bool busy;       /* a write of it is in flight: it still counts as queued, look again after it completed */
 };
-/* Looks at the oldest word: pops it (unless busy) and finds what it stands for. The queue must not be empty. */
-struct dirty_item keyspace_pop_dirty(struct keyspace *ks);
+/* Takes up to `max` words from the front of the dirty queue, none at or behind position `until`. Returns how many. Each
+ * has to be handed to keyspace_find_dirty. */
+size_t keyspace_take_dirty(struct keyspace *ks, uint64_t until, uint64_t *out, size_t max);
+/* What a word that was taken stands for; unless busy, it is queued no more. */
+struct dirty_item keyspace_find_dirty(struct keyspace *ks, uint64_t hash);
 /* Every live entry is marked dirty (a change to a logged mode). O(keys), in one go. */
 void keyspace_dirty_all(struct keyspace *ks);
 

@@ -18,7 +18,7 @@ enum resp_status {
     RESP_MORE,  /* all bytes are looked at; call again with the same request start and more bytes */
     RESP_BIG,   /* argument `argc` (the next one) of `big_len` bytes starts at offset `big_off`; the caller gets a
                    block of big_len + 2 bytes, copies there what it has from big_off on, receives the rest (with the
-                   closing CRLF, which the caller checks) elsewhere, and then calls resp_reader_take_big */
+                   two bytes behind it, CRLF, which nobody looks at) elsewhere, and then calls resp_reader_take_big */
     RESP_EMPTY, /* an empty inline line or *0 or *-1: nothing to run; *consumed is set */
     RESP_BAD,   /* `error` holds the text after "-ERR "; the client is to be closed */
 };

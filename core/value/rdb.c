@@ -66,7 +66,7 @@ static uint64_t get_be(struct reader *r, int bytes)
     return v;
 }
 
-/* A length; *special is the code of a special string, or -1. */
+/* A length; *special is the code of a special string (then the length is 0), or -1. */
 static uint64_t get_length(struct reader *r, int *special)
 {
     uint8_t first = reader_u8(r);
@@ -132,11 +132,11 @@ static bool expand_lzf(struct slice in, uint8_t *out, size_t len)
 
 static bool get_lzf(struct reader *r, struct buf *out)
 {
-    int special;
-    uint64_t packed = get_length(r, &special), len = get_length(r, &special);
+    int special, special_len;
+    uint64_t packed = get_length(r, &special), len = get_length(r, &special_len);
     struct slice in = reader_bytes(r, packed);
     /* LZF expands at most by 264 / 3: a claim beyond that is a lie, and nothing is allocated for it. */
-    if (r->bad || len > EXPANDED_MAX || len > in.len * 100 + 100)
+    if (r->bad || special >= 0 || special_len >= 0 || len > EXPANDED_MAX || len > in.len * 100 + 100)
         return false;
     uint8_t *p = buf_reserve(out, len);
     if (!expand_lzf(in, p, len))

@@ -29,25 +29,32 @@ static const struct {
     {CMD_NO_ASYNC_LOADING, "no_async_loading"},
 };
 
+/* A command is in a category that it declares, or whose flag it has; @slow is what is not @fast. In Redis's order. */
 static const struct {
-    uint32_t flag;
+    uint32_t acl, flag;
     const char *name;
-} acl_names[] = {
-    {ACL_KEYSPACE, "@keyspace"},
-    {ACL_STRING, "@string"},
-    {ACL_CONNECTION, "@connection"},
-    {ACL_TRANSACTION, "@transaction"},
-    {ACL_ADMIN, "@admin"},
-    {ACL_SCRIPTING, "@scripting"},
-    {ACL_LIST, "@list"},
-    {ACL_SET, "@set"},
-    {ACL_SORTEDSET, "@sortedset"},
-    {ACL_HASH, "@hash"},
-    {ACL_BITMAP, "@bitmap"},
-    {ACL_HYPERLOGLOG, "@hyperloglog"},
-    {ACL_GEO, "@geo"},
-    {ACL_STREAM, "@stream"},
-    {ACL_PUBSUB, "@pubsub"},
+} categories[] = {
+    {ACL_KEYSPACE, 0, "@keyspace"},
+    {0, CMD_READONLY, "@read"},
+    {0, CMD_WRITE, "@write"},
+    {ACL_SET, 0, "@set"},
+    {ACL_SORTEDSET, 0, "@sortedset"},
+    {ACL_LIST, 0, "@list"},
+    {ACL_HASH, 0, "@hash"},
+    {ACL_STRING, 0, "@string"},
+    {ACL_BITMAP, 0, "@bitmap"},
+    {ACL_HYPERLOGLOG, 0, "@hyperloglog"},
+    {ACL_GEO, 0, "@geo"},
+    {ACL_STREAM, 0, "@stream"},
+    {ACL_PUBSUB, CMD_PUBSUB, "@pubsub"},
+    {ACL_ADMIN, CMD_ADMIN, "@admin"},
+    {0, CMD_FAST, "@fast"},
+    {0, 0, "@slow"},
+    {0, CMD_BLOCKING, "@blocking"},
+    {ACL_DANGEROUS, CMD_ADMIN, "@dangerous"},
+    {ACL_CONNECTION, 0, "@connection"},
+    {ACL_TRANSACTION, 0, "@transaction"},
+    {ACL_SCRIPTING, 0, "@scripting"},
 };
 
 static const struct {
@@ -89,24 +96,16 @@ static size_t put_key_flags(struct buf *b, uint16_t flags)
     return n;
 }
 
-/* Categories that follow from flags, then the declared ones; fast and slow are each other's complement. */
 static size_t put_categories(struct buf *b, const struct command *cmd)
 {
     size_t n = 0;
-#define PUT(cond, name) n += (cond) ? (resp_simple(b, name), 1u) : 0u
-    PUT(cmd->flags & CMD_WRITE, "@write");
-    PUT(cmd->flags & CMD_READONLY, "@read");
-    PUT((cmd->flags & CMD_ADMIN) || (cmd->acl & ACL_ADMIN), "@admin");
-    PUT((cmd->acl & ACL_DANGEROUS) || (cmd->flags & CMD_ADMIN), "@dangerous");
-    PUT(cmd->flags & CMD_FAST, "@fast");
-    PUT(!(cmd->flags & CMD_FAST), "@slow");
-    PUT(cmd->flags & CMD_BLOCKING, "@blocking");
-#undef PUT
-    for (size_t i = 0; i < ARRAY_LEN(acl_names); i++)
-        if ((cmd->acl & acl_names[i].flag) && acl_names[i].flag != ACL_ADMIN) {
-            resp_simple(b, acl_names[i].name);
+    for (size_t i = 0; i < ARRAY_LEN(categories); i++) {
+        bool slow = (categories[i].acl | categories[i].flag) == 0;
+        if (slow ? !(cmd->flags & CMD_FAST) : (cmd->acl & categories[i].acl) || (cmd->flags & categories[i].flag)) {
+            resp_simple(b, categories[i].name);
             n++;
         }
+    }
     return n;
 }
 
@@ -120,7 +119,11 @@ static void reply_set_of(struct call *c, size_t n, struct buf *items)
 static void reply_key_spec(struct call *c, const struct key_spec *k)
 {
     struct buf flags = {0};
-    reply_map(c, 3);
+    reply_map(c, k->notes ? 4 : 3);
+    if (k->notes) {
+        reply_bulk_str(c, "notes");
+        reply_bulk_str(c, k->notes);
+    }
     reply_bulk_str(c, "flags");
     reply_set_of(c, put_key_flags(&flags, k->flags), &flags);
     buf_free(&flags);
@@ -178,15 +181,15 @@ static void reply_info(struct call *c, const struct command *cmd)
     size_t tips = 0;
     while (cmd->tips != NULL && cmd->tips[tips] != NULL)
         tips++;
-    reply_array(c, tips);
+    reply_set(c, tips);
     for (size_t i = 0; i < tips; i++)
         reply_bulk_str(c, cmd->tips[i]);
-    reply_array(c, (size_t)key_specs(cmd));
+    reply_set(c, (size_t)key_specs(cmd));
     for (int i = 0; i < key_specs(cmd); i++)
         reply_key_spec(c, &cmd->keys[i]);
     while (cmd->subcommands != NULL && cmd->subcommands[subs].name != NULL)
         subs++;
-    reply_array(c, subs);
+    reply_set(c, subs);
     for (size_t i = 0; i < subs; i++)
         reply_info(c, &cmd->subcommands[i]);
 }
@@ -238,7 +241,7 @@ static void command_info_run(struct call *c)
     for (int i = 2; i < c->argc; i++) {
         const struct command *cmd = by_full_name(c->argv[i]);
         if (cmd == NULL)
-            reply_null_array(c);
+            reply_null(c);
         else
             reply_info(c, cmd);
     }
@@ -255,35 +258,52 @@ static void doc_field(struct buf *b, size_t *n, const char *name, const char *va
     ++*n;
 }
 
+/* A field that is a set of words; absent if all of them are NULL. */
+static void doc_words(struct buf *b, size_t *n, int proto, const char *name, const char *const words[3])
+{
+    size_t many = 0;
+    for (int i = 0; i < 3; i++)
+        many += words[i] != NULL;
+    if (many == 0)
+        return;
+    resp_bulk_str(b, name);
+    resp_set(b, proto, many);
+    for (int i = 0; i < 3; i++)
+        if (words[i] != NULL)
+            resp_simple(b, words[i]);
+    ++*n;
+}
+
+static void doc_arg_flags(struct buf *b, size_t *n, int proto, uint8_t flags)
+{
+    const char *words[3] = {
+        flags & ARG_OPTIONAL ? "optional" : NULL,
+        flags & ARG_MULTIPLE ? "multiple" : NULL,
+        flags & ARG_MULTIPLE_TOKEN ? "multiple_token" : NULL,
+    };
+    doc_words(b, n, proto, "flags", words);
+}
+
 static void doc_args(struct buf *b, int proto, const struct command_arg *args);
 
 static void doc_arg(struct buf *b, int proto, const struct command_arg *a)
 {
     struct buf fields = {0};
-    size_t n = 0, flags = 0;
+    size_t n = 0;
     doc_field(&fields, &n, "name", a->name);
     doc_field(&fields, &n, "type", a->type);
+    if (a->sub == NULL)
+        doc_field(&fields, &n, "display_text", a->display ? a->display : a->name);
     if (strcmp(a->type, "key") == 0) {
         resp_bulk_str(&fields, "key_spec_index");
         resp_int(&fields, a->key_spec);
         n++;
     }
     doc_field(&fields, &n, "token", a->token);
+    doc_field(&fields, &n, "summary", a->summary);
     doc_field(&fields, &n, "since", a->since);
-    flags += (a->flags & ARG_OPTIONAL) != 0;
-    flags += (a->flags & ARG_MULTIPLE) != 0;
-    flags += (a->flags & ARG_MULTIPLE_TOKEN) != 0;
-    if (flags > 0) {
-        resp_bulk_str(&fields, "flags");
-        resp_set(&fields, proto, flags);
-        if (a->flags & ARG_OPTIONAL)
-            resp_simple(&fields, "optional");
-        if (a->flags & ARG_MULTIPLE)
-            resp_simple(&fields, "multiple");
-        if (a->flags & ARG_MULTIPLE_TOKEN)
-            resp_simple(&fields, "multiple_token");
-        n++;
-    }
+    doc_field(&fields, &n, "deprecated_since", a->deprecated_since);
+    doc_arg_flags(&fields, &n, proto, a->flags);
     if (a->sub != NULL) {
         resp_bulk_str(&fields, "arguments");
         doc_args(&fields, proto, a->sub);
@@ -304,6 +324,29 @@ static void doc_args(struct buf *b, int proto, const struct command_arg *args)
         doc_arg(b, proto, &args[i]);
 }
 
+static void doc_flags(struct buf *b, size_t *n, int proto, const struct command *cmd)
+{
+    const char *words[3] = {cmd->deprecated_since ? "deprecated" : NULL, cmd->internal ? "syscmd" : NULL};
+    doc_words(b, n, proto, "doc_flags", words);
+}
+
+static void doc_history(struct buf *b, size_t *n, int proto, const char *const *history)
+{
+    size_t strings = 0;
+    if (history == NULL)
+        return;
+    while (history[strings] != NULL)
+        strings++;
+    resp_bulk_str(b, "history");
+    resp_set(b, proto, strings / 2);
+    for (size_t i = 0; i + 1 < strings; i += 2) {
+        resp_array(b, 2);
+        resp_bulk_str(b, history[i]);
+        resp_bulk_str(b, history[i + 1]);
+    }
+    ++*n;
+}
+
 static void reply_doc(struct call *c, const struct command *cmd)
 {
     struct buf b = {0};
@@ -313,14 +356,10 @@ static void reply_doc(struct call *c, const struct command *cmd)
     doc_field(&b, &n, "since", cmd->since);
     doc_field(&b, &n, "group", cmd->group);
     doc_field(&b, &n, "complexity", cmd->complexity);
-    if (cmd->deprecated_since != NULL) {
-        resp_bulk_str(&b, "doc_flags");
-        resp_set(&b, c->proto, 1);
-        resp_simple(&b, "deprecated");
-        n++;
-    }
+    doc_flags(&b, &n, c->proto, cmd);
     doc_field(&b, &n, "deprecated_since", cmd->deprecated_since);
     doc_field(&b, &n, "replaced_by", cmd->replaced_by);
+    doc_history(&b, &n, c->proto, cmd->history);
     if (cmd->args != NULL) {
         resp_bulk_str(&b, "arguments");
         doc_args(&b, c->proto, cmd->args);
@@ -386,8 +425,7 @@ static void list_name(void *arg, const struct command *cmd)
 {
     struct list_names *l = arg;
     for (const struct command *sub = cmd->subcommands; sub != NULL && sub->name != NULL; sub++)
-        if (l->by_category || l->by_pattern)
-            list_name(arg, sub);
+        list_name(arg, sub);
     if (l->by_module || (l->by_pattern && !glob_match(l->pattern, slice_str(cmd->full_name), true)) ||
         (l->by_category && !in_category(cmd, l->category)))
         return;
@@ -492,25 +530,47 @@ static void command_help_run(struct call *c)
     reply_help(c, lines);
 }
 
-#define SUB(n, fn, ar, sum, sn, cx)                                                                 \
-    {                                                                                               \
-        .name = n, .run = fn, .arity = ar, .flags = CMD_LOADING | CMD_STALE, .acl = ACL_CONNECTION, \
-        .route = ROUTE_HOME, .group = "server", .summary = sum, .since = sn, .complexity = cx       \
+static const struct command_arg list_filters[] = {
+    ARG("module-name", "string", .token = "MODULE"),
+    ARG("category", "string", .token = "ACLCAT"),
+    ARG("pattern", "pattern", .token = "PATTERN"),
+    ARG_END,
+};
+static const struct command_arg list_args[] = {
+    ARG_ONEOF("filterby", list_filters, .token = "FILTERBY", .flags = ARG_OPTIONAL),
+    ARG_END,
+};
+static const struct command_arg names_args[] = {
+    ARG("command-name", "string", .flags = ARG_OPTIONAL | ARG_MULTIPLE),
+    ARG_END,
+};
+static const struct command_arg call_args[] = {
+    ARG("command", "string"),
+    ARG("arg", "string", .flags = ARG_OPTIONAL | ARG_MULTIPLE),
+    ARG_END,
+};
+
+#define ANY_ORDER .tips = STRINGS("nondeterministic_output_order")
+#define SUB(n, fn, ar, sum, sn, cx, ...)                                                                   \
+    {                                                                                                      \
+        .name = n, .run = fn, .arity = ar, .flags = CMD_LOADING | CMD_STALE, .acl = ACL_CONNECTION,        \
+        .route = ROUTE_HOME, .group = "server", .summary = sum, .since = sn, .complexity = cx, __VA_ARGS__ \
     }
 
 static struct command subcommands[] = {
     SUB("count", command_count_run, 2, "Returns a count of commands.", "2.8.13", "O(1)"),
     SUB("list", command_list_run, -2, "Returns a list of command names.", "7.0.0",
-        "O(N) where N is the total number of Redis commands"),
+        "O(N) where N is the total number of Redis commands", .args = list_args, ANY_ORDER),
     SUB("info", command_info_run, -2, "Returns information about one, multiple or all commands.", "2.8.13",
-        "O(N) where N is the number of commands to look up"),
+        "O(N) where N is the number of commands to look up", .args = names_args, ANY_ORDER,
+        .history = STRINGS(CHANGE("7.0.0", "Allowed to be called with no argument to get info on all commands."))),
     SUB("docs", command_docs_run, -2, "Returns documentary information about one, multiple or all commands.", "7.0.0",
-        "O(N) where N is the number of commands to look up"),
-    SUB("getkeys", command_getkeys_run, -4, "Extracts the key names from an arbitrary command.", "2.8.13",
-        "O(N) where N is the number of arguments to the command"),
-    SUB("getkeysandflags", command_getkeysandflags_run, -4,
+        "O(N) where N is the number of commands to look up", .args = names_args, ANY_ORDER),
+    SUB("getkeys", command_getkeys_run, -3, "Extracts the key names from an arbitrary command.", "2.8.13",
+        "O(N) where N is the number of arguments to the command", .args = call_args),
+    SUB("getkeysandflags", command_getkeysandflags_run, -3,
         "Extracts the key names and access flags for an arbitrary command.", "7.0.0",
-        "O(N) where N is the number of arguments to the command"),
+        "O(N) where N is the number of arguments to the command", .args = call_args),
     SUB("help", command_help_run, 2, "Returns helpful text about the different subcommands.", "5.0.0", "O(1)"),
     {.name = NULL},
 };
@@ -526,6 +586,7 @@ struct command command_commands[] = {
      .summary = "Returns detailed information about all commands.",
      .since = "2.8.13",
      .complexity = "O(N) where N is the total number of Redis commands",
+     ANY_ORDER,
      .subcommands = subcommands},
     {.name = NULL},
 };

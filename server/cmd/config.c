@@ -192,18 +192,38 @@ static void config_help_run(struct call *c)
     reply_help(c, lines);
 }
 
-#define SUB(n, fn, ar, rt, sum, sn)                                                                     \
-    {                                                                                                   \
-        .name = n, .run = fn, .arity = ar, .flags = CMD_ADMIN | CMD_NOSCRIPT | CMD_LOADING | CMD_STALE, \
-        .acl = ACL_DANGEROUS, .route = rt, .group = "server", .summary = sum, .since = sn,              \
-        .complexity = "O(N) when N is the number of configuration parameters provided"                  \
+static const struct command_arg get_args[] = {
+    ARG("parameter", "string", .flags = ARG_MULTIPLE),
+    ARG_END,
+};
+static const struct command_arg set_pair[] = {
+    ARG("parameter", "string"),
+    ARG("value", "string"),
+    ARG_END,
+};
+static const struct command_arg set_args[] = {
+    ARG_BLOCK("data", set_pair, .flags = ARG_MULTIPLE),
+    ARG_END,
+};
+
+#define ALL_NODES .tips = STRINGS("request_policy:all_nodes", "response_policy:all_succeeded")
+#define SUB(n, fn, ar, rt, sum, sn, cx, ...)                                                                 \
+    {                                                                                                        \
+        .name = n, .run = fn, .arity = ar, .flags = CMD_ADMIN | CMD_NOSCRIPT | CMD_LOADING | CMD_STALE,      \
+        .acl = ACL_DANGEROUS, .route = rt, .group = "server", .summary = sum, .since = sn, .complexity = cx, \
+        __VA_ARGS__                                                                                          \
     }
 
 static struct command config_subcommands[] = {
-    SUB("get", config_get_run, -3, ROUTE_HOME, "Returns the effective values of configuration parameters.", "2.0.0"),
-    SUB("set", config_set_run, -4, ROUTE_ALL, "Sets configuration parameters in-flight.", "2.0.0"),
-    SUB("rewrite", config_rewrite_run, 2, ROUTE_ALL, "Persists the effective configuration to file.", "2.8.0"),
-    SUB("resetstat", config_resetstat_run, 2, ROUTE_ALL, "Resets the server's statistics.", "2.0.0"),
+    SUB("get", config_get_run, -3, ROUTE_HOME, "Returns the effective values of configuration parameters.", "2.0.0",
+        "O(N) when N is the number of configuration parameters provided", .args = get_args,
+        .history = STRINGS(CHANGE("7.0.0", "Added the ability to pass multiple pattern parameters in one call"))),
+    SUB("set", config_set_run, -4, ROUTE_ALL, "Sets configuration parameters in-flight.", "2.0.0",
+        "O(N) when N is the number of configuration parameters provided", .args = set_args, ALL_NODES,
+        .history = STRINGS(CHANGE("7.0.0", "Added the ability to set multiple parameters in one call."))),
+    SUB("rewrite", config_rewrite_run, 2, ROUTE_ALL, "Persists the effective configuration to file.", "2.8.0", "O(1)",
+        ALL_NODES),
+    SUB("resetstat", config_resetstat_run, 2, ROUTE_ALL, "Resets the server's statistics.", "2.0.0", "O(1)", ALL_NODES),
     {.name = "help",
      .run = config_help_run,
      .arity = 2,

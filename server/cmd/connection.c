@@ -479,39 +479,184 @@ static void client_help_run(struct call *c)
     reply_help(c, lines);
 }
 
-#define CONN(n, fn, ar, rt, sum, sn)                                                                               \
+static const struct command_arg client_types[] = {
+    ARG_TOKEN("normal", "NORMAL"),
+    ARG_TOKEN("master", "MASTER"),
+    ARG_TOKEN("replica", "REPLICA"),
+    ARG_TOKEN("pubsub", "PUBSUB"),
+    ARG_END,
+};
+static const struct command_arg list_args[] = {
+    ARG_ONEOF("client-type", client_types, .token = "TYPE", .since = "5.0.0", .flags = ARG_OPTIONAL),
+    ARG("client-id", "integer", .token = "ID", .since = "6.2.0", .flags = ARG_OPTIONAL | ARG_MULTIPLE),
+    ARG_END,
+};
+
+static const struct command_arg kill_types[] = {
+    ARG_TOKEN("normal", "NORMAL"), ARG_TOKEN("master", "MASTER", .since = "3.2.0"),
+    ARG_TOKEN("slave", "SLAVE"),   ARG_TOKEN("replica", "REPLICA", .since = "5.0.0"),
+    ARG_TOKEN("pubsub", "PUBSUB"), ARG_END,
+};
+static const struct command_arg yes_no[] = {
+    ARG_TOKEN("yes", "YES"),
+    ARG_TOKEN("no", "NO"),
+    ARG_END,
+};
+static const struct command_arg kill_filters[] = {
+    ARG("client-id", "integer", .token = "ID", .since = "2.8.12", .flags = ARG_OPTIONAL),
+    ARG_ONEOF("client-type", kill_types, .token = "TYPE", .since = "2.8.12", .flags = ARG_OPTIONAL),
+    ARG("username", "string", .token = "USER", .flags = ARG_OPTIONAL),
+    ARG("addr", "string", .display = "ip:port", .token = "ADDR", .flags = ARG_OPTIONAL),
+    ARG("laddr", "string", .display = "ip:port", .token = "LADDR", .since = "6.2.0", .flags = ARG_OPTIONAL),
+    ARG_ONEOF("skipme", yes_no, .token = "SKIPME", .flags = ARG_OPTIONAL),
+    ARG_END,
+};
+static const struct command_arg kill_formats[] = {
+    ARG("old-format", "string", .display = "ip:port", .deprecated_since = "2.8.12"),
+    ARG_ONEOF("new-format", kill_filters, .flags = ARG_MULTIPLE),
+    ARG_END,
+};
+static const struct command_arg kill_args[] = {
+    ARG_ONEOF("filter", kill_formats),
+    ARG_END,
+};
+
+static const struct command_arg setname_args[] = {
+    ARG("connection-name", "string"),
+    ARG_END,
+};
+static const struct command_arg setinfo_attributes[] = {
+    ARG("libname", "string", .token = "LIB-NAME"),
+    ARG("libver", "string", .token = "LIB-VER"),
+    ARG_END,
+};
+static const struct command_arg setinfo_args[] = {
+    ARG_ONEOF("attr", setinfo_attributes),
+    ARG_END,
+};
+static const struct command_arg enabled_args[] = {
+    ARG_ONEOF("enabled", args_on_off),
+    ARG_END,
+};
+static const struct command_arg reply_actions[] = {
+    ARG_TOKEN("on", "ON"),
+    ARG_TOKEN("off", "OFF"),
+    ARG_TOKEN("skip", "SKIP"),
+    ARG_END,
+};
+static const struct command_arg reply_args[] = {
+    ARG_ONEOF("action", reply_actions),
+    ARG_END,
+};
+static const struct command_arg pause_modes[] = {
+    ARG_TOKEN("write", "WRITE"),
+    ARG_TOKEN("all", "ALL"),
+    ARG_END,
+};
+static const struct command_arg pause_args[] = {
+    ARG("timeout", "integer"),
+    ARG_ONEOF("mode", pause_modes, .since = "6.2.0", .flags = ARG_OPTIONAL),
+    ARG_END,
+};
+
+#define ALL_NODES .tips = STRINGS("request_policy:all_nodes", "response_policy:all_succeeded")
+#define CONN(n, fn, ar, rt, sum, sn, ...)                                                                          \
     {                                                                                                              \
         .name = n, .run = fn, .arity = ar, .flags = CMD_NOSCRIPT | CMD_LOADING | CMD_STALE, .acl = ACL_CONNECTION, \
-        .route = rt, .group = "connection", .summary = sum, .since = sn, .complexity = "O(1)"                      \
+        .route = rt, .group = "connection", .summary = sum, .since = sn, .complexity = "O(1)", __VA_ARGS__         \
     }
-#define CONN_ADMIN(n, fn, ar, rt, sum, sn)                                                                      \
+#define CONN_ADMIN(n, fn, ar, rt, sum, sn, cx, ...)                                                             \
     {                                                                                                           \
         .name = n, .run = fn, .arity = ar, .flags = CMD_ADMIN | CMD_NOSCRIPT | CMD_LOADING | CMD_STALE,         \
         .acl = ACL_CONNECTION | ACL_DANGEROUS, .route = rt, .group = "connection", .summary = sum, .since = sn, \
-        .complexity = "O(N) where N is the number of client connections"                                        \
+        .complexity = cx, __VA_ARGS__                                                                           \
     }
 
 static struct command client_commands[] = {
     CONN("id", client_id_run, 2, ROUTE_HOME, "Returns the unique client ID of the connection.", "5.0.0"),
-    CONN("info", client_info_run, 2, ROUTE_HOME, "Returns information about the connection.", "6.2.0"),
-    CONN_ADMIN("list", client_list_run, -2, ROUTE_ALL, "Lists open connections.", "2.4.0"),
-    CONN_ADMIN("kill", client_kill_run, -3, ROUTE_ALL, "Terminates open connections.", "2.4.0"),
-    CONN("setname", client_setname_run, 3, ROUTE_HOME, "Sets the connection name.", "2.6.9"),
+    CONN("info", client_info_run, 2, ROUTE_HOME, "Returns information about the connection.", "6.2.0",
+         .tips = STRINGS("nondeterministic_output")),
+    CONN_ADMIN("list", client_list_run, -2, ROUTE_ALL, "Lists open connections.", "2.4.0",
+               "O(N) where N is the number of client connections", .args = list_args,
+               .tips = STRINGS("nondeterministic_output"),
+               .history = STRINGS(
+                   CHANGE("2.8.12", "Added unique client `id` field."),
+                   CHANGE("5.0.0", "Added optional `TYPE` filter."), CHANGE("6.0.0", "Added `user` field."),
+                   CHANGE("6.2.0", "Added `argv-mem`, `tot-mem`, `laddr` and `redir` fields and the optional `ID` "
+                                   "filter."),
+                   CHANGE("7.0.0", "Added `resp`, `multi-mem`, `rbs` and `rbp` fields."),
+                   CHANGE("7.0.3", "Added `ssub` field."))),
+    CONN_ADMIN("kill", client_kill_run, -3, ROUTE_ALL, "Terminates open connections.", "2.4.0",
+               "O(N) where N is the number of client connections", .args = kill_args,
+               .history = STRINGS(CHANGE("2.8.12", "Added new filter format."), CHANGE("2.8.12", "`ID` option."),
+                                  CHANGE("3.2.0", "Added `master` type in for `TYPE` option."),
+                                  CHANGE("5.0.0",
+                                         "Replaced `slave` `TYPE` with `replica`. `slave` still supported for backward "
+                                         "compatibility."),
+                                  CHANGE("6.2.0", "`LADDR` option."))),
+    CONN("setname", client_setname_run, 3, ROUTE_HOME, "Sets the connection name.", "2.6.9", .args = setname_args,
+         ALL_NODES),
     CONN("getname", client_getname_run, 2, ROUTE_HOME, "Returns the name of the connection.", "2.6.9"),
     CONN("setinfo", client_setinfo_run, 4, ROUTE_HOME, "Sets information specific to the client or connection.",
-         "7.2.0"),
+         "7.2.0", .args = setinfo_args, ALL_NODES),
     CONN_ADMIN("no-evict", client_noevict_run, 3, ROUTE_HOME, "Sets the client eviction mode of the connection.",
-               "7.0.0"),
+               "7.0.0", "O(1)", .args = enabled_args),
     CONN("no-touch", client_notouch_run, 3, ROUTE_HOME,
-         "Controls whether commands sent by the client affect the LRU/LFU of accessed keys.", "7.2.0"),
-    CONN("reply", client_reply_run, 3, ROUTE_HOME, "Instructs the server whether to reply to commands.", "3.2.0"),
-    CONN_ADMIN("pause", client_pause_run, -3, ROUTE_ALL, "Suspends commands processing.", "3.0.0"),
+         "Controls whether commands sent by the client affect the LRU/LFU of accessed keys.", "7.2.0",
+         .args = enabled_args),
+    CONN("reply", client_reply_run, 3, ROUTE_HOME, "Instructs the server whether to reply to commands.", "3.2.0",
+         .args = reply_args),
+    CONN_ADMIN("pause", client_pause_run, -3, ROUTE_ALL, "Suspends commands processing.", "3.0.0", "O(1)",
+               .args = pause_args,
+               .history = STRINGS(CHANGE("6.2.0", "`CLIENT PAUSE WRITE` mode added along with the `mode` option."))),
     CONN_ADMIN("unpause", client_unpause_run, 2, ROUTE_HOME, "Resumes processing commands from paused clients.",
-               "6.2.0"),
+               "6.2.0", "O(N) Where N is the number of paused clients"),
     CONN("getredir", client_getredir_run, 2, ROUTE_HOME,
          "Returns the client ID to which the connection's tracking notifications are redirected.", "6.0.0"),
-    CONN("help", client_help_run, 2, ROUTE_HOME, "Returns helpful text about the different subcommands.", "5.0.0"),
+    {.name = "help",
+     .run = client_help_run,
+     .arity = 2,
+     .flags = CMD_LOADING | CMD_STALE,
+     .acl = ACL_CONNECTION,
+     .route = ROUTE_HOME,
+     .group = "connection",
+     .summary = "Returns helpful text about the different subcommands.",
+     .since = "5.0.0",
+     .complexity = "O(1)"},
     {.name = NULL},
+};
+
+static const struct command_arg ping_args[] = {
+    ARG("message", "string", .flags = ARG_OPTIONAL),
+    ARG_END,
+};
+static const struct command_arg echo_args[] = {
+    ARG("message", "string"),
+    ARG_END,
+};
+static const struct command_arg select_args[] = {
+    ARG("index", "integer"),
+    ARG_END,
+};
+static const struct command_arg auth_args[] = {
+    ARG("username", "string", .since = "6.0.0", .flags = ARG_OPTIONAL),
+    ARG("password", "string"),
+    ARG_END,
+};
+static const struct command_arg hello_credentials[] = {
+    ARG("username", "string"),
+    ARG("password", "string"),
+    ARG_END,
+};
+static const struct command_arg hello_parts[] = {
+    ARG("protover", "integer"),
+    ARG_BLOCK("auth", hello_credentials, .token = "AUTH", .flags = ARG_OPTIONAL),
+    ARG("clientname", "string", .token = "SETNAME", .flags = ARG_OPTIONAL),
+    ARG_END,
+};
+static const struct command_arg hello_args[] = {
+    ARG_BLOCK("arguments", hello_parts, .flags = ARG_OPTIONAL),
+    ARG_END,
 };
 
 struct command connection_commands[] = {
@@ -524,7 +669,9 @@ struct command connection_commands[] = {
      .group = "connection",
      .summary = "Returns the server's liveliness response.",
      .since = "1.0.0",
-     .complexity = "O(1)"},
+     .complexity = "O(1)",
+     .args = ping_args,
+     .tips = STRINGS("request_policy:all_shards", "response_policy:all_succeeded")},
     {.name = "echo",
      .run = echo_run,
      .arity = 2,
@@ -534,7 +681,8 @@ struct command connection_commands[] = {
      .group = "connection",
      .summary = "Returns the given string.",
      .since = "1.0.0",
-     .complexity = "O(1)"},
+     .complexity = "O(1)",
+     .args = echo_args},
     {.name = "select",
      .run = select_run,
      .arity = 2,
@@ -544,7 +692,8 @@ struct command connection_commands[] = {
      .group = "connection",
      .summary = "Changes the selected database.",
      .since = "1.0.0",
-     .complexity = "O(1)"},
+     .complexity = "O(1)",
+     .args = select_args},
     {.name = "quit",
      .run = quit_run,
      .arity = -1,
@@ -576,7 +725,9 @@ struct command connection_commands[] = {
      .group = "connection",
      .summary = "Authenticates the connection.",
      .since = "1.0.0",
-     .complexity = "O(N) where N is the number of passwords defined for the user"},
+     .complexity = "O(N) where N is the number of passwords defined for the user",
+     .args = auth_args,
+     .history = STRINGS(CHANGE("6.0.0", "Added ACL style (username and password)."))},
     {.name = "hello",
      .run = hello_run,
      .arity = -1,
@@ -586,7 +737,11 @@ struct command connection_commands[] = {
      .group = "connection",
      .summary = "Handshakes with the Redis server.",
      .since = "6.0.0",
-     .complexity = "O(1)"},
+     .complexity = "O(1)",
+     .args = hello_args,
+     .history =
+         STRINGS(CHANGE("6.2.0", "`protover` made optional; when called without arguments the command reports the "
+                                 "current connection's context."))},
     {.name = "client",
      .arity = -2,
      .group = "connection",

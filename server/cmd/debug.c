@@ -7,6 +7,7 @@
 #include "core/base/num.h"
 #include "server/admin.h"
 #include "server/dispatch.h"
+#include "server/recovery.h"
 #include "server/reply.h"
 
 #define DIGEST_WORDS 5 /* 160 bits, printed as 40 hexadecimal digits, as Redis prints a SHA-1 */
@@ -248,6 +249,26 @@ static void protocol_run(struct call *c)
             "verbatim|true|false");
 }
 
+/* The state of the logged databases as a restart would make it. */
+static void loadaof_run(struct call *c)
+{
+    char error[512];
+    if (!allowed(c))
+        return;
+    if (c->in_exec) {
+        reply_error(c, "ERR DEBUG LOADAOF inside a transaction is not allowed");
+        return;
+    }
+    shard_append(c->shard, c->held ? c->server->holds.held : 1ull << c->shard->index); /* staged before this */
+    if (recovery_reload(c->server, error) == 0) {
+        reply_ok(c);
+        return;
+    }
+    logger_line(c->server->logger, LOG_WARNING, "DEBUG LOADAOF: %s", error);
+    reply_errorf(c, "ERR Error trying to load the AOF files, check server logs.");
+    server_stop(c->server, 1);
+}
+
 static void refused_run(struct call *c)
 {
     if (allowed(c))
@@ -276,26 +297,57 @@ static void help_run(struct call *c)
     reply_help(c, lines);
 }
 
-#define SUB(n, fn, ar, rt)                                                                                         \
-    {                                                                                                              \
-        .name = n, .run = fn, .arity = ar, .flags = CMD_ADMIN | CMD_NOSCRIPT | CMD_LOADING | CMD_STALE,            \
-        .acl = ACL_DANGEROUS, .route = rt, .group = "server", .summary = "A debugging command.", .since = "1.0.0", \
-        .complexity = "Depends on subcommand."                                                                     \
+static const struct command_arg sleep_args[] = {
+    ARG("seconds", "double"),
+    ARG_END,
+};
+static const struct command_arg object_args[] = {
+    ARG("key", "string"),
+    ARG_END,
+};
+static const struct command_arg set_active_expire_args[] = {
+    ARG("enabled", "integer", .summary = "0 disables expiring keys in background"),
+    ARG_END,
+};
+static const struct command_arg digest_value_args[] = {
+    ARG("key", "string", .flags = ARG_MULTIPLE),
+    ARG_END,
+};
+static const struct command_arg populate_args[] = {
+    ARG("count", "integer"),
+    ARG("prefix", "string", .summary = "of the names, \"key\" if not given", .flags = ARG_OPTIONAL),
+    ARG("size", "integer", .summary = "of the values, which are padded with zeros", .flags = ARG_OPTIONAL),
+    ARG_END,
+};
+static const struct command_arg protocol_args[] = {
+    ARG("type", "string", .summary = "string, integer, double, null, array, set, map, verbatim, true, false"),
+    ARG_END,
+};
+
+#define SUB(n, fn, ar, rt, sum, ...)                                                                    \
+    {                                                                                                   \
+        .name = n, .run = fn, .arity = ar, .flags = CMD_ADMIN | CMD_NOSCRIPT | CMD_LOADING | CMD_STALE, \
+        .acl = ACL_DANGEROUS, .route = rt, .group = "server", .summary = sum, .since = "1.0.0",         \
+        .complexity = "Depends on subcommand.", .internal = true, __VA_ARGS__                           \
     }
+#define REFUSED "Not built into Kelvin."
 
 static struct command subcommands[] = {
-    SUB("sleep", sleep_run, 3, ROUTE_ALL),
-    SUB("object", object_run, 3, ROUTE_ALL),
-    SUB("set-active-expire", set_active_expire_run, 3, ROUTE_ALL),
-    SUB("digest", digest_run, 2, ROUTE_ALL),
-    SUB("digest-value", digest_value_run, -3, ROUTE_ALL),
-    SUB("populate", populate_run, -3, ROUTE_ALL),
-    SUB("protocol", protocol_run, 3, ROUTE_HOME),
-    SUB("jmap", refused_run, -2, ROUTE_HOME),
-    SUB("reload", refused_run, -2, ROUTE_HOME),
-    SUB("loadaof", refused_run, -2, ROUTE_HOME),
-    SUB("segfault", refused_run, -2, ROUTE_HOME),
-    SUB("help", help_run, 2, ROUTE_HOME),
+    SUB("sleep", sleep_run, 3, ROUTE_ALL, "Stops the server for a time.", .args = sleep_args),
+    SUB("object", object_run, 3, ROUTE_ALL, "Shows low level information about a key and its value.",
+        .args = object_args),
+    SUB("set-active-expire", set_active_expire_run, 3, ROUTE_ALL, "Disables or enables expiring keys in background.",
+        .args = set_active_expire_args),
+    SUB("digest", digest_run, 2, ROUTE_ALL, "Returns a signature of all data."),
+    SUB("digest-value", digest_value_run, -3, ROUTE_ALL, "Returns a signature for the value of each key.",
+        .args = digest_value_args),
+    SUB("populate", populate_run, -3, ROUTE_ALL, "Creates string keys with numbered names.", .args = populate_args),
+    SUB("protocol", protocol_run, 3, ROUTE_HOME, "Replies with a test value of a type.", .args = protocol_args),
+    SUB("jmap", refused_run, -2, ROUTE_HOME, REFUSED),
+    SUB("reload", refused_run, -2, ROUTE_HOME, REFUSED),
+    SUB("loadaof", loadaof_run, 2, ROUTE_ALL, "Reloads the logged databases from flash and log."),
+    SUB("segfault", refused_run, -2, ROUTE_HOME, REFUSED),
+    SUB("help", help_run, 2, ROUTE_HOME, "Returns helpful text about the different subcommands."),
     {.name = NULL},
 };
 
@@ -308,6 +360,7 @@ struct command debug_commands[] = {
      .summary = "A container for debugging commands.",
      .since = "1.0.0",
      .complexity = "Depends on subcommand.",
-     .subcommands = subcommands},
+     .subcommands = subcommands,
+     .internal = true},
     {.name = NULL},
 };

@@ -142,6 +142,17 @@ static void restore_run(struct call *c)
         restore_value(c, &p, &o, ttl, &v);
 }
 
+static const struct command_arg restore_args[] = {
+    ARG("key", "key"),
+    ARG("ttl", "integer"),
+    ARG("serialized-value", "string"),
+    ARG_TOKEN("replace", "REPLACE", .since = "3.0.0", .flags = ARG_OPTIONAL),
+    ARG_TOKEN("absttl", "ABSTTL", .since = "5.0.0", .flags = ARG_OPTIONAL),
+    ARG("seconds", "integer", .token = "IDLETIME", .since = "5.0.0", .flags = ARG_OPTIONAL),
+    ARG("frequency", "integer", .token = "FREQ", .since = "5.0.0", .flags = ARG_OPTIONAL),
+    ARG_END,
+};
+
 struct command dump_commands[] = {
     {.name = "dump",
      .run = dump_run,
@@ -155,7 +166,9 @@ struct command dump_commands[] = {
      .since = "2.6.0",
      .complexity = "O(1) to access the key and additional O(N*M) to serialize it, where N is the number of Redis "
                    "objects composing the value and M their average size. For small string values the time complexity "
-                   "is thus O(1)+O(1*M) where M is small, so simply O(1)."},
+                   "is thus O(1)+O(1*M) where M is small, so simply O(1).",
+     .args = args_key,
+     .tips = STRINGS("nondeterministic_output")},
     {.name = "restore",
      .run = restore_run,
      .arity = -4,
@@ -169,6 +182,10 @@ struct command dump_commands[] = {
      .complexity = "O(1) to create the new key and additional O(N*M) to reconstruct the serialized value, where N is "
                    "the number of Redis objects composing the value and M their average size. For small string values "
                    "the time complexity is thus O(1)+O(1*M) where M is small, so simply O(1). However for sorted set "
-                   "values the complexity is O(N*M*log(N)) because inserting values into sorted sets is O(log(N))."},
+                   "values the complexity is O(N*M*log(N)) because inserting values into sorted sets is O(log(N)).",
+     .args = restore_args,
+     .history =
+         STRINGS(CHANGE("3.0.0", "Added the `REPLACE` modifier."), CHANGE("5.0.0", "Added the `ABSTTL` modifier."),
+                 CHANGE("5.0.0", "Added the `IDLETIME` and `FREQ` options."))},
     {.name = NULL},
 };

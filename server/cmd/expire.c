@@ -118,26 +118,59 @@ static void persist_run(struct call *c)
     reply_int(c, 1);
 }
 
-#define EXP(n, fn, sum, sn)                                                                                         \
+static const struct command_arg expire_condition[] = {
+    ARG_TOKEN("nx", "NX"), ARG_TOKEN("xx", "XX"), ARG_TOKEN("gt", "GT"), ARG_TOKEN("lt", "LT"), ARG_END,
+};
+#define EXPIRE_CONDITION ARG_ONEOF("condition", expire_condition, .since = "7.0.0", .flags = ARG_OPTIONAL)
+
+static const struct command_arg expire_args[] = {
+    ARG("key", "key"),
+    ARG("seconds", "integer"),
+    EXPIRE_CONDITION,
+    ARG_END,
+};
+static const struct command_arg pexpire_args[] = {
+    ARG("key", "key"),
+    ARG("milliseconds", "integer"),
+    EXPIRE_CONDITION,
+    ARG_END,
+};
+static const struct command_arg expireat_args[] = {
+    ARG("key", "key"),
+    ARG("unix-time-seconds", "unix-time"),
+    EXPIRE_CONDITION,
+    ARG_END,
+};
+static const struct command_arg pexpireat_args[] = {
+    ARG("key", "key"),
+    ARG("unix-time-milliseconds", "unix-time"),
+    EXPIRE_CONDITION,
+    ARG_END,
+};
+
+#define EXP(n, fn, arg, sum, sn)                                                                                    \
     {                                                                                                               \
         .name = n, .run = fn, .arity = -3, .flags = CMD_WRITE | CMD_FAST, .acl = ACL_KEYSPACE, .route = ROUTE_KEYS, \
         .keys = {{.flags = KEY_RW | KEY_UPDATE, .first = 1, .step = 1}}, .group = "generic", .summary = sum,        \
-        .since = sn, .complexity = "O(1)"                                                                           \
+        .since = sn, .complexity = "O(1)", .args = arg,                                                             \
+        .history = STRINGS(CHANGE("7.0.0", "Added options: `NX`, `XX`, `GT` and `LT`."))                            \
     }
-#define TTL(n, fn, sum, sn)                                                                                           \
+#define TTL(n, fn, sum, sn, ...)                                                                                      \
     {                                                                                                                 \
         .name = n, .run = fn, .arity = 2, .flags = CMD_READONLY | CMD_FAST, .acl = ACL_KEYSPACE, .route = ROUTE_KEYS, \
         .keys = {{.flags = KEY_RO | KEY_ACCESS, .first = 1, .step = 1}}, .group = "generic", .summary = sum,          \
-        .since = sn, .complexity = "O(1)"                                                                             \
+        .since = sn, .complexity = "O(1)", .args = args_key, __VA_ARGS__                                              \
     }
+#define RELATIVE .tips = STRINGS("nondeterministic_output"), .history = STRINGS(CHANGE("2.8.0", "Added the -2 reply."))
 
 struct command expire_commands[] = {
-    EXP("expire", expire_run, "Sets the expiration time of a key in seconds.", "1.0.0"),
-    EXP("pexpire", pexpire_run, "Sets the expiration time of a key in milliseconds.", "2.6.0"),
-    EXP("expireat", expireat_run, "Sets the expiration time of a key to a Unix timestamp.", "1.2.0"),
-    EXP("pexpireat", pexpireat_run, "Sets the expiration time of a key to a Unix milliseconds timestamp.", "2.6.0"),
-    TTL("ttl", ttl_run, "Returns the expiration time in seconds of a key.", "1.0.0"),
-    TTL("pttl", pttl_run, "Returns the expiration time in milliseconds of a key.", "2.6.0"),
+    EXP("expire", expire_run, expire_args, "Sets the expiration time of a key in seconds.", "1.0.0"),
+    EXP("pexpire", pexpire_run, pexpire_args, "Sets the expiration time of a key in milliseconds.", "2.6.0"),
+    EXP("expireat", expireat_run, expireat_args, "Sets the expiration time of a key to a Unix timestamp.", "1.2.0"),
+    EXP("pexpireat", pexpireat_run, pexpireat_args,
+        "Sets the expiration time of a key to a Unix milliseconds timestamp.", "2.6.0"),
+    TTL("ttl", ttl_run, "Returns the expiration time in seconds of a key.", "1.0.0", RELATIVE),
+    TTL("pttl", pttl_run, "Returns the expiration time in milliseconds of a key.", "2.6.0", RELATIVE),
     TTL("expiretime", expiretime_run, "Returns the expiration time of a key as a Unix timestamp.", "7.0.0"),
     TTL("pexpiretime", pexpiretime_run, "Returns the expiration time of a key as a Unix milliseconds timestamp.",
         "7.0.0"),
@@ -151,6 +184,7 @@ struct command expire_commands[] = {
      .group = "generic",
      .summary = "Removes the expiration time of a key.",
      .since = "2.2.0",
-     .complexity = "O(1)"},
+     .complexity = "O(1)",
+     .args = args_key},
     {.name = NULL},
 };

@@ -319,7 +319,7 @@ static void object_help_run(struct call *c)
     {                                                                                                       \
         .name = n, .run = fn, .arity = 3, .flags = CMD_READONLY, .acl = ACL_KEYSPACE, .route = ROUTE_KEYS,  \
         .keys = {{.flags = KEY_RO, .first = 2, .step = 1, .need = nd}}, .group = "generic", .summary = sum, \
-        .since = sn, .complexity = "O(1)"                                                                   \
+        .since = sn, .complexity = "O(1)", .args = args_key, .tips = STRINGS("nondeterministic_output")     \
     }
 
 static struct command object_commands[] = {
@@ -351,6 +351,46 @@ static struct command object_commands[] = {
         }                                                   \
     }
 
+#define MANY_SHARDS(how) .tips = STRINGS("request_policy:multi_shard", "response_policy:" how)
+
+static const struct command_arg rename_args[] = {
+    ARG("key", "key"),
+    ARG("newkey", "key", .key_spec = 1),
+    ARG_END,
+};
+static const struct command_arg copy_args[] = {
+    ARG("source", "key"),
+    ARG("destination", "key", .key_spec = 1),
+    ARG("destination-db", "integer", .token = "DB", .flags = ARG_OPTIONAL),
+    ARG_TOKEN("replace", "REPLACE", .flags = ARG_OPTIONAL),
+    ARG_END,
+};
+static const struct command_arg move_args[] = {
+    ARG("key", "key"),
+    ARG("db", "integer"),
+    ARG_END,
+};
+static const struct command_arg flush_types[] = {
+    ARG_TOKEN("async", "ASYNC", .since = "4.0.0"),
+    ARG_TOKEN("sync", "SYNC", .since = "6.2.0"),
+    ARG_END,
+};
+static const struct command_arg flush_args[] = {
+    ARG_ONEOF("flush-type", flush_types, .flags = ARG_OPTIONAL),
+    ARG_END,
+};
+static const char *const flush_tips[] = {"request_policy:all_shards", "response_policy:all_succeeded", NULL};
+static const char *const flush_history[] = {
+    CHANGE("4.0.0", "Added the `ASYNC` flushing mode modifier."),
+    CHANGE("6.2.0", "Added the `SYNC` flushing mode modifier."),
+    NULL,
+};
+static const struct command_arg swapdb_args[] = {
+    ARG("index1", "integer"),
+    ARG("index2", "integer"),
+    ARG_END,
+};
+
 struct command generic_commands[] = {
     {.name = "del",
      .run = del_run,
@@ -362,7 +402,9 @@ struct command generic_commands[] = {
      .since = "1.0.0",
      .complexity = "O(N) where N is the number of keys that will be removed. When a key to remove holds a value other "
                    "than a string, the individual complexity for this key is O(M) where M is the number of elements in "
-                   "the list, set, sorted set or hash. Removing a single key that holds a string value is O(1)."},
+                   "the list, set, sorted set or hash. Removing a single key that holds a string value is O(1).",
+     .args = args_keys,
+     MANY_SHARDS("agg_sum")},
     {.name = "unlink",
      .run = unlink_run,
      .arity = -2,
@@ -373,7 +415,9 @@ struct command generic_commands[] = {
      .since = "4.0.0",
      .complexity =
          "O(1) for each key removed regardless of its size. Then the command does O(N) work in a different thread in "
-         "order to reclaim memory, where N is the number of allocations the deleted objects where composed of."},
+         "order to reclaim memory, where N is the number of allocations the deleted objects where composed of.",
+     .args = args_keys,
+     MANY_SHARDS("agg_sum")},
     {.name = "exists",
      .run = exists_run,
      .arity = -2,
@@ -382,7 +426,10 @@ struct command generic_commands[] = {
      .keys = ALLK(KEY_RO),
      .summary = "Determines whether one or more keys exist.",
      .since = "1.0.0",
-     .complexity = "O(N) where N is the number of keys to check."},
+     .complexity = "O(N) where N is the number of keys to check.",
+     .args = args_keys,
+     MANY_SHARDS("agg_sum"),
+     .history = STRINGS(CHANGE("3.0.3", "Accepts multiple `key` arguments."))},
     {.name = "touch",
      .run = touch_run,
      .arity = -2,
@@ -392,7 +439,9 @@ struct command generic_commands[] = {
      .summary =
          "Returns the number of existing keys out of those specified after updating the time they were last accessed.",
      .since = "3.2.1",
-     .complexity = "O(N) where N is the number of keys that will be touched."},
+     .complexity = "O(N) where N is the number of keys that will be touched.",
+     .args = args_keys,
+     MANY_SHARDS("agg_sum")},
     {.name = "type",
      .run = type_run,
      .arity = 2,
@@ -401,7 +450,8 @@ struct command generic_commands[] = {
      .keys = {{.flags = KEY_RO, .first = 1, .step = 1}},
      .summary = "Determines the type of value stored at a key.",
      .since = "1.0.0",
-     .complexity = "O(1)"},
+     .complexity = "O(1)",
+     .args = args_key},
     {.name = "rename",
      .run = rename_run,
      .arity = 3,
@@ -411,7 +461,8 @@ struct command generic_commands[] = {
               {.flags = KEY_OW | KEY_UPDATE, .first = 2, .step = 1}},
      .summary = "Renames a key and overwrites the destination.",
      .since = "1.0.0",
-     .complexity = "O(1)"},
+     .complexity = "O(1)",
+     .args = rename_args},
     {.name = "renamenx",
      .run = renamenx_run,
      .arity = 3,
@@ -421,7 +472,10 @@ struct command generic_commands[] = {
               {.flags = KEY_OW | KEY_INSERT, .first = 2, .step = 1}},
      .summary = "Renames a key only when the target key name doesn't exist.",
      .since = "1.0.0",
-     .complexity = "O(1)"},
+     .complexity = "O(1)",
+     .args = rename_args,
+     .history = STRINGS(
+         CHANGE("3.2.0", "The command no longer returns an error when source and destination names are the same."))},
     {.name = "copy",
      .run = copy_run,
      .arity = -3,
@@ -431,16 +485,18 @@ struct command generic_commands[] = {
               {.flags = KEY_OW | KEY_UPDATE, .first = 2, .step = 1}},
      .summary = "Copies the value of a key to a new key.",
      .since = "6.2.0",
-     .complexity = "O(N) worst case for collections, where N is the number of nested items. O(1) for string values."},
+     .complexity = "O(N) worst case for collections, where N is the number of nested items. O(1) for string values.",
+     .args = copy_args},
     {.name = "move",
      .run = move_run,
      .arity = 3,
      .flags = CMD_WRITE | CMD_FAST,
      GEN,
-     .keys = {{.flags = KEY_RW | KEY_ACCESS | KEY_DELETE, .first = 1, .step = 1, .need = NEED_VALUE}},
+     .keys = {{.flags = KEY_RW | KEY_ACCESS | KEY_UPDATE, .first = 1, .step = 1, .need = NEED_VALUE}},
      .summary = "Moves a key to another database.",
      .since = "1.0.0",
-     .complexity = "O(1)"},
+     .complexity = "O(1)",
+     .args = move_args},
     {.name = "flushdb",
      .run = flushdb_run,
      .arity = -1,
@@ -450,7 +506,10 @@ struct command generic_commands[] = {
      .group = "server",
      .summary = "Remove all keys from the current database.",
      .since = "1.0.0",
-     .complexity = "O(N) where N is the number of keys in the selected database"},
+     .complexity = "O(N) where N is the number of keys in the selected database",
+     .args = flush_args,
+     .tips = flush_tips,
+     .history = flush_history},
     {.name = "flushall",
      .run = flushall_run,
      .arity = -1,
@@ -460,7 +519,10 @@ struct command generic_commands[] = {
      .group = "server",
      .summary = "Removes all keys from all databases.",
      .since = "1.0.0",
-     .complexity = "O(N) where N is the total number of keys in all databases"},
+     .complexity = "O(N) where N is the total number of keys in all databases",
+     .args = flush_args,
+     .tips = flush_tips,
+     .history = flush_history},
     {.name = "swapdb",
      .run = swapdb_run,
      .arity = 3,
@@ -470,7 +532,8 @@ struct command generic_commands[] = {
      .group = "server",
      .summary = "Swaps two Redis databases.",
      .since = "4.0.0",
-     .complexity = "O(N) where N is the count of clients watching or blocking on keys from both databases."},
+     .complexity = "O(N) where N is the count of clients watching or blocking on keys from both databases.",
+     .args = swapdb_args},
     {.name = "object",
      .arity = -2,
      .group = "generic",

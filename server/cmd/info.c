@@ -9,6 +9,7 @@
 #include "server/admin.h"
 #include "server/checkpoint.h"
 #include "server/dispatch.h"
+#include "server/flash.h"
 #include "server/lazy.h"
 #include "server/reply.h"
 
@@ -206,10 +207,14 @@ static void replication_section(struct call *c, struct buf *b)
     field(b, "role", "master");
     number(b, "connected_slaves", 0);
     field(b, "master_failover_state", "no-failover");
-    field(b, "master_replid", "%s", s->replid);
-    field(b, "master_replid2", "0000000000000000000000000000000000000000");
+    field(b, "master_replid", "%s", s->history.id);
+    field(b, "master_replid2", "%s",
+          s->history.second[0] ? s->history.second : "0000000000000000000000000000000000000000");
     number(b, "master_repl_offset", s->log ? log_appended(s->log) : 0);
-    field(b, "second_repl_offset", "-1");
+    if (s->history.second[0] != 0)
+        number(b, "second_repl_offset", s->history.second_limit + 1);
+    else
+        field(b, "second_repl_offset", "-1");
     number(b, "repl_backlog_active", 0);
 }
 
@@ -251,6 +256,34 @@ static void commandstats_section(struct call *c, struct buf *b)
     command_each(command_line, &l);
 }
 
+/* Ratio: payloads handed to the tier by what their records took, headers included. */
+static void compression(struct call *c, const struct tier_stats *t, struct buf *b)
+{
+    struct trainer_stats tr;
+    trainer_stats(c->server->trainer, &tr);
+    number(b, "tier_value_bytes_in", t->value_bytes_in);
+    number(b, "tier_value_bytes_out", t->value_bytes_out);
+    field(b, "tier_compression_ratio", "%.2f",
+          t->value_bytes_out ? (double)t->value_bytes_in / (double)t->value_bytes_out : 1.0);
+    number(b, "tier_values_with_dictionary", t->values_with_dictionary);
+    number(b, "tier_dictionary_id", tr.newest);
+    number(b, "tier_dictionaries", tr.dictionaries);
+    number(b, "tier_dictionary_trainings", tr.trainings);
+    number(b, "tier_dictionary_failures", tr.failures);
+}
+
+static void flash(struct call *c, struct buf *b)
+{
+    struct flash_info f;
+    flash_info(c->server->flash, &f);
+    number(b, "tier_max_bytes", c->server->config->tier_max_bytes);
+    number(b, "tier_live_bytes_estimated", f.live);
+    number(b, "tier_full", f.full);
+    number(b, "tier_evicting", f.evicting);
+    number(b, "tier_compacting", f.compacting);
+    number(b, "tier_compactions", f.rounds);
+}
+
 static void tier_section(struct call *c, struct buf *b)
 {
     struct server *s = c->server;
@@ -271,6 +304,9 @@ static void tier_section(struct call *c, struct buf *b)
         sum.clean_errors += t.clean_errors;
         sum.fetches_waiting += t.fetches_waiting;
         sum.batches_waiting += t.batches_waiting;
+        sum.value_bytes_in += t.value_bytes_in;
+        sum.value_bytes_out += t.value_bytes_out;
+        sum.values_with_dictionary += t.values_with_dictionary;
     }
     if (s->store != NULL)
         s->store->ops->stats(s->store, &store);
@@ -291,9 +327,11 @@ static void tier_section(struct call *c, struct buf *b)
     number(b, "tier_clean_bytes", sum.clean_bytes);
     number(b, "tier_clean_errors", sum.clean_errors);
     number(b, "tier_batches_waiting_for_log", sum.batches_waiting);
+    compression(c, &sum, b);
     number(b, "tier_store_bytes", store.bytes_on_disk);
     number(b, "tier_store_memory", store.memory_bytes);
     number(b, "tier_store_memory_limit", s->config->tier_memory);
+    flash(c, b);
     number(b, "tier_store_pending_compaction_bytes", store.pending_compaction_bytes);
     number(b, "tier_store_writes_stopped", store.stopped);
 }
@@ -363,6 +401,11 @@ static void info_run(struct call *c)
     buf_free(&b);
 }
 
+static const struct command_arg info_args[] = {
+    ARG("section", "string", .flags = ARG_OPTIONAL | ARG_MULTIPLE),
+    ARG_END,
+};
+
 struct command info_commands[] = {
     {.name = "info",
      .run = info_run,
@@ -373,6 +416,9 @@ struct command info_commands[] = {
      .group = "server",
      .summary = "Returns information and statistics about the server.",
      .since = "1.0.0",
-     .complexity = "O(1)"},
+     .complexity = "O(1)",
+     .args = info_args,
+     .tips = STRINGS("nondeterministic_output", "request_policy:all_shards", "response_policy:special"),
+     .history = STRINGS(CHANGE("7.0.0", "Added support for taking multiple section arguments."))},
     {.name = NULL},
 };

@@ -179,6 +179,18 @@ static void dbsize_run(struct call *c) { reply_int(c, (int64_t)call_dbsize(c)); 
 
 #define KEYSPACE .acl = ACL_KEYSPACE, .group = "generic"
 
+static const struct command_arg scan_args[] = {
+    ARG("cursor", "integer"),
+    ARG("pattern", "pattern", .token = "MATCH", .flags = ARG_OPTIONAL),
+    ARG("count", "integer", .token = "COUNT", .flags = ARG_OPTIONAL),
+    ARG("type", "string", .token = "TYPE", .since = "6.0.0", .flags = ARG_OPTIONAL),
+    ARG_END,
+};
+static const struct command_arg keys_args[] = {
+    ARG("pattern", "pattern"),
+    ARG_END,
+};
+
 struct command scan_commands[] = {
     {.name = "scan",
      .run = scan_run,
@@ -189,7 +201,10 @@ struct command scan_commands[] = {
      .summary = "Iterates over the key names in the database.",
      .since = "2.8.0",
      .complexity = "O(1) for every call. O(N) for a complete iteration, including enough command calls for the cursor "
-                   "to return back to 0. N is the number of elements inside the collection."},
+                   "to return back to 0. N is the number of elements inside the collection.",
+     .args = scan_args,
+     .tips = STRINGS("nondeterministic_output", "request_policy:special", "response_policy:special"),
+     .history = STRINGS(CHANGE("6.0.0", "Added the `TYPE` subcommand."))},
     {.name = "keys",
      .run = keys_run,
      .arity = 2,
@@ -200,7 +215,9 @@ struct command scan_commands[] = {
      .summary = "Returns all key names that match a pattern.",
      .since = "1.0.0",
      .complexity = "O(N) with N being the number of keys in the database, under the assumption that the key names in "
-                   "the database and the given pattern have limited length."},
+                   "the database and the given pattern have limited length.",
+     .args = keys_args,
+     .tips = STRINGS("request_policy:all_shards", "nondeterministic_output_order")},
     {.name = "randomkey",
      .run = randomkey_run,
      .arity = 1,
@@ -209,7 +226,8 @@ struct command scan_commands[] = {
      .route = ROUTE_ALL,
      .summary = "Returns a random key name from the database.",
      .since = "1.0.0",
-     .complexity = "O(1)"},
+     .complexity = "O(1)",
+     .tips = STRINGS("request_policy:all_shards", "response_policy:special", "nondeterministic_output")},
     {.name = "dbsize",
      .run = dbsize_run,
      .arity = 1,
@@ -219,6 +237,7 @@ struct command scan_commands[] = {
      .route = ROUTE_ALL,
      .summary = "Returns the number of keys in the database.",
      .since = "1.0.0",
-     .complexity = "O(1)"},
+     .complexity = "O(1)",
+     .tips = STRINGS("request_policy:all_shards", "response_policy:agg_sum")},
     {.name = NULL},
 };

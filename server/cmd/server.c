@@ -81,6 +81,24 @@ static void shutdown_run(struct call *c)
 
 static void lastsave_run(struct call *c) { reply_int(c, c->server->started_wall_s); }
 
+static const struct command_arg wait_args[] = {
+    ARG("numreplicas", "integer"),
+    ARG("timeout", "integer"),
+    ARG_END,
+};
+static const struct command_arg shutdown_save[] = {
+    ARG_TOKEN("nosave", "NOSAVE"),
+    ARG_TOKEN("save", "SAVE"),
+    ARG_END,
+};
+static const struct command_arg shutdown_args[] = {
+    ARG_ONEOF("save-selector", shutdown_save, .flags = ARG_OPTIONAL),
+    ARG_TOKEN("now", "NOW", .since = "7.0.0", .flags = ARG_OPTIONAL),
+    ARG_TOKEN("force", "FORCE", .since = "7.0.0", .flags = ARG_OPTIONAL),
+    ARG_TOKEN("abort", "ABORT", .since = "7.0.0", .flags = ARG_OPTIONAL),
+    ARG_END,
+};
+
 struct command server_commands[] = {
     {.name = "time",
      .run = time_run,
@@ -90,7 +108,8 @@ struct command server_commands[] = {
      .group = "server",
      .summary = "Returns the server time.",
      .since = "2.6.0",
-     .complexity = "O(1)"},
+     .complexity = "O(1)",
+     .tips = STRINGS("nondeterministic_output")},
     {.name = "bgrewriteaof",
      .run = bgrewriteaof_run,
      .arity = 1,
@@ -111,7 +130,9 @@ struct command server_commands[] = {
      .summary = "Blocks until the asynchronous replication of all preceding write commands sent by the connection is "
                 "completed.",
      .since = "3.0.0",
-     .complexity = "O(1)"},
+     .complexity = "O(1)",
+     .args = wait_args,
+     .tips = STRINGS("request_policy:all_shards", "response_policy:agg_min")},
     {.name = "role",
      .run = role_run,
      .arity = 1,
@@ -131,7 +152,8 @@ struct command server_commands[] = {
      .group = "server",
      .summary = "Returns the Unix timestamp of the last successful save to disk.",
      .since = "1.0.0",
-     .complexity = "O(1)"},
+     .complexity = "O(1)",
+     .tips = STRINGS("nondeterministic_output")},
     {.name = "shutdown",
      .run = shutdown_run,
      .arity = -1,
@@ -142,6 +164,8 @@ struct command server_commands[] = {
      .summary = "Synchronously saves the database(s) to disk and shuts down the Redis server.",
      .since = "1.0.0",
      .complexity =
-         "O(N) when saving, where N is the total number of keys in all databases when saving data, otherwise O(1)"},
+         "O(N) when saving, where N is the total number of keys in all databases when saving data, otherwise O(1)",
+     .args = shutdown_args,
+     .history = STRINGS(CHANGE("7.0.0", "Added the `NOW`, `FORCE` and `ABORT` modifiers."))},
     {.name = NULL},
 };

@@ -51,11 +51,6 @@ static void unwatch_run(struct call *c)
     reply_ok(c);
 }
 
-static const struct command_arg watch_args[] = {
-    {.name = "key", .type = "key", .flags = ARG_MULTIPLE},
-    {.name = NULL},
-};
-
 #define TX_FLAGS (CMD_NOSCRIPT | CMD_LOADING | CMD_STALE | CMD_FAST)
 
 struct command transaction_commands[] = {
@@ -100,7 +95,7 @@ struct command transaction_commands[] = {
      .summary = "Monitors changes to keys to determine the execution of a transaction.",
      .since = "2.2.0",
      .complexity = "O(1) for every key.",
-     .args = watch_args},
+     .args = args_keys},
     {.name = "unwatch",
      .run = unwatch_run,
      .arity = 1,

@@ -1,6 +1,7 @@
 /* The mailbox: who is woken when, and many producers with a consumer that sleeps. */
 #include <pthread.h>
 #include <semaphore.h>
+#include <string.h>
 
 #include "core/base/mem.h"
 #include "core/base/panic.h"
@@ -43,7 +44,7 @@ static void run(struct task *t, void *arg)
 static struct box *box_new(void)
 {
     struct box *b = mem_alloc_aligned(sizeof(*b), 64);
-    *b = (struct box){0};
+    memset(b, 0, sizeof(*b)); /* clang 14 takes no {0} for an atomic pointer */
     sem_init(&b->sem, 0, 0);
     mailbox_init(&b->m, wake, b);
     b->letters = mem_zalloc(sizeof(*b->letters) * PRODUCERS * TASKS);

@@ -120,6 +120,48 @@ def _(_s):
     server.stop()
 
 
+@test('REWRITE quotes what a line cannot hold')
+def _(_s):
+    server = Server(lines=['timeout 1'])
+    c = server.client()
+    expect(c, 'CONFIG SET requirepass "a\\"b\\\\c\\ntimeout 5\\x01"', '+OK')
+    expect(c, 'CONFIG REWRITE', '+OK')
+    with open(server.conf) as conf:
+        lines = conf.read().splitlines()
+    ok('requirepass "a\\"b\\\\c\\ntimeout 5\\x01"' in lines and 'timeout 1' in lines, lines)
+    expect(c, 'CONFIG SET requirepass ""', '+OK')
+    server.stop()
+
+
+@test('REWRITE leaves auto alone until it is replaced')
+def _(_s):
+    need_kelvin('values that the machine decides')
+    server = Server(lines=['maxmemory  auto', 'tier-memory auto', 'shards auto', 'timeout 1'])
+    c = server.client()
+    expect(c, 'CONFIG SET timeout 5', '+OK')
+    expect(c, 'CONFIG REWRITE', '+OK')
+    with open(server.conf) as conf:
+        eq(conf.read().splitlines()[:4], ['maxmemory  auto', 'tier-memory auto', 'shards auto', 'timeout 5'])
+    expect(c, 'CONFIG SET maxmemory 1gb', '+OK')
+    expect(c, 'CONFIG REWRITE', '+OK')
+    with open(server.conf) as conf:
+        eq(conf.read().splitlines()[0], 'maxmemory 1073741824')
+    server.stop()
+    server = Server(lines=['timeout 1'])
+    c = server.client()
+    expect(c, 'CONFIG SET timeout 5', '+OK')
+    expect(c, 'CONFIG REWRITE', '+OK')
+    with open(server.conf) as conf:
+        ok('maxmemory' not in conf.read(), 'what nobody has set should not be written')
+    server.stop()
+
+
+@test('a text with a NUL is refused')
+def _(s):
+    need_kelvin('Redis takes a NUL in requirepass')
+    expect(s.client(), 'CONFIG SET requirepass "a\\x00bcdefghijklmnopqrstuvwxyz"', '/^-ERR CONFIG SET failed .*NUL/')
+
+
 @test('a file, an include, quotes; the command line wins')
 def _(s):
     extra = os.path.join(s.home, 'extra.conf')

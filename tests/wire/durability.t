@@ -4,7 +4,7 @@ import os
 import sys
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), '..', 'lib'))
-from kelvin import IS_KELVIN, Server, eq, expect, keys, need_kelvin, ok, run, test
+from kelvin import IS_KELVIN, Server, eq, eventually, expect, keys, need_kelvin, ok, run, test
 
 LINES = ['db 1 durability always', 'db 2 durability none', 'db 3 durability os']
 
@@ -83,6 +83,27 @@ def _(_s):
     server.restart(kill=True)
     for db in (0, 1, 3):
         check(server, db)
+    server.stop()
+
+
+@test('several FLUSHDBs of one transaction make different spaces')
+def _(_s):
+    server = Server({'durability': 'everysec'})
+    c = server.client()
+    c.pipeline([('SET', f'k{i}', 'first') for i in range(100)])
+    c.call('MULTI')
+    for command in ('FLUSHDB', 'SET a 1', 'SWAPDB 0 1', 'FLUSHDB', 'SET b 2', 'FLUSHDB', 'SET c 3'):
+        c.call(*command.split())
+    c.call('EXEC')
+    for _ in range(3):  # a checkpoint removes the spaces that are gone
+        if IS_KELVIN:
+            completed = int(server.info('persistence')['checkpoints_completed'])
+            c.call('BGREWRITEAOF')
+            eventually(lambda: int(server.info('persistence')['checkpoints_completed']) > completed, 'no checkpoint')
+        server.restart(kill=True)
+        c = server.client()
+        eq(c.pipeline([('KEYS', '*'), ('GET', 'c'), ('SELECT', 1), ('KEYS', '*'), ('GET', 'a')])[0:2], [[b'c'], b'3'])
+        eq(c.pipeline([('KEYS', '*'), ('GET', 'a')]), [[b'a'], b'1'])
     server.stop()
 
 

@@ -2,9 +2,10 @@
 """maxmemory-policy with the tier off: what goes, what stays, and when writes are refused."""
 import os
 import sys
+import time
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), '..', 'lib'))
-from kelvin import Server, eq, eventually, expect, ok, run, test
+from kelvin import NIL, Server, eq, eventually, expect, need_kelvin, note, ok, run, show, test
 
 BUDGET = 8 << 20
 POLICIES = ('allkeys-lru', 'allkeys-lfu', 'allkeys-random', 'volatile-lru', 'volatile-lfu', 'volatile-random', 'volatile-ttl')
@@ -90,6 +91,104 @@ def _(_s):
         c.pipeline([('GET', f'hot{i}') for i in range(500)])
     left = c.call('EXISTS', *[f'hot{i}' for i in range(500)])
     ok(left > 350, f'only {left} of 500 hot keys are left')
+    server.stop()
+
+
+FLASH = 16 << 20
+FLASH_VALUE = 4000
+
+
+def flash_server(policy):
+    return Server({'maxmemory': '96mb', 'tier-memory': '8mb', 'durability': 'everysec', 'maxmemory-policy': policy,
+                   'log-segment-size': '1mb', 'checkpoint-log-size': '8mb', 'tier-compression': 'none'},
+                  ['db 0 maxmemory 2mb', f'tier-max-bytes {FLASH}'])
+
+
+def write_flash(c, server, numbers, name='f'):
+    """Writes incompressible values; how many were refused, and the most that was on flash meanwhile."""
+    refused, most, numbers = 0, 0, list(numbers)
+    for start in range(0, len(numbers), 200):
+        part = numbers[start:start + 200]
+        replies = c.pipeline([('SET', f'{name}{i}', os.urandom(FLASH_VALUE)) for i in part])
+        for reply in replies:
+            ok(bytes(reply) == b'OK' or bytes(reply).startswith(b'OOM '), show(reply))
+        refused += sum(bytes(reply) != b'OK' for reply in replies)
+        most = max(most, int(server.info('tier')['tier_store_bytes']))
+    return refused, most
+
+
+@test('noeviction: a full flash refuses what takes memory, until something is deleted')
+def _(_s):
+    need_kelvin('flash tier')
+    server = flash_server('noeviction')
+    c = server.client()
+    numbers = range(3 * FLASH // FLASH_VALUE)
+    refused, most = write_flash(c, server, numbers)
+    note(f'{refused} of {len(numbers)} writes refused, at most {most / FLASH:.2f} times tier-max-bytes on flash')
+    ok(refused > len(numbers) // 3, f'only {refused} of {len(numbers)} writes were refused')
+    expect(c, ['SET', 'new', b'x' * 1000], "-OOM command not allowed when used memory > 'maxmemory'.")
+    eq(server.info('stats')['evicted_keys'], '0')
+    kept = c.call('DBSIZE')
+    eq(kept, len(numbers) - refused)
+    ok(most < 2 * FLASH, f'{most} bytes on flash')
+    ok(len(c.call('GET', 'f0')) == FLASH_VALUE, 'reading goes on')
+    alive = [i for i, there in zip(numbers, c.pipeline([('EXISTS', f'f{i}') for i in numbers])) if there]
+    gone = kept - FLASH // 2 // FLASH_VALUE
+    eq(c.call('DEL', *[f'f{i}' for i in alive[:gone]]), gone)
+    eventually(lambda: bytes(c.call('SET', 'new', 'x')) == b'OK', 'writes should work again', 60)
+    for figure in ('tier_store_bytes', 'tier_live_bytes_estimated'):
+        eventually(lambda: int(server.info('tier')[figure]) < FLASH * 3 // 4, 'a compaction gives it back', 60)
+    refused, most = write_flash(c, server, range(500), 'g')
+    eq(refused, 0)
+    eq(c.call('DBSIZE'), kept - gone + 501)
+    c.call('CONFIG', 'SET', 'tier-max-bytes', '1mb')
+    eventually(lambda: bytes(c.call('SET', 'new', 'x')).startswith(b'OOM'), 'a lower limit is obeyed', 60)
+    eq(c.call('CONFIG', 'GET', 'tier-max-bytes'), [b'tier-max-bytes', b'1048576'])
+    c.call('CONFIG', 'SET', 'tier-max-bytes', '0')
+    eventually(lambda: bytes(c.call('SET', 'new', 'x')) == b'OK', 'and none', 60)
+    server.stop()
+
+
+@test('allkeys-lru: a full flash makes the oldest keys go, hot or cold')
+def _(_s):
+    need_kelvin('flash tier')
+    server = flash_server('allkeys-lru')
+    c = server.client()
+    n = 4 * FLASH // FLASH_VALUE
+    most = 0
+    for quarter in range(4):
+        refused, now = write_flash(c, server, range(quarter * n // 4, (quarter + 1) * n // 4))
+        eq(refused, 0)
+        most = max(most, now)
+        time.sleep(2)  # the clock of the LRU ticks in seconds
+    left = [c.call('EXISTS', *[f'f{i}' for i in range(q * n // 4, (q + 1) * n // 4)]) for q in range(4)]
+    note(f'{left} of {n // 4} keys a quarter are left; at most {most / FLASH:.2f} times tier-max-bytes on flash')
+    ok(left[3] > 4 * left[0], f'the oldest should go first: {left}')
+    ok(sum(left) > n // 16, f'too many are gone: {left}')
+    ok(most < 4 * FLASH, f'{most} bytes on flash')  # half as much again, twice while a compaction rewrites it all
+    eventually(lambda: int(server.info('tier')['tier_store_bytes']) < FLASH * 5 // 4, 'the limit is kept in the end', 60)
+    keys = c.call('DBSIZE')
+    server.restart(kill=True)
+    c = server.client()
+    eq(c.call('DBSIZE') <= keys, True)
+    alive = [i for i in range(n) if c.call('EXISTS', f'f{i}')]
+    for got in c.pipeline([('GET', f'f{i}') for i in alive]):
+        ok(isinstance(got, bytes) and len(got) == FLASH_VALUE or got is NIL, show(got))
+    server.stop()
+
+
+@test('volatile-lru: a full flash with nothing that may go refuses writes')
+def _(_s):
+    need_kelvin('flash tier')
+    server = flash_server('volatile-lru')
+    c = server.client()
+    n = 2 * FLASH // FLASH_VALUE
+    refused, _most = write_flash(c, server, range(n))
+    ok(refused > n // 4, f'only {refused} of {n} writes were refused')
+    c.pipeline([('EXPIRE', f'f{i}', 100000) for i in range(n // 4)])
+    eventually(lambda: bytes(c.call('SET', 'new', 'x')) == b'OK', 'what may go now makes room', 60)
+    ok(c.call('EXISTS', *[f'f{i}' for i in range(n // 4)]) < n // 4, 'some of them are gone')
+    eq(c.call('EXISTS', *[f'f{i}' for i in range(n // 4, n // 3)]), n // 3 - n // 4)
     server.stop()
 
 

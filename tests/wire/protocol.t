@@ -204,6 +204,19 @@ def _(s):
     eq(c.pipeline(calls) == want, True)
 
 
+@test('the two bytes behind an argument are not looked at, however it arrives')
+def _(s):
+    for length in (5, 100_000, 1_000_000):
+        for cut in (0, length // 2, length + 20):
+            c = s.client()
+            data = encode(['ECHO', b'x' * length])[:-2] + b'zz' + encode(['PING'])
+            c.raw(data[:cut])
+            s.client().call('PING')
+            c.raw(data[cut:])
+            ok(c.read() == b'x' * length, f'{length} bytes, cut at {cut}')
+            eq(c.read().decode(), 'PONG')
+
+
 @test('arguments and replies of 64 MiB')
 def _(s):
     c = s.client()

@@ -1,9 +1,15 @@
 #!/usr/bin/python3
 """redis-cli, as people use it: one command, pipes, --pipe, --scan, --bigkeys, --stat, --latency."""
+import fcntl
 import os
+import pty
+import select
 import shutil
+import struct
 import subprocess
 import sys
+import termios
+import time
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), '..', 'lib'))
 from kelvin import Server, encode, eq, ok, run, skip_all, test
@@ -55,6 +61,32 @@ def _(s):
 def _(s):
     out = cli(s, 'COMMAND', 'DOCS', 'SET')
     ok('summary' in out and 'Set' in out, out[:300])
+
+
+def typed(s, keys, want):
+    """Whether redis-cli in a terminal shows `want` after these keys; also what it showed."""
+    pid, terminal = pty.fork()
+    if pid == 0:
+        os.execve(CLI, [CLI, '-p', str(s.port)], dict(os.environ, TERM='xterm', HOME=s.home))
+    fcntl.ioctl(terminal, termios.TIOCSWINSZ, struct.pack('HHHH', 50, 200, 0, 0))
+    shown, deadline = b'', time.monotonic() + 60
+    while want not in shown and time.monotonic() < deadline:
+        if keys and b'> ' in shown:
+            os.write(terminal, keys)
+            keys, shown = b'', b''
+        if select.select([terminal], [], [], 1)[0]:
+            shown += os.read(terminal, 65536)
+    os.close(terminal)
+    os.waitpid(pid, 0)
+    return want in shown, shown
+
+
+@test('hints and help in a terminal come from COMMAND DOCS')
+def _(s):
+    for keys, want in ((b'expire k ', b'seconds [NX|XX|GT|LT]'), (b'set ', b'key value [NX|XX] [GET] [EX seconds|'),
+                       (b'help mset\r', b'key value [key value ...]')):
+        found, shown = typed(s, keys, want)
+        ok(found, shown)
 
 
 @test('-r, -i, --latency for a moment')

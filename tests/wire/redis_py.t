@@ -115,6 +115,13 @@ def _(s):
     eq(a.config_get('maxmemory-policy'), {'maxmemory-policy': 'noeviction'})
     ok(a.command_count() > 50 and len(a.time()) == 2, 'command count')
     ok('get' in a.command(), 'COMMAND can be parsed')
+    eq(a.command()['mset']['step_count'], 2)
+    eq(set(a.command_list(category='transaction')), {b'multi', b'exec', b'discard', b'watch', b'unwatch'})
+    eq(a.command_getkeys('MSET', 'x', 1, 'y', 2), ['x', 'y'])
+    eq(a.command_getkeysandflags('GET', 'k'), [[b'k', [b'RO', b'access']]])
+    docs = a.execute_command('COMMAND DOCS')
+    eq(len(docs), 2 * a.command_count())
+    ok(b'arguments' in docs[docs.index(b'set') + 1], 'COMMAND DOCS')
     eq(a.flushall(), True)
 
 

@@ -17,6 +17,7 @@ VALUE = 2000
 BUDGET = {'maxmemory': '96mb', 'tier-memory': '8mb', 'tier': 'on', 'durability': 'everysec'}
 LINES = ['db 0 maxmemory 6mb' if not SANITIZED else 'db 0 maxmemory 2mb']
 LIMIT = 6 * MIB if not SANITIZED else 2 * MIB
+CITIES = ('Amsterdam', 'Berlin', 'Copenhagen', 'Dublin', 'Edinburgh', 'Florence', 'Geneva', 'Helsinki')
 
 
 def value(i):
@@ -108,6 +109,21 @@ def _(s):
         eq(replies[-1] == [value(i) for i in part[:30]], True)
 
 
+@test('a transaction that swaps databases reads cold values under their new number')
+def _(s):
+    c = s.client()
+    fill(c)
+    places = c.pipeline([('OBJECT', 'TIER', f'k{i}') for i in range(N)])
+    cold = [i for i, place in enumerate(places) if place == b'cold'][:20]
+    c.call('SELECT', 1)
+    c.call('MULTI')
+    c.call('SWAPDB', 0, 1)
+    for i in cold:
+        c.call('GET', f'k{i}')
+    eq(c.call('EXEC')[1:], [value(i) for i in cold])
+    expect(c, 'SWAPDB 0 1', '+OK')
+
+
 @test('a command that needs more than the whole budget is refused')
 def _(s):
     c = s.client()
@@ -172,6 +188,69 @@ def _(s):
     note(f'resident {resident / MIB:.0f} MiB')
     if not SANITIZED:
         ok(resident < 140 * MIB, f'{resident / MIB:.0f} MiB')
+
+
+def record(i):
+    rng = random.Random(f'{SEED}/small/{i}')
+    return (f'{{"id":{i},"user":"{rng.randbytes(4).hex()}","city":"{rng.choice(CITIES)}",'
+            f'"active":{rng.choice(("true", "false"))},"score":{rng.randrange(100000)},'
+            f'"visited":["{rng.choice(CITIES)}","{rng.choice(CITIES)}"],"token":"{rng.randbytes(16).hex()}",'
+            f'"note":"{" ".join(rng.choice(CITIES).lower() for _ in range(6))}"}}').encode()
+
+
+@test('deleted keys of an unlogged database leave nothing in RAM: no checkpoint waits for them')
+def _(_s):
+    server = Server(dict(BUDGET, durability='none'), LINES)
+    c = server.client()
+    fill(c, 5000)
+    for start in range(0, 5000, 500):
+        c.call('DEL', *[f'k{i}' for i in range(start, start + 500)])
+    eventually(lambda: int(server.info('tier')['tier_tombs']) < 512, 'tombs should go')
+    eq(c.call('DBSIZE'), 0)
+    fill(c, 1000)
+    check(c, range(1000))
+    server.stop()
+
+
+@test('small values are compressed with a dictionary trained on them, which outlives kill -9')
+def _(_s):
+    n = 20000 if not SANITIZED else 10000
+    options = dict(BUDGET, **{'tier-compression': 'zstd'})
+    server = Server(options, ['db 0 maxmemory 2mb' if not SANITIZED else 'db 0 maxmemory 1mb', 'tier-threads 2'])
+
+    def fill_small(c):
+        for start in range(0, n, 1000):
+            replies = c.pipeline([('SET', f's{i}', record(i)) for i in range(start, start + 1000)])
+            eq({bytes(reply) for reply in replies}, {b'OK'})
+
+    def check_small(c):
+        for start in range(0, n, 500):
+            part = range(start, start + 500)
+            for i, got in zip(part, c.pipeline([('GET', f's{i}') for i in part])):
+                ok(got == record(i), f's{i} is {show(got):.120}')
+
+    c = server.client()
+    for attempt in range(20):
+        fill_small(c)
+        if server.info('tier')['tier_dictionary_id'] != '0':
+            break
+    fill_small(c)
+    check_small(c)
+    tier = server.info('tier')
+    eq((tier['tier_dictionary_id'], tier['tier_dictionaries']), ('1', '1'))
+    ok(int(tier['tier_values_with_dictionary']) > 0, 'records use the dictionary')
+    ok(int(tier['tier_cold_keys']) > n // 2, f"only {tier['tier_cold_keys']} of {n} keys are cold")
+    note(f"after {attempt + 2} rounds of {n}: ratio {tier['tier_compression_ratio']}")
+    for kill in (True, False):
+        server.restart(kill=kill)
+        c = server.client()
+        check_small(c)
+        eq(server.info('tier')['tier_dictionary_id'], '1')
+    c.pipeline([('APPEND', f's{i}', ' ') for i in range(0, n, 7)])
+    eq(c.call('GET', 's7'), record(7) + b' ')
+    server.restart(kill=True)
+    eq(server.client().call('GET', 's7'), record(7) + b' ')
+    server.stop()
 
 
 run(Server(BUDGET, LINES))
