@@ -205,7 +205,7 @@ void client_wrote(struct client *c)
 static bool gate_open(const struct client *c, const struct out_seg *seg)
 {
     struct log *log = c->home->server->log;
-    if (seg->pending)
+    if (seg->pending || seg->open)
         return false;
     if (log == NULL)
         return true;
@@ -234,7 +234,7 @@ static int gather(struct client *c, struct iovec *iov, unsigned *segs, size_t *b
     *bytes = 0;
     for (struct out_seg *seg = c->out.head; seg != NULL && *segs < IOV_MAX_SEGS; seg = seg->next, (*segs)++) {
         if (!gate_open(c, seg)) {
-            if (!seg->pending)
+            if (!seg->pending && !seg->open)
                 wait_at_gate(c, seg);
             break;
         }

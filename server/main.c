@@ -234,10 +234,29 @@ static void wait_for_stop(struct server *s)
     }
 }
 
+/* For init scripts. That it cannot be written is no reason not to serve. */
+static void write_pidfile(struct server *s)
+{
+    struct file *file;
+    char text[32];
+    if (s->config->pidfile[0] == 0)
+        return;
+    int len = snprintf(text, sizeof(text), "%d\n", (int)getpid());
+    int err = s->fs->ops->open(s->fs, s->config->pidfile, FS_WRITE | FS_CREATE | FS_TRUNC, &file);
+    if (err == 0) {
+        err = fs_write_full(file, text, (size_t)len, 0);
+        file->ops->close(file);
+    }
+    if (err < 0)
+        logger_line(s->logger, LOG_WARNING, "Can't write the pid file %s: %s", s->config->pidfile, strerror(-err));
+}
+
 static void close_listeners(struct server *s)
 {
     for (int i = 0; i < s->nlisten; i++)
         close(s->listening[i].fd);
+    if (s->config->pidfile[0] != 0)
+        s->fs->ops->unlink(s->fs, s->config->pidfile);
     if (s->config->unixsocket[0] != 0)
         unlink(s->config->unixsocket); /* check:allow unlink: our own socket */
 }
@@ -293,6 +312,7 @@ static int serve(struct server *s)
     }
     logger_line(s->logger, LOG_NOTICE, "Running mode=standalone, port=%d, io=%s, shards=%u.", s->config->port,
                 loop_backend(s->shards[0]->loop), s->nshards);
+    write_pidfile(s);
     if (s->config->logfile[0] == 0 && isatty(STDOUT_FILENO))
         banner(s);
     logger_line(s->logger, LOG_NOTICE, "Ready to accept connections tcp");

@@ -42,11 +42,10 @@ struct buf *outbox_blob(struct outbox *o, struct blob *b)
     return &o->tail->bytes;
 }
 
-/* Several open segments stand at the tail when blobs were replied: all of this turn, all under the same gates. */
+/* There may be several, and others between them: blobs were replied, or commands forwarded. All are of this turn, so all
+ * get the same gates. */
 void outbox_close_open(struct outbox *o, uint64_t written_lsn, uint64_t durable_lsn)
 {
-    if (o->tail == NULL || !o->tail->open)
-        return;
     for (struct out_seg *s = o->head; s != NULL; s = s->next) {
         if (!s->open)
             continue;

@@ -12,7 +12,6 @@
 #include "server/forward.h"
 #include "server/server.h"
 
-#define CRON_US 100000
 #define EXPIRE_SLICE 400 /* keys a turn; more only while nobody waits */
 #define EXPIRE_SLICE_US 1000
 #define SCAN_MAILBOX 10000 /* tasks a turn */
@@ -216,7 +215,7 @@ void shard_update_temperatures(struct shard *s)
 
 static void cron(struct shard *s)
 {
-    s->next_cron_us = s->now_us + CRON_US;
+    s->next_cron_us = s->now_us + 1000000 / (uint64_t)s->server->config->hz;
     shard_update_temperatures(s);
     clients_cron(s);
     s->retry_now = true;

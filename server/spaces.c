@@ -18,6 +18,7 @@ static void attach(struct shard *s, uint32_t db, struct keyspace *ks)
 {
     struct server *server = s->server;
     ks->track = server_tracked(server, db);
+    ks->queue_dirty = server_logged(server, db);
     s->spaces[db] = ks;
     tier_attach(s->tier, ks, server_logged(server, db), server->config->db[db].tier);
 }
@@ -34,8 +35,9 @@ void spaces_apply_mode(struct server *server, uint32_t db)
     for (unsigned i = 0; i < server->nshards; i++) {
         struct shard *s = server->shards[i];
         struct keyspace *ks = s->spaces[db];
-        bool begins = tracked && !ks->track;
+        bool queues = server_logged(server, db), begins = (tracked && !ks->track) || (queues && !ks->queue_dirty);
         ks->track = tracked;
+        ks->queue_dirty = queues;
         tier_set_mode(s->tier, ks, server_logged(server, db), server->config->db[db].tier);
         if (begins)
             keyspace_dirty_all(ks);

@@ -131,7 +131,7 @@ static void mark(struct keyspace *ks, struct entry *e, uint64_t hash, uint16_t f
     if (!(e->flags & (ENTRY_DIRTY | ENTRY_META_DIRTY)))
         ks->dirty_keys++;
     e->flags |= flag;
-    if (!(e->flags & ENTRY_QUEUED)) {
+    if (ks->queue_dirty && !(e->flags & ENTRY_QUEUED)) {
         e->flags |= ENTRY_QUEUED;
         queue_push(&ks->dirty, hash);
     }
@@ -600,7 +600,7 @@ static void tally_item(void *arg, void *item)
     const struct entry *e = item;
     t->bytes += entry_memory(e);
     t->dirty += (e->flags & (ENTRY_DIRTY | ENTRY_META_DIRTY)) != 0;
-    ensure(!(e->flags & (ENTRY_DIRTY | ENTRY_META_DIRTY)) || (e->flags & ENTRY_QUEUED));
+    ensure(!(e->flags & (ENTRY_DIRTY | ENTRY_META_DIRTY)) || (e->flags & ENTRY_QUEUED) || !t->ks->queue_dirty);
     if (e->flags & ENTRY_TOMB)
         return;
     t->keys++;

@@ -41,7 +41,8 @@ static inline bool space_id_eq(struct space_id a, struct space_id b) { return a.
 struct keyspace {
     struct space_id id;
     uint64_t hash_seed;
-    bool track; /* changes go to the dirty queue: the database is logged or tiered */
+    bool track;       /* what is dirty is known: the database is logged or tiered */
+    bool queue_dirty; /* and queued, for checkpoints: the database is logged */
     struct table *entries;
     struct table *tombs;
     struct btree *expiry; /* {when ms, key hash} */

@@ -204,14 +204,14 @@ class Writer:
     # --- running them
 
     def _check(self, connection, commands, wanted):
+        before = []
         if len(commands) == 1:
             replies = [connection.reply()]
         else:
-            for _ in range(len(commands) + 1):
-                connection.reply()
+            before = [connection.reply() for _ in range(len(commands) + 1)]
             replies = connection.reply()
         if not isinstance(replies, list) or len(replies) != len(wanted):
-            raise Wrong(f'{self.name}: {commands!r:.300} got {show(replies):.300}')
+            raise Wrong(f'{self.name}: {commands!r:.300} got {[show(r)[:60] for r in before]} then {show(replies):.300}')
         for command, reply, want in zip(commands, replies, wanted):
             if not reply_is(reply, want):
                 raise Wrong(f'{self.name}: {command!r:.300} got {show(reply):.300}, not {want!r:.300}')

@@ -398,7 +398,7 @@ static void round_of(const char *name, bool track, unsigned writes, int steps)
     nfetches = 0;
     now_ms = 1000000;
     ks = keyspace_new((struct space_id){1, 0}, rng_u64(&rng));
-    ks->track = track;
+    ks->track = ks->queue_dirty = track;
     mirror_init(&mirror, ks, &rng);
     for (int i = 0; i < steps; i++) {
         step(&scratch, writes);
@@ -424,7 +424,7 @@ static void freed_in_use(void)
     struct buf scratch = {0};
     nfetches = 0;
     ks = keyspace_new((struct space_id){1, 0}, 7);
-    ks->track = true;
+    ks->track = ks->queue_dirty = true;
     mirror_init(&mirror, ks, &rng);
     for (int i = 0; i < 3000; i++)
         step(&scratch, 60);

@@ -6,7 +6,7 @@ import subprocess
 import sys
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), '..', 'lib'))
-from kelvin import Server, eq, expect, ok, run, test
+from kelvin import IS_KELVIN, Server, eq, expect, ok, run, temp_dir, test
 
 
 
@@ -55,6 +55,17 @@ def _(s):
     log = s.log()
     ok(f'PID: {s.pid}' in log or f'pid={s.pid}' in log, 'the process id')
     ok('Ready to accept connections' in log, 'ready')
+
+
+@test('pidfile: there while it runs, gone afterwards')
+def _(_s):
+    path = os.path.join(temp_dir(), 'server.pid')
+    server = Server({'pidfile': path})
+    server.client().call('PING')
+    if IS_KELVIN:
+        eq(open(path).read(), f'{server.process.pid}\n')
+    server.stop()
+    ok(not os.path.exists(path), 'the pid file is left behind')
 
 
 @test('--version and an unknown option')

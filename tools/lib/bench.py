@@ -108,6 +108,7 @@ class Side:
 def sides_of(bench, **settings):
     a, b = bench.args.a, bench.args.b
     settings["durability"] = bench.args.durability
+    settings["rewrites"] = bench.args.rewrites == "on"
     label_a, label_b = os.path.basename(a), os.path.basename(b)
     if label_a == label_b:
         label_a, label_b = label_a + ":a", label_b + ":b"
@@ -388,6 +389,8 @@ def parse_arguments():
     p.add_argument("--maxmemory", help="Kelvin's, default %s; for restart %s" % (HOT_MEMORY, COLD_MEMORY))
     p.add_argument("--durability", choices=("none", "os", "everysec", "always"), default="everysec",
                    help="of both (default everysec; Redis: its appendonly and appendfsync)")
+    p.add_argument("--rewrites", choices=("off", "on"), default="off",
+                   help="AOF rewrites of Redis and checkpoints of Kelvin while it is measured (default off)")
     p.add_argument("--io-backend", default="auto", help="Kelvin's (default auto; instructions: always epoll)")
     p.add_argument("--profile", action="store_true", help="also name the functions that cost most (perf, callgrind)")
     p.add_argument("--top", type=int, default=20, help="how many of them (default 20)")
