@@ -1,6 +1,7 @@
 /* A completion-style event loop: one thread, sockets, a cross-thread wake-up. Backends: io_uring (multishot accept and
  * receive with provided buffers, batched sends, DEFER_TASKRUN) and epoll; a test may bring its own (simulated network).
- * Every kernel quirk lives in the backend's file. The loop knows no protocol and no keyspace.
+ * Every kernel quirk lives in the backend's files (io_uring: loop_uring.c and ring.c). The loop knows no protocol and
+ * no keyspace.
  *
  * Turn: loop_poll waits (at most the timeout), then calls handlers; sends queued during the turn are submitted together
  * by loop_flush or by the next loop_poll.

@@ -26,7 +26,7 @@
  *  - No handler runs outside loop_poll and loop_leave, and nothing is freed while handlers run (graveyard).
  *
  * Who owns what until when. Bytes of conn_send belong to the kernel while `sending`; a target while `receiving` and
- * `direct`; `released` is called when neither holds. A provided buffer belongs to the kernel from recycle() to the
+ * `direct`; `released` is called when neither holds. A provided buffer belongs to the kernel from ring_recycle() to the
  * completion that names it. Few bytes are copied out into a small rbuf; with many the handler gets the buffer itself.
  * Should it keep it, the buffer becomes an ordinary one, which any thread may free, and the kernel gets a new one in
  * its place. So nothing has to find its way back to the loop, and clients that keep half a request forever cannot
@@ -39,7 +39,6 @@
  */
 #include <errno.h>
 #include <fcntl.h>
-#include <liburing.h>
 #include <pthread.h>
 #include <string.h>
 #include <sys/eventfd.h>
@@ -49,25 +48,16 @@
 #include "core/base/mem.h"
 #include "core/base/panic.h"
 #include "core/run/loop.h"
+#include "core/run/ring.h"
 
-#define SQ_ENTRIES 512
-#define CQ_ENTRIES 4096
-#define BUFS 128 /* provided buffers, a power of two: 2 MiB a loop */
-#define BUF_BYTES 16384
-#define COPY_MAX 4096              /* up to so many bytes are copied out of a provided buffer */
-#define DIRECT_MIN (64 * KIB)      /* smaller targets are filled by copying: not worth a cancel and two receives */
-#define SEND_MAX ((size_t)1 << 30) /* an entry's length has 32 bits */
+#define COPY_MAX 4096             /* up to so many bytes are copied out of a provided buffer */
+#define DIRECT_MIN (64 * KIB)     /* smaller targets are filled by copying: not worth a cancel and two receives */
+#define LEN_MAX ((size_t)1 << 30) /* an entry's length has 32 bits */
 #define IOV_CAP 64
 #define BUSY_RECEIVES 8 /* a poll that brought so many: sends are worth a batch */
-#define PAGE 4096
-#define NEEDED_FEATURES (IORING_FEAT_NODROP | IORING_FEAT_FAST_POLL | IORING_FEAT_EXT_ARG | IORING_FEAT_CQE_SKIP)
-
-/* Linux 6.15; not in every liburing. */
-#define ENTER_NO_IOWAIT (1U << 7)
-#define FEATURE_NO_IOWAIT (1U << 17)
 
 /* What a completion belongs to: the low bits of its token; the others are the address of the owner. */
-enum kind { KIND_NOBODY, KIND_WAKE, KIND_ACCEPT, KIND_RECV, KIND_SEND };
+enum kind { KIND_NOBODY = RING_NOBODY, KIND_WAKE, KIND_ACCEPT, KIND_RECV, KIND_SEND };
 #define KIND_MASK 7ull
 
 /* The pieces of a send that has several; borrowed from the loop's pool while the send is outstanding. */
@@ -103,16 +93,12 @@ struct listener {
 
 struct uring_loop {
     struct loop base;
-    struct io_uring ring;
-    bool has_ring, bound, leaving;
-    pthread_t thread; /* that it is bound to */
-    unsigned enter_flags;
+    struct ring ring;
+    bool leaving;
     unsigned inflight;
     unsigned receives; /* completions with bytes in this poll, or in the last one */
     int wake_fd, reserve_fd;
     uint64_t wakes; /* what the read of the eventfd fills */
-    struct io_uring_buf_ring *buf_ring;
-    struct rbuf *bufs[BUFS];
     struct uring_conn *conns, *graveyard;
     struct listener *listeners, *dead_listeners;
     struct pieces *spare_pieces;
@@ -120,57 +106,25 @@ struct uring_loop {
 
 static struct uring_loop *loop_of(struct conn *c) { return (struct uring_loop *)c->loop; }
 
-/* --- the ring --- */
-
-/* Publishes the queued entries; their number. (liburing does the same inside its submit functions, none of which takes
- * the flags that enter() wants.) Without a kernel thread that polls the queue the order of the stores does not matter:
- * the kernel reads them inside our own system call. */
-static unsigned publish(struct io_uring *r)
-{
-    r->sq.sqe_head = r->sq.sqe_tail;
-    IO_URING_WRITE_ONCE(*r->sq.ktail, r->sq.sqe_tail);
-    return r->sq.sqe_tail - *r->sq.khead;
-}
-
-/* The one system call: submits all that is queued, runs deferred work, waits for `wait_for` completions (0: does not
- * wait) for at most ts (NULL: for ever). 0 or a negative errno; time that ran out, signals, and a kernel short of
- * memory (which leaves entries queued for the next time) are no errors. */
-static int enter(struct uring_loop *l, unsigned wait_for, struct __kernel_timespec *ts)
-{
-    struct io_uring_getevents_arg arg = {.ts = (uint64_t)(uintptr_t)ts};
-    int n = io_uring_enter2((unsigned)l->ring.enter_ring_fd, publish(&l->ring), wait_for, l->enter_flags,
-                            (sigset_t *)&arg, sizeof(arg));
-    return n >= 0 || n == -ETIME || n == -EINTR || n == -EAGAIN ? 0 : n;
-}
-
-static struct io_uring_sqe *new_entry(struct uring_loop *l, uint64_t token)
-{
-    struct io_uring_sqe *sqe;
-    while ((sqe = io_uring_get_sqe(&l->ring)) == NULL)
-        ensure(enter(l, 0, NULL) == 0);
-    sqe->user_data = token; /* the preparing functions leave it alone */
-    return sqe;
-}
+/* --- requests --- */
 
 static uint64_t token_of(const void *owner, enum kind kind) { return (uint64_t)(uintptr_t)owner | kind; }
 
-static bool can_arm(const struct uring_loop *l) { return l->bound && !l->leaving; }
+static bool can_arm(const struct uring_loop *l) { return l->ring.bound && !l->leaving; }
 
-/* The request with this token completes soon, with -ECANCELED or with what it had done; if it is gone already, nothing
- * happens. */
-static void cancel(struct uring_loop *l, uint64_t token)
+static void queued(struct uring_loop *l, struct io_uring_sqe *sqe, uint64_t token)
 {
-    struct io_uring_sqe *sqe = new_entry(l, KIND_NOBODY);
-    io_uring_prep_cancel64(sqe, token, 0);
-    sqe->flags |= IOSQE_CQE_SKIP_SUCCESS;
+    sqe->user_data = token;
+    l->inflight++;
 }
 
 static void arm_wake(struct uring_loop *l)
 {
     if (!can_arm(l))
         return;
-    io_uring_prep_read(new_entry(l, KIND_WAKE), l->wake_fd, &l->wakes, sizeof(l->wakes), 0);
-    l->inflight++;
+    struct io_uring_sqe *sqe = ring_entry(&l->ring);
+    io_uring_prep_read(sqe, l->wake_fd, &l->wakes, sizeof(l->wakes), 0);
+    queued(l, sqe, KIND_WAKE);
 }
 
 static void arm_accept(struct listener *ln)
@@ -178,10 +132,10 @@ static void arm_accept(struct listener *ln)
     struct uring_loop *l = (struct uring_loop *)ln->loop;
     if (!can_arm(l) || ln->accepting || ln->closed || ln->broken)
         return;
-    io_uring_prep_multishot_accept(new_entry(l, token_of(ln, KIND_ACCEPT)), ln->fd, NULL, NULL,
-                                   SOCK_NONBLOCK | SOCK_CLOEXEC);
+    struct io_uring_sqe *sqe = ring_entry(&l->ring);
+    io_uring_prep_multishot_accept(sqe, ln->fd, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC);
     ln->accepting = true;
-    l->inflight++;
+    queued(l, sqe, token_of(ln, KIND_ACCEPT));
 }
 
 static void arm_recv(struct uring_conn *c)
@@ -189,127 +143,43 @@ static void arm_recv(struct uring_conn *c)
     struct uring_loop *l = loop_of(&c->base);
     if (!can_arm(l) || c->receiving || !c->started || c->paused || c->ended || c->closed)
         return;
-    struct io_uring_sqe *sqe = new_entry(l, token_of(c, KIND_RECV));
+    struct io_uring_sqe *sqe = ring_entry(&l->ring);
     c->direct = c->target_len >= DIRECT_MIN;
-    if (c->direct) {
-        io_uring_prep_recv(sqe, c->base.fd, c->target, min_u64(c->target_len, SEND_MAX), 0);
-    } else {
-        io_uring_prep_recv(sqe, c->base.fd, NULL, 0, 0);
-        sqe->ioprio |= IORING_RECV_MULTISHOT;
-        sqe->flags |= IOSQE_BUFFER_SELECT;
-        sqe->buf_group = 0;
-    }
+    if (c->direct)
+        io_uring_prep_recv(sqe, c->base.fd, c->target, min_u64(c->target_len, LEN_MAX), 0);
+    else
+        ring_prep_recv(sqe, c->base.fd);
     c->receiving = true;
-    l->inflight++;
+    queued(l, sqe, token_of(c, KIND_RECV));
 }
 
 /* MSG_WAITALL: the kernel continues short sends by itself. */
 static void arm_send(struct uring_conn *c)
 {
     struct uring_loop *l = loop_of(&c->base);
+    int flags = MSG_NOSIGNAL | MSG_WAITALL;
     if (!can_arm(l) || c->sending || c->iov_n == 0 || c->ended || c->closed)
         return;
-    struct io_uring_sqe *sqe = new_entry(l, token_of(c, KIND_SEND));
+    struct io_uring_sqe *sqe = ring_entry(&l->ring);
     if (c->iov_n == 1) {
-        io_uring_prep_send(sqe, c->base.fd, c->iov->iov_base, min_u64(c->iov->iov_len, SEND_MAX),
-                           MSG_NOSIGNAL | MSG_WAITALL);
+        io_uring_prep_send(sqe, c->base.fd, c->iov->iov_base, min_u64(c->iov->iov_len, LEN_MAX), flags);
     } else {
         c->pieces->msg = (struct msghdr){.msg_iov = c->iov, .msg_iovlen = (size_t)c->iov_n};
-        io_uring_prep_sendmsg(sqe, c->base.fd, &c->pieces->msg, MSG_NOSIGNAL | MSG_WAITALL);
+        io_uring_prep_sendmsg(sqe, c->base.fd, &c->pieces->msg, (unsigned)flags);
     }
     c->sending = true;
-    l->inflight++;
+    queued(l, sqe, token_of(c, KIND_SEND));
     l->base.stats.send_calls++;
-}
-
-/* --- provided buffers --- */
-
-static void provide(struct uring_loop *l, unsigned id)
-{
-    io_uring_buf_ring_add(l->buf_ring, l->bufs[id]->data, BUF_BYTES, (unsigned short)id, io_uring_buf_ring_mask(BUFS),
-                          0);
-    io_uring_buf_ring_advance(l->buf_ring, 1);
-}
-
-/* Gives the kernel the buffer back, or another one if a handler kept it. */
-static void recycle(struct uring_loop *l, unsigned id)
-{
-    if (unlikely(atomic_load_explicit(&l->bufs[id]->refs, memory_order_acquire) != 1)) {
-        rbuf_unref(l->bufs[id]);
-        l->bufs[id] = rbuf_new(BUF_BYTES);
-    }
-    provide(l, id);
-}
-
-/* liburing 2.3 has no io_uring_setup_buf_ring, so the memory is ours; the kernel wants whole pages. */
-static int register_buffers(struct uring_loop *l)
-{
-    struct io_uring_buf_reg reg = {.ring_addr = (uint64_t)(uintptr_t)l->buf_ring, .ring_entries = BUFS};
-    int err = io_uring_register_buf_ring(&l->ring, &reg, 0);
-    if (err < 0)
-        return err;
-    io_uring_buf_ring_init(l->buf_ring);
-    for (unsigned id = 0; id < BUFS; id++)
-        provide(l, id);
-    return 0;
 }
 
 /* --- creation and the thread --- */
 
-static void close_ring(struct uring_loop *l)
-{
-    if (l->has_ring)
-        io_uring_queue_exit(&l->ring);
-    l->has_ring = l->bound = false;
-}
-
-/* SINGLE_ISSUER came with 6.0, as multishot receive did. DEFER_TASKRUN (6.1): completions are made only when we enter
- * to get them, in a batch; COOP_TASKRUN: at least without interrupting us. SUBMIT_ALL: one bad entry does not keep the
- * others. */
-static int setup_ring(struct io_uring *ring)
-{
-    static const unsigned styles[] = {IORING_SETUP_DEFER_TASKRUN, IORING_SETUP_COOP_TASKRUN};
-    int err = -EINVAL;
-    for (size_t i = 0; i < ARRAY_LEN(styles) && err == -EINVAL; i++) {
-        struct io_uring_params p = {.cq_entries = CQ_ENTRIES};
-        p.flags = styles[i] | IORING_SETUP_SINGLE_ISSUER | IORING_SETUP_R_DISABLED | IORING_SETUP_SUBMIT_ALL |
-                  IORING_SETUP_CQSIZE;
-        err = io_uring_queue_init_params(SQ_ENTRIES, ring, &p);
-    }
-    return err;
-}
-
-/* A disabled ring, which any thread may make, with buffers. A thread that waits in io_uring_enter counts as waiting for
- * a disk: an idle server would show as 100 % iowait, unless the kernel can be asked not to (6.15). */
-static int open_ring(struct uring_loop *l)
-{
-    int err = setup_ring(&l->ring);
-    if (err < 0)
-        return err;
-    l->has_ring = true;
-    l->enter_flags = IORING_ENTER_GETEVENTS | IORING_ENTER_EXT_ARG;
-    if (l->ring.features & FEATURE_NO_IOWAIT)
-        l->enter_flags |= ENTER_NO_IOWAIT;
-    err = (l->ring.features & NEEDED_FEATURES) == NEEDED_FEATURES ? register_buffers(l) : -ENOSYS;
-    if (err < 0)
-        close_ring(l);
-    return err;
-}
-
-/* The calling thread becomes the ring's: enabling makes it the single issuer. (liburing 2.3 declares
- * io_uring_enable_rings, but its library does not export it.) Registering the ring's fd spares a
- * look-up in every enter; it is known to this thread only. */
+/* The calling thread becomes the loop's; what was asked for before is armed. */
 static int bind_thread(struct uring_loop *l)
 {
-    int err = l->has_ring ? 0 : open_ring(l);
-    if (err == 0)
-        err = io_uring_register((unsigned)l->ring.ring_fd, IORING_REGISTER_ENABLE_RINGS, NULL, 0);
+    int err = ring_bind(&l->ring);
     if (err < 0)
         return err;
-    if (io_uring_register_ring_fd(&l->ring) == 1)
-        l->enter_flags |= IORING_ENTER_REGISTERED_RING;
-    l->thread = pthread_self();
-    l->bound = true;
     arm_wake(l);
     for (struct listener *ln = l->listeners; ln != NULL; ln = ln->next)
         arm_accept(ln);
@@ -331,12 +201,10 @@ static int uring_create(struct loop **out)
     /* Not EFD_NONBLOCK: a read that io_uring is asked for on such a file fails at once instead of waiting. */
     l->wake_fd = eventfd(0, EFD_CLOEXEC);
     l->reserve_fd = open("/dev/null", O_RDONLY | O_CLOEXEC); /* check:allow open: the reserve descriptor */
-    l->buf_ring = mem_alloc_aligned(PAGE, PAGE);
-    for (unsigned id = 0; id < BUFS; id++)
-        l->bufs[id] = rbuf_new(BUF_BYTES);
+    ring_init(&l->ring);
     err = l->wake_fd < 0 ? -errno : probe(l);
     if (err == 0)
-        err = open_ring(l);
+        err = ring_open(&l->ring);
     if (err < 0)
         uring_destroy(&l->base);
     else
@@ -365,9 +233,7 @@ static void free_memory(struct uring_loop *l)
         l->spare_pieces = p->next;
         mem_free(p, sizeof(*p));
     }
-    for (unsigned id = 0; id < BUFS; id++)
-        rbuf_unref(l->bufs[id]);
-    mem_free_aligned(l->buf_ring, PAGE, PAGE);
+    ring_free(&l->ring);
     mem_free(l, sizeof(*l));
 }
 
@@ -432,9 +298,9 @@ static void uring_close(struct conn *base, void (*released)(void *arg), void *ar
     c->released = released;
     c->released_arg = arg;
     if (c->sending)
-        cancel(l, token_of(c, KIND_SEND));
+        ring_cancel(&l->ring, token_of(c, KIND_SEND));
     if (c->receiving)
-        cancel(l, token_of(c, KIND_RECV));
+        ring_cancel(&l->ring, token_of(c, KIND_RECV));
     settle(c);
 }
 
@@ -493,8 +359,9 @@ static void take_bytes(struct uring_conn *c, const struct io_uring_cqe *cqe)
     l->base.stats.recv_bytes += (uint64_t)cqe->res;
     if (c->closed || c->ended)
         return;
-    if (cqe->flags & IORING_CQE_F_BUFFER)
-        deliver(c, l->bufs[cqe->flags >> IORING_CQE_BUFFER_SHIFT], (size_t)cqe->res);
+    struct rbuf *b = ring_buf(&l->ring, cqe);
+    if (b != NULL)
+        deliver(c, b, (size_t)cqe->res);
     else
         filled(c, (size_t)cqe->res);
 }
@@ -516,7 +383,7 @@ static void on_recv(struct uring_conn *c, const struct io_uring_cqe *cqe)
     if (cqe->res > 0)
         take_bytes(c, cqe);
     if (cqe->flags & IORING_CQE_F_BUFFER)
-        recycle(l, cqe->flags >> IORING_CQE_BUFFER_SHIFT);
+        ring_recycle(&l->ring, cqe);
     if (!recv_goes_on(cqe->res))
         fail(c, cqe->res);
     if (c->receiving)
@@ -534,14 +401,14 @@ static void uring_set_target(struct conn *base, void *p, size_t len)
     c->target = p;
     c->target_len = len;
     if (c->receiving && len >= DIRECT_MIN)
-        cancel(loop_of(base), token_of(c, KIND_RECV));
+        ring_cancel(&loop_of(base)->ring, token_of(c, KIND_RECV));
 }
 
 static void uring_pause(struct conn *base, bool paused)
 {
     struct uring_conn *c = (struct uring_conn *)base;
     if (paused && !c->paused && c->receiving)
-        cancel(loop_of(base), token_of(c, KIND_RECV));
+        ring_cancel(&loop_of(base)->ring, token_of(c, KIND_RECV));
     c->paused = paused;
     arm_recv(c);
 }
@@ -700,8 +567,8 @@ static void uring_unlisten(struct listener *ln)
     struct uring_loop *l = (struct uring_loop *)ln->loop;
     ln->closed = true;
     if (ln->accepting) {
-        cancel(l, token_of(ln, KIND_ACCEPT));
-        ensure(enter(l, 0, NULL) == 0);
+        ring_cancel(&l->ring, token_of(ln, KIND_ACCEPT));
+        ensure(ring_enter(&l->ring, 0, NULL) == 0);
     } else {
         unlink_listener(l, ln);
     }
@@ -789,13 +656,13 @@ static int reap(struct uring_loop *l)
     struct io_uring_cqe *cqe;
     unsigned head, n = 0;
     l->receives = 0;
-    io_uring_for_each_cqe(&l->ring, head, cqe)
+    io_uring_for_each_cqe(&l->ring.uring, head, cqe)
     {
         dispatch(l, cqe);
-        if (++n == CQ_ENTRIES)
+        if (++n == RING_CQ_ENTRIES)
             break;
     }
-    io_uring_cq_advance(&l->ring, n);
+    io_uring_cq_advance(&l->ring.uring, n);
     return (int)n;
 }
 
@@ -803,17 +670,17 @@ static int reap(struct uring_loop *l)
 static int wait_for_events(struct uring_loop *l, int64_t timeout_us)
 {
     struct __kernel_timespec ts = {timeout_us / 1000000, timeout_us % 1000000 * 1000};
-    bool ready = io_uring_cq_ready(&l->ring) > 0;
-    if (ready && io_uring_sq_ready(&l->ring) == 0)
+    bool ready = io_uring_cq_ready(&l->ring.uring) > 0;
+    if (ready && io_uring_sq_ready(&l->ring.uring) == 0)
         return 0;
-    return enter(l, ready || timeout_us == 0 ? 0 : 1, timeout_us < 0 ? NULL : &ts);
+    return ring_enter(&l->ring, ready || timeout_us == 0 ? 0 : 1, timeout_us < 0 ? NULL : &ts);
 }
 
 static int uring_poll(struct loop *base, int64_t timeout_us)
 {
     struct uring_loop *l = (struct uring_loop *)base;
-    int err = l->bound ? 0 : bind_thread(l);
-    debug_ensure(err < 0 || pthread_equal(l->thread, pthread_self()));
+    int err = l->ring.bound ? 0 : bind_thread(l);
+    debug_ensure(err < 0 || pthread_equal(l->ring.thread, pthread_self()));
     if (err == 0)
         err = wait_for_events(l, timeout_us);
     if (err < 0)
@@ -828,18 +695,16 @@ static int uring_poll(struct loop *base, int64_t timeout_us)
 static void uring_flush(struct loop *base)
 {
     struct uring_loop *l = (struct uring_loop *)base;
-    if (l->bound && io_uring_sq_ready(&l->ring) > 0)
-        ensure(enter(l, 0, NULL) == 0);
+    if (l->ring.bound && io_uring_sq_ready(&l->ring.uring) > 0)
+        ensure(ring_enter(&l->ring, 0, NULL) == 0);
 }
 
 /* The cancel is repeated: a request that is just running when it comes may be armed again afterwards. */
 static int cancel_all(struct uring_loop *l)
 {
     struct __kernel_timespec ts = {.tv_nsec = 100 * 1000 * 1000};
-    struct io_uring_sqe *sqe = new_entry(l, KIND_NOBODY);
-    io_uring_prep_cancel64(sqe, 0, IORING_ASYNC_CANCEL_ANY | IORING_ASYNC_CANCEL_ALL);
-    sqe->flags |= IOSQE_CQE_SKIP_SUCCESS;
-    int err = enter(l, 1, &ts);
+    ring_cancel_all(&l->ring);
+    int err = ring_enter(&l->ring, 1, &ts);
     reap(l);
     return err;
 }
@@ -862,15 +727,15 @@ static void forget_requests(struct uring_loop *l)
 static void uring_leave(struct loop *base)
 {
     struct uring_loop *l = (struct uring_loop *)base;
-    if (!l->bound)
+    if (!l->ring.bound)
         return;
-    ensure(pthread_equal(l->thread, pthread_self()));
+    ensure(pthread_equal(l->ring.thread, pthread_self()));
     l->leaving = true;
     while (l->inflight > 0)
         if (cancel_all(l) < 0)
             forget_requests(l);
     l->leaving = false;
-    close_ring(l);
+    ring_close(&l->ring);
     bury(l);
 }
 
@@ -882,7 +747,6 @@ static void uring_destroy(struct loop *base)
         uring_close(&l->conns->base, NULL, NULL);
     while (l->listeners != NULL)
         unlink_listener(l, l->listeners);
-    close_ring(l);
     bury(l);
     if (l->wake_fd >= 0)
         close(l->wake_fd);
