@@ -23,6 +23,8 @@ static void run_grant(struct task *t, void *arg)
         checkpoint_mark(home->server);
     dispatch_held(home);
     shard_append(home, home->server->holds.held);
+    for (uint64_t m = home->server->holds.held; m != 0; m &= m - 1)
+        memory_publish(shard_at(home->server, m)); /* what was done shows, before any reply about it leaves */
     hold_done(home);
 }
 

@@ -7,6 +7,9 @@
 #include "core/base/panic.h"
 
 #define THREADS_MAX 64
+/* The store takes one batch at a time, so more would only wait for each other, and mix what is in order. The second is
+ * for other work: sorting, a checkpoint's record, training. */
+#define WRITERS_MAX 2
 
 struct jobs {
     struct pool_job *first, *last;
@@ -79,7 +82,7 @@ struct pool *pool_new(unsigned threads)
     pthread_mutex_init(&p->lock, NULL);
     pthread_cond_init(&p->work, NULL);
     p->n = threads;
-    p->writers_max = threads > 3 ? threads - 2 : 1;
+    p->writers_max = threads > 3 ? WRITERS_MAX : 1;
     for (unsigned i = 0; i < threads; i++) {
         char name[16];
         ensure(pthread_create(&p->thread[i], NULL, pool_main, p) == 0);

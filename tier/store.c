@@ -16,6 +16,13 @@ static void put_op(struct store_batch *b, uint8_t put, struct slice key, struct 
 void store_batch_put(struct store_batch *b, struct slice key, struct slice value) { put_op(b, 1, key, value); }
 void store_batch_delete(struct store_batch *b, struct slice key) { put_op(b, 0, key, slice_of(NULL, 0)); }
 
+void store_batch_join(struct store_batch *b, struct store_batch *from)
+{
+    buf_append_slice(&b->ops, buf_slice(&from->ops));
+    b->count += from->count;
+    store_batch_free(from);
+}
+
 void store_batch_clear(struct store_batch *b)
 {
     buf_clear(&b->ops);

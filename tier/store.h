@@ -18,6 +18,8 @@ struct store_batch {
 };
 void store_batch_put(struct store_batch *b, struct slice key, struct slice value);
 void store_batch_delete(struct store_batch *b, struct slice key);
+/* Moves what is in `from` behind what is in `b`; `from` becomes empty. */
+void store_batch_join(struct store_batch *b, struct store_batch *from);
 void store_batch_clear(struct store_batch *b);
 void store_batch_free(struct store_batch *b);
 /* Walks a batch: *pos starts at 0. False at the end. */

@@ -14,7 +14,7 @@
 
 #define SPACES_MAX 1024
 #define PIN_SLOTS 65536
-#define BATCH_KEYS 256
+#define BATCH_KEYS 512
 #define BATCHES_MAX 8   /* under way at once, before no more are begun */
 #define BATCHES_LIVE 64 /* a slice that was begun may close some more */
 #define SAMPLE 64       /* items looked at to find victims */
@@ -52,9 +52,10 @@ struct batch {
     struct task done;
     struct tier *tier;
     struct batch *next;
-    struct store_batch ops;
-    uint64_t stamp; /* 0: needs no log */
-    uint64_t seq;   /* order in which batches were closed */
+    struct store_batch ops;    /* meta records, by hash; once closed, everything */
+    struct store_batch values; /* value records, by hash: a run of one kind is what a memtable takes cheaply */
+    uint64_t stamp;            /* 0: needs no log */
+    uint64_t seq;              /* order in which batches were closed */
     int result;
 };
 
@@ -455,6 +456,7 @@ static void batch_close(struct tier *t)
     if (b == NULL)
         return;
     t->building = NULL;
+    store_batch_join(&b->ops, &b->values);
     ensure(t->batches < BATCHES_LIVE);
     b->seq = t->live[t->batches++] = ++t->seq;
     trainer_count(t->cfg.trainer, t->uncounted);
@@ -529,7 +531,7 @@ static void put_value(struct tier *t, struct batch *b, const struct keyspace *ks
     t->payload.p[0] = type;
     record_value_key(&t->scratch, ks->id, key);
     encode_value(t, buf_slice(&t->scratch), stamp, buf_slice(&t->payload));
-    store_batch_put(&b->ops, buf_slice(&t->scratch), buf_slice(&t->encoded));
+    store_batch_put(&b->values, buf_slice(&t->scratch), buf_slice(&t->encoded));
     buf_reset(&t->payload, SCRATCH_KEEP);
     buf_reset(&t->encoded, SCRATCH_KEEP);
 }
@@ -537,7 +539,7 @@ static void put_value(struct tier *t, struct batch *b, const struct keyspace *ks
 static void delete_records(struct tier *t, struct batch *b, const struct keyspace *ks, struct key key)
 {
     record_value_key(&t->scratch, ks->id, key);
-    store_batch_delete(&b->ops, buf_slice(&t->scratch));
+    store_batch_delete(&b->values, buf_slice(&t->scratch));
     record_meta_key(&t->scratch, ks->id, key);
     store_batch_delete(&b->ops, buf_slice(&t->scratch));
 }
@@ -562,7 +564,7 @@ static void clean_tomb(struct tier *t, struct batch *b, struct space *s, struct 
         return;
     }
     record_value_key(&t->scratch, s->ks->id, key);
-    store_batch_delete(&b->ops, buf_slice(&t->scratch));
+    store_batch_delete(&b->values, buf_slice(&t->scratch));
     struct record_meta meta = {.type = RECORD_ABSENT, .expire_ms = ENTRY_NO_EXPIRY, .stamp = stamp};
     put_meta(t, b, s->ks, key, &meta);
     remember_absent(t, s->ks, key, stamp);
@@ -595,7 +597,7 @@ static void clean_one(struct tier *t, struct space *s, struct entry *e, uint64_t
     if (s->logged && stamp > b->stamp)
         b->stamp = stamp;
     add(&t->stats.cleaned, 1);
-    if (b->ops.count >= 2 * BATCH_KEYS || b->ops.ops.len >= t->cfg.batch_bytes)
+    if (b->ops.count >= BATCH_KEYS || b->ops.ops.len + b->values.ops.len >= t->cfg.batch_bytes)
         batch_close(t);
 }
 
