@@ -164,6 +164,8 @@ void client_consume(struct client *c, size_t n)
         rbuf_unref(c->in);
         c->in = NULL;
     }
+    if (unlikely(c->flags & CLIENT_EOF) && c->in_len == 0)
+        client_close(c, true);
 }
 
 void client_ready(struct client *c)
@@ -287,8 +289,16 @@ static void drained(struct conn *conn)
 
 static void ended(struct conn *conn, int error)
 {
-    (void)error;
-    close_now(conn->arg);
+    struct client *c = conn->arg;
+    if (error < 0 || c->big != NULL || (c->in_len == 0 && outbox_empty(&c->out))) {
+        close_now(c);
+        return;
+    }
+    c->flags |= CLIENT_EOF;
+    if (c->in_len == 0)
+        client_close(c, true);
+    else if (!(c->flags & CLIENT_PARKED))
+        client_ready(c);
 }
 
 static void released(void *arg)

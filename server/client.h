@@ -28,6 +28,7 @@ enum client_flag {
     CLIENT_IN_HOLD_LIST = 1 << 13,
     CLIENT_READ_PAUSED = 1 << 14,
     CLIENT_MONITOR = 1 << 15,
+    CLIENT_EOF = 1 << 16, /* it sends no more: closed when what it has sent is answered */
 };
 
 struct client {

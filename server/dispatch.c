@@ -113,8 +113,11 @@ static void parse_client(struct shard *s, struct client *c)
         struct request *r = &w->req[w->n];
         size_t consumed = 0;
         enum resp_status st = resp_read(&c->reader, &limits, base, c->in_len - ahead, &consumed);
-        if (st == RESP_MORE)
+        if (st == RESP_MORE || (st == RESP_BIG && (c->flags & CLIENT_EOF))) {
+            if (ahead == 0 && (c->flags & CLIENT_EOF))
+                client_close(c, true); /* the rest of this request will never come */
             return;
+        }
         if (st == RESP_BIG) {
             if (ahead == 0)
                 begin_big(c);

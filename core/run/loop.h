@@ -40,8 +40,9 @@ struct conn_handlers {
     /* `len` bytes arrived at buf->data + off; buf is borrowed during the call (rbuf_ref to keep). buf is NULL when the
      * bytes went to the target given by conn_set_target. */
     void (*received)(struct conn *c, struct rbuf *buf, size_t off, size_t len);
-    /* The peer closed (error 0) or the connection failed (negative errno). No handler is called afterwards; the owner
-     * must still call conn_close. */
+    /* The peer sends no more (error 0), or the connection has failed (negative errno). After a failure no handler is
+     * called any more. After an end of input sending goes on as before, and a failure may still follow. The owner must
+     * call conn_close in either case. */
     void (*ended)(struct conn *c, int error);
     /* All bytes handed to conn_send so far have been given to the kernel. */
     void (*drained)(struct conn *c);

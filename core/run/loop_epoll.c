@@ -23,7 +23,8 @@
 struct epoll_conn {
     struct conn base;
     struct epoll_conn *next, *prev; /* all connections of the loop */
-    bool in_again, readable, paused, closed, started, hung_up, ended;
+    bool in_again, readable, paused, closed, started, hung_up, eof,
+        ended; /* ended: failed; eof: nothing more is read */
     int error; /* of a send; a socket tells it once, so the read that follows may find a plain end */
     uint8_t *target;
     size_t target_len;
@@ -151,7 +152,8 @@ static void deliver(struct epoll_conn *c, size_t n)
 
 static void end(struct epoll_conn *c, int error)
 {
-    c->ended = true;
+    c->eof = true;
+    c->ended = error != 0;
     c->readable = false;
     c->base.handlers->ended(&c->base, error);
 }
@@ -179,7 +181,9 @@ static bool read_some(struct epoll_conn *c)
 
 static void read_conn(struct epoll_conn *c)
 {
-    for (int i = 0; i < READS_A_TURN && !c->closed && !c->ended && !c->paused && c->readable; i++)
+    if (c->eof && !c->ended && c->error != 0)
+        end(c, c->error);
+    for (int i = 0; i < READS_A_TURN && !c->closed && !c->eof && !c->paused && c->readable; i++)
         c->readable = read_some(c) && !c->closed;
     if (!c->closed && c->readable && !c->paused)
         push_again(c);
@@ -386,6 +390,11 @@ static void conn_event(struct epoll_conn *c, uint32_t events)
         write_conn(c);
     if (c->closed)
         return;
+    if (c->eof) {
+        if (events & (EPOLLHUP | EPOLLERR))
+            end(c, -ECONNRESET);
+        return;
+    }
     if (events & (EPOLLRDHUP | EPOLLHUP | EPOLLERR))
         c->hung_up = true;
     if (events & (EPOLLIN | EPOLLRDHUP | EPOLLHUP | EPOLLERR)) {

@@ -69,8 +69,8 @@ struct pieces {
 
 struct uring_conn {
     struct conn base;
-    struct uring_conn *next, *prev; /* all connections of the loop; `next` also in the graveyard */
-    bool started, paused, ended, closed, buried;
+    struct uring_conn *next, *prev;                   /* all connections of the loop; `next` also in the graveyard */
+    bool started, paused, eof, ended, closed, buried; /* ended: failed; eof: nothing more is received */
     bool receiving, direct, sending;
     uint8_t *target;
     size_t target_len;
@@ -141,7 +141,7 @@ static void arm_accept(struct listener *ln)
 static void arm_recv(struct uring_conn *c)
 {
     struct uring_loop *l = loop_of(&c->base);
-    if (!can_arm(l) || c->receiving || !c->started || c->paused || c->ended || c->closed)
+    if (!can_arm(l) || c->receiving || !c->started || c->paused || c->eof || c->closed)
         return;
     struct io_uring_sqe *sqe = ring_entry(&l->ring);
     c->direct = c->target_len >= DIRECT_MIN;
@@ -306,9 +306,10 @@ static void uring_close(struct conn *base, void (*released)(void *arg), void *ar
 
 static void fail(struct uring_conn *c, int error)
 {
-    if (c->ended || c->closed)
+    if (c->ended || c->closed || (c->eof && error == 0))
         return;
-    c->ended = true;
+    c->eof = true;
+    c->ended = error != 0;
     c->base.handlers->ended(&c->base, error);
 }
 

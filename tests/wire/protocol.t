@@ -2,6 +2,7 @@
 """The protocol itself: RESP2 and RESP3, inline commands, malformed input, pipelines, big arguments."""
 import os
 import random
+import socket
 import sys
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), '..', 'lib'))
@@ -95,6 +96,17 @@ session('PING ECHO TIME QUIT', '''
     > QUIT
     +OK
 ''')
+
+
+@test('who sends no more is answered all the same')
+def _(s):
+    for n in (1, 1000):
+        c = s.client()
+        c.raw(b''.join(b'SET half:%d v\r\n' % i for i in range(n)) + b'ECHO end\r\nGET unfinis')
+        c.sock.shutdown(socket.SHUT_WR)
+        eq([c.reply() for _ in range(n + 1)], [b'OK'] * n + [b'end'])
+        ok(c.at_eof(), 'the connection is not closed')
+    eventually(lambda: int(s.info('clients')['connected_clients']) <= 1, 'clients are left')
 
 
 @test('QUIT closes after its reply, and what follows is not run')
