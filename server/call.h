@@ -35,9 +35,11 @@ struct call {
     bool failed;     /* an error was replied */
     bool always;     /* it touched an `always` database: what it gives out waits for the disk (I3) */
     struct buf *out; /* the reply; write it with reply.h */
-    uint64_t first_hash; /* hash of the first key, if there is one */
-    int first_key;       /* its index; 0: not hashed */
-    uint64_t changes;    /* keys changed, for rdb_changes_since_last_save */
+    uint64_t first_hash;      /* hash of the first key, if there is one */
+    int first_key;            /* its index; 0: not hashed */
+    uint64_t changes;         /* keys changed, for rdb_changes_since_last_save */
+    struct blob *const *bigs; /* arguments that were received into blobs of their own; borrowed */
+    unsigned nbigs;
 };
 
 /* --- places --- */
@@ -79,6 +81,10 @@ static inline bool call_past(const struct call *c, int64_t when_ms) { return !c-
 /* RESTORE's IDLETIME or FREQ (negative: not given). */
 void place_set_temperature(struct call *c, struct place *p, int64_t idle_s, int64_t freq);
 const struct temperature *call_temperature(const struct call *c, const struct place *p);
+
+/* An argument as a string value. One that was received into a blob of its own becomes the value without being copied.
+ */
+struct value call_string(const struct call *c, struct slice arg);
 
 /* --- effects --- */
 

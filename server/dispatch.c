@@ -169,11 +169,15 @@ void call_init(struct call *c, struct shard *s, const struct request *r)
     c->first_hash = r->hash;
     c->first_key = r->first_key;
     c->changes = 0;
+    c->bigs = NULL;
+    c->nbigs = 0;
 }
 
 static void session_init(struct call *c, struct client *client)
 {
     c->db = client->db;
+    c->bigs = client->bigs;
+    c->nbigs = client->nbigs;
     c->proto = client->proto;
     c->no_touch = client->flags & CLIENT_NO_TOUCH;
     c->out = client->flags & (CLIENT_REPLY_OFF | CLIENT_REPLY_SKIP) ? &client->home->wave->nowhere

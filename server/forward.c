@@ -113,6 +113,8 @@ static void sub_call_init(struct call *call, struct sub *sub, const struct sub_i
     call->proto = sub->proto;
     call->no_touch = sub->no_touch;
     call->out = &sub->out;
+    call->bigs = sub->bigs;
+    call->nbigs = sub->nbigs;
 }
 
 /* The server stops: what has not run does not run any more. */

@@ -214,6 +214,14 @@ void place_set_temperature(struct call *c, struct place *p, int64_t idle_s, int6
 
 #define BLOB_BY_REFERENCE (16 * 1024)
 
+struct value call_string(const struct call *c, struct slice arg)
+{
+    for (unsigned i = 0; i < c->nbigs; i++)
+        if (arg.p == c->bigs[i]->data && arg.len == c->bigs[i]->len)
+            return (struct value){.type = VALUE_STRING, .encoding = ENC_BLOB, .blob = blob_ref(c->bigs[i])};
+    return string_value(arg);
+}
+
 bool call_reply_blob(struct call *c, struct blob *b)
 {
     struct client *client = c->client;

@@ -118,7 +118,7 @@ static void effect_del(struct call *c, struct slice key)
 
 static void store(struct call *c, struct place *p, struct slice value, int64_t expire_ms)
 {
-    struct value v = string_value(value);
+    struct value v = call_string(c, value);
     place_put(c, p, &v, expire_ms);
     effect_set(c, p->key.name, value, expire_ms);
 }
@@ -432,7 +432,7 @@ static void append_run(struct call *c)
     if (!check_length(c, (int64_t)old, (int64_t)c->argv[2].len))
         return;
     if (p.e == NULL) {
-        struct value v = string_value(c->argv[2]);
+        struct value v = call_string(c, c->argv[2]);
         place_put(c, &p, &v, ENTRY_NO_EXPIRY);
         effect_verbatim(c);
     } else {
