@@ -12,7 +12,8 @@
 #include "server/reply.h"
 #include "server/server.h"
 
-#define WRITE_OVERHEAD 128 /* bytes of RAM a write may take beside its arguments */
+#define WRITE_OVERHEAD 128            /* bytes of RAM a write may take beside its arguments */
+#define FRAME_MAX ((uint64_t)3 << 30) /* a frame's length has 32 bits; effects are a little longer than commands */
 #define EVICTIONS_A_SLICE 64
 #define WANTED_PROCESS SIZE_MAX
 
@@ -538,7 +539,12 @@ static enum admit admit_log(struct call *c, struct waiter *w, size_t bytes)
 
     if (!server->config_logged)
         return ADMIT_RUN;
-    room = log_admit(server->log, bytes + 64 * (size_t)c->argc, !(c->cmd->flags & CMD_DENYOOM));
+    if (unlikely(bytes > FRAME_MAX)) {
+        reply_error(c, "ERR the command is too large for the log");
+        return ADMIT_REFUSED;
+    }
+    room = log_admit(server->log, c->shard->stage.bytes.len + bytes + 64 * (size_t)c->argc,
+                     !(c->cmd->flags & CMD_DENYOOM));
     if (likely(room == LOG_ROOM_OK)) {
         if (likely(!log_lagging(server->log)) || server->config->db[c->db].durability != DURABILITY_EVERYSEC)
             return ADMIT_RUN;
@@ -565,10 +571,11 @@ enum admit admit_pause(struct call *c, struct waiter *w)
     return unlikely(paused(c)) ? wait_retry(c, w, WAIT_PAUSE) : ADMIT_RUN;
 }
 
-enum admit admit_write(struct call *c, struct waiter *w)
+enum admit admit_write(struct call *c, struct waiter *w, size_t *total)
 {
     size_t bytes = args_bytes(c);
-    enum admit a = admit_log(c, w, bytes);
+    *total += bytes;
+    enum admit a = admit_log(c, w, *total);
     if (a != ADMIT_RUN || !(c->cmd->flags & CMD_DENYOOM))
         return a;
     enum flash_room flash = flash_room(c->shard, c->db);
@@ -582,6 +589,7 @@ enum admit admit_write(struct call *c, struct waiter *w)
 
 enum admit admit(struct call *c, struct waiter *w)
 {
+    size_t total = 0;
     enum admit a;
     if (c->cmd->route == ROUTE_HOME)
         return ADMIT_RUN;
@@ -589,7 +597,7 @@ enum admit admit(struct call *c, struct waiter *w)
     if (unlikely(a != ADMIT_RUN))
         return a;
     if (c->cmd->flags & CMD_WRITE) {
-        a = admit_write(c, w);
+        a = admit_write(c, w, &total);
         if (unlikely(a != ADMIT_RUN))
             return a;
     }

@@ -292,6 +292,8 @@ static enum ran run_here(struct shard *s, struct client *c, struct request *r, s
         return RAN_PARKED;
     }
     if (a == ADMIT_RUN) {
+        if (unlikely(s->stage.bytes.len > STAGE_MAX))
+            shard_append(s, call->held ? s->server->holds.held : 1ull << s->index);
         call_run(call);
         stat_add(&s->stats.commands, 1);
     } else {

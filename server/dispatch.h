@@ -70,10 +70,11 @@ enum admit { ADMIT_RUN, ADMIT_WAIT, ADMIT_REFUSED };
 /* Whether the call may run now. WAIT: `w` will be called again. REFUSED: the error has been replied. The shards of all
  * its keys are this one or held. */
 enum admit admit(struct call *c, struct waiter *w);
-/* Its parts, for transactions: log and memory for one write; values for several calls at once (errors go to the first).
+/* Its parts, for transactions: log and memory for one write (*total: bytes of those before it, to which its own are
+ * added: all go into one frame); values for several calls at once (errors go to the first).
  */
 enum admit admit_pause(struct call *c, struct waiter *w);
-enum admit admit_write(struct call *c, struct waiter *w);
+enum admit admit_write(struct call *c, struct waiter *w, size_t *total);
 enum admit admit_values(struct call *calls, int n, struct waiter *w);
 /* Ends what admission pinned for this waiter. */
 void admit_release(struct waiter *w);

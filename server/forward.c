@@ -139,6 +139,8 @@ static bool advance(struct sub *sub)
         if (a == ADMIT_WAIT)
             return false;
         if (a == ADMIT_RUN) {
+            if (unlikely(s->stage.bytes.len > STAGE_MAX))
+                shard_append(s, 1ull << s->index);
             call_run(&call);
             stat_add(&s->stats.commands, 1);
         }

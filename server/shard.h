@@ -125,6 +125,9 @@ struct shard *shard_of(struct server *server, struct slice key);
 /* Appends what is staged as one frame now (end of turn, before lending, end of a hold), and books its LSN on the shards
  * of the mask `touched`. */
 void shard_append(struct shard *s, uint64_t touched);
+/* Frames end between commands, and not only at the end of a turn: they are written by one system call and their length
+ * has 32 bits. */
+#define STAGE_MAX (64 * MIB)
 /* Stages one effect and books its database. Inside a group. */
 void stage_effect_in(struct shard *s, uint32_t db, int argc, const struct slice *argv);
 /* The clocks by which entries cool, by database and its policy. */

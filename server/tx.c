@@ -129,6 +129,7 @@ enum admit tx_admit(struct call *c, struct waiter *w)
 {
     struct transaction *tx = c->client->tx;
     uint32_t databases = call_databases(c), *map;
+    size_t total = 0;
     struct call *calls;
     enum admit a = ADMIT_RUN;
 
@@ -143,7 +144,7 @@ enum admit tx_admit(struct call *c, struct waiter *w)
         if (a == ADMIT_RUN)
             a = admit_pause(&calls[i], w);
         if (a == ADMIT_RUN && (tx->queue[i].cmd->flags & CMD_WRITE))
-            a = admit_write(&calls[i], w);
+            a = admit_write(&calls[i], w, &total);
         calls[i].db = map[calls[i].db];
         map_swap(map, databases, &tx->queue[i]);
     }
