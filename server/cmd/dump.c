@@ -96,7 +96,9 @@ static void effect_restore(struct call *c, struct slice key, int64_t when, struc
 
 static void restore_value(struct call *c, struct place *p, const struct restore *o, int64_t ttl, struct value *v)
 {
-    int64_t when = ttl == 0 ? ENTRY_NO_EXPIRY : o->absttl ? ttl : ttl + c->now_ms;
+    int64_t when = ttl == 0 ? ENTRY_NO_EXPIRY : ttl;
+    if (ttl != 0 && !o->absttl && __builtin_add_overflow(ttl, c->now_ms, &when))
+        when = 0; /* as in Redis, where the sum turns negative: long past */
     if (when != ENTRY_NO_EXPIRY && call_past(c, when)) {
         value_class_of(v->type)->release(v);
         if (p->e != NULL) {

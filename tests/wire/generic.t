@@ -258,6 +258,14 @@ def _(s):
         expect(c, ['RESTORE', 'to', '0', bytes(damaged), 'REPLACE'], '-ERR DUMP payload version or checksum are wrong')
 
 
+@test('RESTORE with a TTL beyond the end of time')
+def _(s):
+    c = s.client()
+    c.call('SET', 'from', 'v')
+    expect(c, ['RESTORE', 'to', '9223372036854775807', c.call('DUMP', 'from')], '+OK')
+    expect(c, 'EXISTS to', '0')
+
+
 @test('RESTORE: TTL, ABSTTL, REPLACE, IDLETIME, FREQ')
 def _(s):
     c = s.client()
