@@ -6,6 +6,7 @@
 
 #include "core/base/mem.h"
 #include "core/base/panic.h"
+#include "server/checkpoint.h"
 #include "server/dispatch.h"
 #include "server/evict.h"
 #include "server/flash.h"
@@ -16,6 +17,8 @@
 #define FRAME_MAX ((uint64_t)3 << 30) /* a frame's length has 32 bits; effects are a little longer than commands */
 #define EVICTIONS_A_SLICE 64
 #define WANTED_PROCESS SIZE_MAX
+#define TOMB_BYTES 64 /* about what one takes, with its place in the table */
+#define TOMBS_FEW 256
 
 /* --- memory --- */
 
@@ -145,10 +148,33 @@ static bool hopeless(struct server *server, uint32_t db, bool of_db)
     return true;
 }
 
+bool memory_in_tombs(struct server *server, int db)
+{
+    uint64_t tombs = 0, own = db < 0 ? 0 : server->config->db[db].maxmemory;
+    for (unsigned i = 0; i < server->nshards; i++)
+        for (int d = 0; d < server->config->databases; d++)
+            if (db < 0 || d == db)
+                tombs += atomic_load_explicit(&server->shards[i]->figures[d].tombs, memory_order_relaxed);
+    return tombs > TOMBS_FEW && tombs * TOMB_BYTES > min_u64(memory_budget(server), own > 0 ? own : UINT64_MAX) / 16;
+}
+
+/* A checkpoint is on its way to free them (checkpoint_cron), unless they fail. */
+static bool tombs_will_go(struct shard *s, int db)
+{
+    struct checkpoint_info info;
+    if (likely(table_count(s->spaces[db]->tombs) == 0) || s->server->checkpoint == NULL ||
+        !memory_in_tombs(s->server, db))
+        return false;
+    checkpoint_info(s->server->checkpoint, &info);
+    return info.last_error == 0;
+}
+
 static bool can_reclaim(struct shard *s, int db)
 {
     const struct db_config *cfg = &s->server->config->db[db];
     struct keyspace *ks = s->spaces[db];
+    if (tombs_will_go(s, db))
+        return true;
     if (ks->keys == 0)
         return false;
     if (cfg->tier)
@@ -160,6 +186,14 @@ static void publish_reclaimable(struct shard *s)
 {
     for (int db = 0; db < s->server->config->databases; db++)
         atomic_store_explicit(&s->figures[db].reclaimable, can_reclaim(s, db), memory_order_relaxed);
+}
+
+bool memory_reclaimable(const struct shard *s)
+{
+    for (int db = 0; db < s->server->config->databases; db++)
+        if (atomic_load_explicit(&s->figures[db].reclaimable, memory_order_relaxed))
+            return true;
+    return false;
 }
 
 static void wake_others(struct shard *s)

@@ -5,10 +5,12 @@
 #include "core/base/mem.h"
 #include "core/base/panic.h"
 #include "persist/state.h"
+#include "server/dispatch.h"
 #include "server/spaces.h"
 #include "tier/record.h"
 
 #define CLEANS_A_TURN 512
+#define TOMBS_LOOK_US 1000000
 
 enum phase { PHASE_IDLE, PHASE_MARKING, PHASE_CLEANING, PHASE_RECORDING };
 
@@ -37,6 +39,7 @@ struct checkpoint {
     struct task done;
     int result;
     uint64_t retry_us; /* after a failure: not before */
+    uint64_t tombs_look_us;
     _Atomic uint64_t started_us, last_us, completed, failed;
     _Atomic int last_error;
 };
@@ -170,13 +173,28 @@ static void begin(struct checkpoint *cp)
         hold_ask(server, server->shards[0], server->nshards == 64 ? ~0ull : (1ull << server->nshards) - 1);
 }
 
+/* Deletions stay in RAM until a checkpoint has recorded them and another has passed that. */
+static bool tombs_press(struct checkpoint *cp)
+{
+    struct server *server = cp->server;
+    uint64_t now = server->shards[0]->now_us;
+    if (now < cp->tombs_look_us)
+        return false;
+    cp->tombs_look_us = now + TOMBS_LOOK_US;
+    bool press = memory_in_tombs(server, -1);
+    for (int db = 0; server->db_limits && !press && db < server->config->databases; db++)
+        press =
+            server->config->db[db].maxmemory > 0 && server_logged(server, (uint32_t)db) && memory_in_tombs(server, db);
+    return press;
+}
+
 void checkpoint_cron(struct server *server)
 {
     struct checkpoint *cp = server->checkpoint;
     if (cp == NULL || phase_of(cp) != PHASE_IDLE || atomic_load(&cp->closed) ||
         server->shards[0]->now_us < cp->retry_us)
         return;
-    if (log_since_checkpoint(server->log) > server->config->checkpoint_log_size)
+    if (log_since_checkpoint(server->log) > server->config->checkpoint_log_size || tombs_press(cp))
         atomic_store(&cp->asked, true);
     if (atomic_load(&cp->asked))
         begin(cp);
@@ -267,14 +285,15 @@ static void part_done(struct checkpoint *cp)
     pool_submit(cp->server->pool, POOL_WRITE, &cp->job);
 }
 
-void checkpoint_slice(struct shard *s)
+bool checkpoint_slice(struct shard *s)
 {
     struct checkpoint *cp = s->server->checkpoint;
     if (cp == NULL)
-        return;
-    tier_forget(s->tier, atomic_load_explicit(&cp->forget_l0, memory_order_relaxed));
+        return false;
+    bool more = !tier_forget(s->tier, atomic_load_explicit(&cp->forget_l0, memory_order_relaxed)) &&
+                tier_can_write(s->tier);
     if (phase_of(cp) != PHASE_CLEANING)
-        return;
+        return more;
     struct part *part = &cp->parts[s->index];
     if (part->state == PART_CLEANING && clean_part(s, part)) {
         part->state = PART_WRITING;
@@ -286,6 +305,7 @@ void checkpoint_slice(struct shard *s)
             atomic_store(&cp->incomplete, true);
         part_done(cp);
     }
+    return more;
 }
 
 void checkpoint_info(const struct checkpoint *cp, struct checkpoint_info *out)

@@ -27,8 +27,8 @@ void checkpoint_spoil(struct checkpoint *cp);
 void checkpoint_cron(struct server *server);
 /* Under a hold of all shards (or with one shard, between commands): takes the mark. */
 void checkpoint_mark(struct server *server);
-/* A slice of this shard's part. Once a turn, with nothing staged. */
-void checkpoint_slice(struct shard *s);
+/* A slice of this shard's part. Once a turn, with nothing staged. True if it could go on at once. */
+bool checkpoint_slice(struct shard *s);
 
 /* The map and modes as they are now (under a hold, or before start). */
 void checkpoint_encode_state(struct server *server, struct buf *out);

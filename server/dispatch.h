@@ -82,6 +82,11 @@ void admit_release(struct waiter *w);
 void memory_maintain(struct shard *s);
 /* The waiters for memory are tried again: whoever still misses some says so anew. */
 void memory_want_nothing(struct shard *s);
+/* Whether deletions that flash does not know of, or not for good, take a notable part of the memory of a database (-1:
+ * of all). Checkpoints free it. */
+bool memory_in_tombs(struct server *server, int db);
+/* Whether anything of this shard could still be dropped or evicted, as of its last memory_maintain. */
+bool memory_reclaimable(const struct shard *s);
 /* Makes this shard's figures visible to the others. */
 void memory_publish(struct shard *s);
 /* RAM of all keyspaces of all shards, and of one database. */

@@ -199,7 +199,8 @@ static void drain(struct shard *s)
         t->run(t, s);
 }
 
-/* Each worker makes room in its own shard until all together are in the budget. */
+/* Each worker makes room in its own shard until all together are in the budget, or it has nothing left that could go:
+ * keys alone may be more than the budget, and replay refuses nothing (I4). */
 static void keep_budget(struct worker *w)
 {
     struct server *server = w->replay->server;
@@ -212,7 +213,7 @@ static void keep_budget(struct worker *w)
         if (w->replay->serving)
             return;
         drain(w->shard);
-        if (memory_data(server) <= memory_budget(server))
+        if (memory_data(server) <= memory_budget(server) || !memory_reclaimable(w->shard))
             return;
         if (memory_data(server) >= before)
             server->clock->sleep_us(server->clock, 100);

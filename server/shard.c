@@ -230,7 +230,7 @@ static bool data_slices(struct shard *s)
     shard_append(s, 1ull << s->index);
     if (s->server->log != NULL)
         tier_log_progress(s->tier, log_durable(s->server->log));
-    checkpoint_slice(s);
+    more |= checkpoint_slice(s);
     memory_maintain(s);
     more |= flash_slice(s);
     shard_append(s, 1ull << s->index); /* evictions */

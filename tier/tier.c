@@ -476,6 +476,8 @@ void tier_ignore_past(struct tier *t)
     t->past = t->seq;
 }
 
+bool tier_can_write(const struct tier *t) { return t->batches < BATCHES_MAX; }
+
 bool tier_waits_for_log(const struct tier *t) { return t->waiting != NULL; }
 
 void tier_log_progress(struct tier *t, uint64_t durable)

@@ -108,6 +108,8 @@ void tier_bury(struct tier *t, struct keyspace *ks);
 /* A checkpoint at l0 has completed: tombs recorded with a stamp at or below it are removed from flash, in slices;
  * returns true when there is nothing left to do. */
 bool tier_forget(struct tier *t, uint64_t l0);
+/* Whether another batch may be begun now; if not, a completion will wake the shard. */
+bool tier_can_write(const struct tier *t);
 
 struct tier_stats {
     uint64_t fetches, fetch_hits_joined, fetch_errors, fetch_us_total, fetch_us_max;

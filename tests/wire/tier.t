@@ -179,6 +179,23 @@ def _(s):
     expect(c, 'GET k1', 'nil')
 
 
+@test('deleted keys give their memory back, by checkpoints if need be')
+def _(s):
+    c = s.client()
+    n = 60000 if not SANITIZED else 15000
+    for turn in range(3):
+        for start in range(0, n, 1000):
+            for reply in c.pipeline([('SET', f'{turn}-{i}', 'small') for i in range(start, start + 1000)]):
+                eq(reply, b'OK')
+        completed = int(s.info('persistence')['checkpoints_completed'])
+        c.call('BGREWRITEAOF')
+        eventually(lambda: int(s.info('persistence')['checkpoints_completed']) > completed, 'no checkpoint')
+        for start in range(0, n, 1000):
+            c.pipeline([('DEL', f'{turn}-{i}') for i in range(start, start + 1000)])
+    eq(c.call('DBSIZE'), 0)
+    eventually(lambda: int(s.info('tier')['tier_tombs']) * 64 < LIMIT // 8, 'tombs stay')
+
+
 @test('resident memory stays near the budget of the process')
 def _(s):
     c = s.client()
