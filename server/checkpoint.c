@@ -290,8 +290,8 @@ bool checkpoint_slice(struct shard *s)
     struct checkpoint *cp = s->server->checkpoint;
     if (cp == NULL)
         return false;
-    bool more = !tier_forget(s->tier, atomic_load_explicit(&cp->forget_l0, memory_order_relaxed)) &&
-                tier_can_write(s->tier);
+    bool more =
+        !tier_forget(s->tier, atomic_load_explicit(&cp->forget_l0, memory_order_relaxed)) && tier_can_write(s->tier);
     if (phase_of(cp) != PHASE_CLEANING)
         return more;
     struct part *part = &cp->parts[s->index];

@@ -176,14 +176,15 @@ void server_log_fatal(void *arg, const char *what, int error)
 
 /* --- cron --- */
 
-/* What the process takes beside the databases' data: maxmemory has to leave room for it. Fragmentation is in it. */
+/* What the process takes beside the databases' data: maxmemory has to leave room for it. Fragmentation is in it, and
+ * RocksDB's share, whether it uses it yet or not. */
 static void measure_overhead(struct server *server)
 {
     struct mem_stats m;
     uint64_t data = memory_data(server), taken;
     mem_stats(&m);
     taken = m.active + (m.rss > m.resident ? m.rss - m.resident : 0);
-    atomic_store(&server->overhead_bytes, taken > data ? taken - data : 0);
+    atomic_store(&server->overhead_bytes, max_u64(taken > data ? taken - data : 0, server->config->tier_memory));
     if (m.allocated > atomic_load(&server->peak_memory))
         atomic_store(&server->peak_memory, m.allocated);
 }

@@ -25,15 +25,16 @@ import terminal as t
 BATCH = 64  # requests a connection has on their way
 SMALL_DATA = 50 << 20  # below this the report says that the data is small
 
-# The server's budget is a fifth of the data, and beside it what RocksDB may use (memtables, block cache). Both are part
-# of `maxmemory`, so the process is given their sum.
+# The server's budget is a fifth of the data, and beside it what RocksDB may use (memtables, block cache) and what a
+# process takes that holds nothing. All of it is part of `maxmemory`, so the process is given the sum.
 DATA_SHARE = 5
-TIER_MEMORY = 16 << 20
+TIER_MEMORY = 8 << 20
+PROCESS_MEMORY = 8 << 20
 
 
 def server_options(kind, data_bytes):
     """(options, budget in bytes): the one place that says how the demo's server is run."""
-    budget = data_bytes // DATA_SHARE + TIER_MEMORY
+    budget = data_bytes // DATA_SHARE + TIER_MEMORY + PROCESS_MEMORY
     return servers.options_for(kind, maxmemory=budget, tier_memory=TIER_MEMORY, shards=1), budget
 
 
@@ -241,8 +242,9 @@ def introduce(args, server, version, records, budget):
     small = t.dim("  (small: fixed costs show)") if records.bytes < SMALL_DATA else ""
     t.say("data", "%s records, %s from %s%s" % (t.count(len(records)), t.size(records.bytes), source, small))
     t.say("server", "%s, pid %d, port %d" % (version, server.pid, server.port))
-    t.say("budget", "%s of memory: %s for the data (1/%d of it), %s for RocksDB" % (
-        t.size(budget), t.size(budget - TIER_MEMORY), DATA_SHARE, t.size(TIER_MEMORY)))
+    t.say("budget", "%s of memory: %s for the data (1/%d of it), %s for RocksDB, %s for the process" % (
+        t.size(budget), t.size(budget - TIER_MEMORY - PROCESS_MEMORY), DATA_SHARE, t.size(TIER_MEMORY),
+        t.size(PROCESS_MEMORY)))
     print()
 
 
