@@ -211,4 +211,22 @@ def _(_s):
     ok(server.wait_exit() not in (0, None), 'the server should refuse')
 
 
+@test('kelvin.conf names every directive with its default')
+def _(_s):
+    need_kelvin('a file of Kelvin')
+    path = os.path.join(os.path.dirname(os.path.abspath(__file__)), '..', '..', 'kelvin.conf')
+    plain = Server()
+    defaults = plain.client().call('CONFIG', 'GET', '*')
+    defaults = dict(zip(defaults[::2], defaults[1::2]))
+    named = [line[2:].strip() for line in open(path) if line[:2] == '# ' and line[2:].split(' ')[0].encode() in defaults
+             and (len(line.split()) <= 3 or not line.rstrip().endswith('.'))]
+    eq(set(defaults) - {line.split()[0].encode() for line in named}, set(), 'directives that kelvin.conf does not name')
+    set_by_tests = {'port', 'dir', 'bind'}
+    spelled_out = Server(lines=[line for line in named if line.split()[0] not in set_by_tests])
+    for name in set(defaults) - {name.encode() for name in set_by_tests}:
+        eq(spelled_out.client().call('CONFIG', 'GET', name)[1], defaults[name], name)
+    for server in (plain, spelled_out):
+        server.stop()
+
+
 run(Server())
