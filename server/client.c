@@ -5,6 +5,7 @@
 
 #include "core/base/mem.h"
 #include "core/base/panic.h"
+#include "core/proto/resp_writer.h"
 #include "server/dispatch.h"
 #include "server/server.h"
 
@@ -40,6 +41,23 @@ static struct client *client_new(struct shard *s, struct conn *conn)
     return c;
 }
 
+/* Without a password only this machine is let in, whatever `bind` says. */
+static bool denied(const struct client *c)
+{
+    const struct config *cfg = c->home->server->config;
+    return cfg->protected_mode && cfg->requirepass[0] == 0 && !(c->flags & CLIENT_UNIX) &&
+           strncmp(c->peer, "127.", 4) != 0 && strncmp(c->peer, "[::1]", 5) != 0 &&
+           strncmp(c->peer, "[::ffff:127.", 12) != 0;
+}
+
+static void turn_away(struct client *c, const char *error)
+{
+    stat_add(&c->home->stats.rejected, 1);
+    resp_errorf(outbox_writer(&c->out), "%s", error);
+    client_wrote(c);
+    client_close(c, true);
+}
+
 void client_accept(struct shard *s, struct conn *conn, bool is_unix)
 {
     struct config *cfg = s->server->config;
@@ -57,12 +75,13 @@ void client_accept(struct shard *s, struct conn *conn, bool is_unix)
     stat_add(&s->stats.connections, 1);
     atomic_fetch_add(&s->server->connected, 1);
     conn_start(conn, &handlers, c);
-    if (atomic_load(&s->server->connected) > (uint64_t)cfg->maxclients) {
-        stat_add(&s->stats.rejected, 1);
-        buf_append_str(outbox_writer(&c->out), "-ERR max number of clients reached\r\n");
-        client_wrote(c);
-        client_close(c, true);
-    }
+    if (atomic_load(&s->server->connected) > (uint64_t)cfg->maxclients)
+        turn_away(c, "ERR max number of clients reached");
+    else if (denied(c))
+        turn_away(c,
+                  "DENIED Kelvin is running in protected mode because protected mode is enabled and no password is set "
+                  "for the default user. In this mode connections are only accepted from the loopback interface. To "
+                  "accept others, set a password (requirepass), or turn protected-mode off.");
 }
 
 /* --- input --- */

@@ -43,7 +43,7 @@ struct config {
     /* general */
     int databases, hz, loglevel;
     char *logfile, *dir, *pidfile, *appenddirname, *save;
-    bool enable_debug_command;
+    bool enable_debug_command, daemonize, protected_mode;
     /* limits */
     uint64_t proto_max_bulk_len, client_query_buffer_limit;
     struct {

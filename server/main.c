@@ -1,5 +1,6 @@
 /* Puts the parts together, in the order in which they depend on each other, and takes them apart again. */
 #include <errno.h>
+#include <fcntl.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -340,6 +341,23 @@ static struct server *server_new(struct config *cfg)
     return s;
 }
 
+/* Before any thread is made. */
+static int become_daemon(void)
+{
+    pid_t pid = fork();
+    if (pid != 0)
+        _exit(pid < 0 ? 1 : 0);
+    if (setsid() < 0)
+        return -errno;
+    int null = open("/dev/null", O_RDWR); /* check:allow open: takes the place of the terminal */
+    for (int fd = 0; null >= 0 && fd <= 2; fd++)
+        dup2(null, fd);
+    if (null > 2)
+        close(null);
+    mem_after_fork();
+    return 0;
+}
+
 static void block_signals(void)
 {
     sigset_t set;
@@ -366,6 +384,8 @@ int main(int argc, char **argv)
         return 1;
     }
     config_resolve(cfg);
+    if (cfg->daemonize && become_daemon() < 0)
+        return 1;
     if (cfg->maxmemory != 0 && cfg->maxmemory < SMALL_MEMORY)
         mem_keep_pages_ms(0); /* pages kept for a second would be a large part of so little */
     struct server *s = server_new(cfg);

@@ -104,6 +104,12 @@ void mem_own_arena(void)
         mallctl("thread.arena", NULL, NULL, &arena, sizeof(arena));
 }
 
+void mem_after_fork(void)
+{
+    bool on = true;
+    mallctl("background_thread", NULL, NULL, &on, sizeof(on));
+}
+
 void mem_purge(void)
 {
     char name[64];
@@ -167,6 +173,7 @@ size_t mem_class(size_t size) { return (at_least_one(size) + 15) & ~(size_t)15; 
 static void allocator_stats(struct mem_stats *out) { (void)out; }
 void mem_keep_pages_ms(int64_t ms) { (void)ms; }
 void mem_own_arena(void) {}
+void mem_after_fork(void) {}
 void mem_purge(void) {}
 
 #endif

@@ -36,6 +36,8 @@ void mem_stats(struct mem_stats *out);
 void mem_keep_pages_ms(int64_t ms);
 /* The calling thread allocates from an arena of its own from now on: for the few threads that allocate all the time. */
 void mem_own_arena(void);
+/* In the child of a fork: the allocator's own thread is started again. */
+void mem_after_fork(void);
 /* Gives unused pages back to the kernel. Cost: up to milliseconds. */
 void mem_purge(void);
 

@@ -6,7 +6,7 @@ import subprocess
 import sys
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), '..', 'lib'))
-from kelvin import IS_KELVIN, Server, eq, expect, ok, run, temp_dir, test
+from kelvin import BINARY, IS_KELVIN, Server, eq, eventually, expect, ok, run, temp_dir, test
 
 
 
@@ -66,6 +66,20 @@ def _(_s):
         eq(open(path).read(), f'{server.process.pid}\n')
     server.stop()
     ok(not os.path.exists(path), 'the pid file is left behind')
+
+
+@test('daemonize: the command ends, the server stays')
+def _(_s):
+    home = temp_dir()
+    path = os.path.join(home, 'server.pid')
+    command = [BINARY, '--daemonize', 'yes', '--pidfile', path, '--dir', home, '--port', '0', '--unixsocket',
+               os.path.join(home, 's'), '--logfile', os.path.join(home, 'log')]
+    eq(subprocess.run(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL).returncode, 0)
+    eventually(lambda: os.path.exists(path) and open(path).read().strip() != '', 'no pid file')
+    pid = int(open(path).read())
+    eventually(lambda: 'ready to accept' in open(os.path.join(home, 'log')).read().lower(), 'it does not get ready')
+    os.kill(pid, signal.SIGTERM)
+    eventually(lambda: not os.path.exists(path), 'it does not end')
 
 
 @test('--version and an unknown option')
