@@ -245,6 +245,7 @@ static void write_pidfile(struct server *s)
     int len = snprintf(text, sizeof(text), "%d\n", (int)getpid());
     int err = s->fs->ops->open(s->fs, s->config->pidfile, FS_WRITE | FS_CREATE | FS_TRUNC, &file);
     if (err == 0) {
+        s->pidfile_written = true;
         err = fs_write_full(file, text, (size_t)len, 0);
         file->ops->close(file);
     }
@@ -256,10 +257,47 @@ static void close_listeners(struct server *s)
 {
     for (int i = 0; i < s->nlisten; i++)
         close(s->listening[i].fd);
-    if (s->config->pidfile[0] != 0)
+    if (s->pidfile_written)
         s->fs->ops->unlink(s->fs, s->config->pidfile);
-    if (s->config->unixsocket[0] != 0)
-        unlink(s->config->unixsocket); /* check:allow unlink: our own socket */
+    for (int i = 0; i < s->nlisten; i++)
+        if (s->listening[i].is_unix)
+            unlink(s->config->unixsocket); /* check:allow unlink: our own socket */
+}
+
+/* What load made, all of it or the part that it got to. No thread of a shard runs. */
+static void dismantle(struct server *s)
+{
+    if (s->log != NULL)
+        log_close(s->log, LOG_MARK_NONE);
+    if (s->pool != NULL)
+        pool_free(s->pool);
+    if (s->flash != NULL)
+        flash_free(s->flash);
+    for (unsigned i = 0; s->shards != NULL && i < s->nshards; i++)
+        if (s->shards[i] != NULL)
+            shard_free(s->shards[i]);
+    if (s->trainer != NULL)
+        trainer_free(s->trainer);
+    if (s->checkpoint != NULL)
+        checkpoint_free(s->checkpoint);
+    if (s->lazy != NULL)
+        lazy_stop(s->lazy);
+    if (s->store != NULL)
+        s->store->ops->close(s->store);
+    mem_free(s->shards, sizeof(*s->shards) * s->nshards);
+    mem_free(s->modes, (size_t)s->config->databases);
+    mem_free(s->dead, sizeof(*s->dead) * s->dead_cap);
+}
+
+/* A start that is refused. What is on its way to flash arrives first. */
+static int refuse(struct server *s, const char *error)
+{
+    for (unsigned i = 0; s->shards != NULL && i < s->nshards; i++)
+        if (s->shards[i] != NULL)
+            shard_drain(s->shards[i]);
+    dismantle(s);
+    s->dir_lock->ops->close(s->dir_lock);
+    return fail(s, error);
 }
 
 /* The log is closed after the shards have ended and their last frames are in it; then the tier, then the store. */
@@ -279,20 +317,12 @@ static void shut_down(struct server *s)
     log_close(s->log, LOG_MARK_CLEAN_STOP);
     s->log = NULL; /* all of it is durable: replies that waited may leave */
     pool_free(s->pool);
-    flash_free(s->flash);
+    s->pool = NULL;
     shards_end_clients(s);
-    for (unsigned i = 0; i < s->nshards; i++)
-        shard_free(s->shards[i]);
-    trainer_free(s->trainer);
-    checkpoint_free(s->checkpoint);
-    lazy_stop(s->lazy);
-    s->store->ops->close(s->store);
+    dismantle(s);
     close_listeners(s);
     logger_line(s->logger, LOG_WARNING, "Kelvin is now ready to exit, bye bye...");
     s->dir_lock->ops->close(s->dir_lock);
-    mem_free(s->shards, sizeof(*s->shards) * s->nshards);
-    mem_free(s->modes, (size_t)s->config->databases);
-    mem_free(s->dead, sizeof(*s->dead) * s->dead_cap);
 }
 
 static int serve(struct server *s)
@@ -303,7 +333,7 @@ static int serve(struct server *s)
         return 1;
     logger_line(s->logger, LOG_NOTICE, "Kelvin version=%s, starting, PID: %d", KELVIN_VERSION, (int)getpid());
     if (load(s, error) < 0)
-        return fail(s, error);
+        return refuse(s, error);
     for (unsigned i = 0; i < s->nshards; i++)
         shard_start(s->shards[i]);
     first_checkpoint(s);

@@ -32,6 +32,7 @@ struct server {
     struct checkpoint *checkpoint;
     struct flash *flash; /* its budget */
     struct file *dir_lock;
+    bool pidfile_written;
     struct holds holds;
     unsigned nshards;
     struct shard **shards;
