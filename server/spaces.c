@@ -74,15 +74,16 @@ bool spaces_is_unlogged(struct space_id id) { return id.lsn & UNLOGGED; }
 
 /* The new space's id must be the same when the log is replayed, and no other's. The effect is in the frame that is
  * appended next: under a hold, or with one shard, nobody else appends, so that frame begins at log_appended. The n-th
- * space that a frame makes has its LSN + n (a frame has more bytes than effects, so the next one's are above). Unlogged
- * spaces are never replayed; theirs are unique in this process. */
+ * space that a frame makes has its LSN + n: from 1, as the first spaces of all have 0, where the first frame begins,
+ * too; and below the next frame, as a frame has more bytes than effects. Unlogged spaces are never replayed; theirs are
+ * unique in this process. */
 static struct space_id new_id(struct call *c, uint32_t db)
 {
     struct server *server = c->server;
     if (c->apply)
-        return (struct space_id){server->replay_lsn + server->replay_spaces++, db};
+        return (struct space_id){server->replay_lsn + ++server->replay_spaces, db};
     if (server_logged(server, db))
-        return (struct space_id){log_appended(server->log) + c->shard->stage.spaces++, db};
+        return (struct space_id){log_appended(server->log) + ++c->shard->stage.spaces, db};
     return spaces_unlogged_id(server, db);
 }
 

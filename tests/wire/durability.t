@@ -86,6 +86,24 @@ def _(_s):
     server.stop()
 
 
+@test('a FLUSHALL in the first frame')
+def _(_s):
+    server = Server({'durability': 'everysec'})
+    c = server.client()
+    c.pipeline([('SET', 'x', 1), ('FLUSHALL',)])  # in the first frame of all: at LSN 0
+    c.pipeline([('SET', f'k{i}', i) for i in range(100)])
+    for _ in range(2):
+        if IS_KELVIN:
+            completed = int(server.info('persistence')['checkpoints_completed'])
+            c.call('BGREWRITEAOF')
+            eventually(lambda: int(server.info('persistence')['checkpoints_completed']) > completed, 'no checkpoint')
+        server.restart(kill=True)
+        c = server.client()
+        eq(c.call('DBSIZE'), 100)
+        eq(c.call('GET', 'k7'), b'7')
+    server.stop()
+
+
 @test('several FLUSHDBs of one transaction make different spaces')
 def _(_s):
     server = Server({'durability': 'everysec'})
