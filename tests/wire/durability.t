@@ -97,7 +97,7 @@ def _(_s):
             completed = int(server.info('persistence')['checkpoints_completed'])
             c.call('BGREWRITEAOF')
             eventually(lambda: int(server.info('persistence')['checkpoints_completed']) > completed, 'no checkpoint')
-        server.restart(kill=True)
+        server.restart()
         c = server.client()
         eq(c.call('DBSIZE'), 100)
         eq(c.call('GET', 'k7'), b'7')
