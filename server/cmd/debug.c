@@ -139,7 +139,7 @@ static bool digest_db(struct call *c, uint32_t db, uint32_t *sum)
         bool was_cold = entry_cold(p.e);
         mix(d, name);
         ok = digest_value(c, &p, d);
-        if (ok && was_cold)
+        if (ok && was_cold && !(p.e->flags & (ENTRY_DIRTY | ENTRY_WRITING))) /* its metadata may be under way */
             keyspace_drop(p.ks, p.e, p.key);
         for (unsigned i = 0; i < DIGEST_WORDS; i++)
             sum[i] ^= d[i];
