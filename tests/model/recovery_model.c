@@ -223,6 +223,8 @@ static void take_apart(struct world *w)
     struct server *s = w->server;
     tier_log_progress(s->shards[0]->tier, UINT64_MAX); /* what waited for the log meets the closed gate */
     shard_drain(s->shards[0]);
+    while (pool_pending(s->pool) > 0) /* the recording of a checkpoint uses the log */
+        s->clock->sleep_us(s->clock, 100);
     if (s->log != NULL)
         log_close(s->log, LOG_MARK_CLEAN_STOP);
     s->log = NULL;
