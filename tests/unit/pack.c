@@ -271,6 +271,17 @@ static void hostile(void)
        "longer encodings than needed");
 }
 
+/* What pack_validate takes, pack_find must find. */
+static void found_in_longer_encodings(void)
+{
+    static const uint8_t bytes[] = "\x1a\0\0\0\5\0\x81\x31\2\xe0\1\x61\3\xf0\1\0\0\0\x62\6\xc0\7\2\0\1\xff";
+    const uint8_t *p = bytes;
+    ok(pack_validate(slice_of(p, sizeof(bytes) - 1)) && pack_find(p, PACK_HEADER, LIT("1"), 0) == 6 &&
+           pack_find(p, PACK_HEADER, LIT("a"), 0) == 9 && pack_find(p, PACK_HEADER, LIT("b"), 1) == 13 &&
+           pack_find(p, PACK_HEADER, LIT("7"), 0) == 20 && pack_find(p, PACK_HEADER, LIT("c"), 0) == 0,
+       "found in longer encodings than needed");
+}
+
 static bool sees(void *arg, uint32_t index, struct pack_item item)
 {
     uint32_t *seen = arg;
@@ -303,6 +314,7 @@ int main(void)
     find();
     count_beyond_the_header();
     hostile();
+    found_in_longer_encodings();
     visitor();
     return tap_done();
 }
