@@ -413,10 +413,19 @@ static uint32_t head_size(uint8_t e)
     return e <= 0xf4 ? 1 + pack_int_width(e) : 0;
 }
 
-/* What follows the entry at `at`, if it lies wholly in [at, end) and its length behind is right; else 0. */
+/* The size of the length behind an entry of `len` bytes that ends at `e`, if it is there and right; else 0. */
+static uint32_t checked_backlen(const uint8_t *e, uint64_t room, uint32_t len)
+{
+    uint8_t want[BACKLEN_MAX];
+    if (likely(len <= 127))
+        return room > 0 && *e == len;
+    uint32_t size = (uint32_t)(put_backlen(want, len) - want);
+    return size <= room && memcmp(e, want, size) == 0 ? size : 0;
+}
+
+/* What follows the entry at `at`, if it lies wholly in [at, end); else 0. */
 static uint32_t checked_next(const uint8_t *p, uint32_t at, uint32_t end)
 {
-    uint8_t backlen[BACKLEN_MAX];
     uint32_t room = end - at, head = head_size(p[at]);
     if (head == 0 || head > room)
         return 0;
@@ -424,10 +433,8 @@ static uint32_t checked_next(const uint8_t *p, uint32_t at, uint32_t end)
     uint64_t len = head + (uint64_t)(item.is_int ? 0 : item.bytes.len);
     if (len > room)
         return 0;
-    uint32_t size = (uint32_t)(put_backlen(backlen, (uint32_t)len) - backlen);
-    if (size > room - len || memcmp(p + at + len, backlen, size) != 0)
-        return 0;
-    return at + (uint32_t)len + size;
+    uint32_t size = checked_backlen(p + at + len, room - len, (uint32_t)len);
+    return size == 0 ? 0 : at + (uint32_t)len + size;
 }
 
 static bool valid_frame(struct slice bytes)
