@@ -169,7 +169,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
         return 0;
     unsigned mode = data[0] % MODES;
     size_t len = size - 1;
-    uint8_t *exact = malloc(len ? len : 1); /* of just the size: a sanitizer sees a look behind it */
+    uint8_t *exact = calloc(1, len ? len : 1); /* of just the size: a sanitizer sees a look behind it */
     struct slice bytes = slice_of(exact, len);
     memcpy(exact, data + 1, len);
     if (data[0] < MODES)
