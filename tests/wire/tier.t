@@ -271,4 +271,25 @@ def _(_s):
     server.stop()
 
 
+@test('large values are written out in parts while they go on being changed')
+def _(_s):
+    server = Server({'maxmemory': '200mb', 'tier-memory': '8mb', 'checkpoint-log-size': '8mb'}, ['db 0 maxmemory 24mb'])
+    c = server.client()
+    values = {b'k%d' % i: os.urandom(200000 + 131071 * i) for i in range(24)}
+    for key, value in values.items():
+        eq(c.call('SET', key, value), b'OK')
+    for i in range(150):
+        key = b'k%d' % (i * 7 % 24)
+        values[key] += b'more%d' % i
+        eq(c.call('APPEND', key, b'more%d' % i), len(values[key]))
+    for key, value in values.items():
+        ok(c.call('GET', key) == value, f'{key} differs')
+    ok(int(server.info('tier')['tier_drops']) > 0, 'something was dropped, so written')
+    server.restart(kill=True)
+    c = server.client()
+    for key, value in values.items():
+        ok(c.call('GET', key) == value, f'{key} differs after a restart')
+    server.stop()
+
+
 run(Server(BUDGET, LINES))
