@@ -27,7 +27,8 @@ struct flash {
     _Atomic uint64_t passed; /* of what shards count as freed: known to be gone from the disk */
     _Atomic uint64_t scale;
     _Atomic bool full, evicting, crowded;
-    _Atomic int phase; /* changed by shard 0 */
+    _Atomic bool relief; /* a round is under way or due: there will be more room */
+    _Atomic int phase;   /* changed by shard 0 */
     _Atomic uint64_t rounds;
 
     /* Shard 0's. */
@@ -272,6 +273,7 @@ void flash_cron(struct server *server)
     if (max > 0)
         look_sometimes(f, server->shards[0]->now_us);
     go_on(f, max);
+    atomic_store(&f->relief, phase_of(f) != QUIET || (max > 0 && worth_a_round(f, max)));
     if (max > 0 && phase_of(f) == QUIET && going(f) < max / 64)
         measure_scale(f);
     judge(f);
@@ -397,8 +399,10 @@ enum flash_room flash_room(struct shard *s, uint32_t db)
     bool crowded = atomic_load_explicit(&f->crowded, memory_order_relaxed);
     if (likely(!full && !crowded))
         return FLASH_ROOM_YES;
-    if (full && (s->server->config->db[db].eviction == EVICT_NOEVICTION || all_barren(s->server)))
+    if (full && s->server->config->db[db].eviction == EVICT_NOEVICTION)
         return FLASH_ROOM_NEVER;
+    if (full && all_barren(s->server))
+        return atomic_load_explicit(&f->relief, memory_order_relaxed) ? FLASH_ROOM_SOON : FLASH_ROOM_NEVER;
     return crowded || live(f) > max + max / 8 ? FLASH_ROOM_SOON : FLASH_ROOM_YES;
 }
 
