@@ -61,6 +61,7 @@ struct set_batch {
     struct pack_item member[SET_BATCH];
     uint64_t hash[SET_BATCH];
 };
+static inline uint32_t set_batch_all(const struct set_batch *b) { return (uint32_t)(((uint64_t)1 << b->n) - 1); }
 /* Which of the batch's members are in the set: bit i for member i. Only those in `want` are looked up. */
 uint32_t set_has_batch(const struct value *v, struct set_batch *b, uint32_t want);
 

@@ -16,8 +16,6 @@ static bool fill(struct set_batch *b, struct set_iter *it)
     return b->n > 0;
 }
 
-static uint32_t all_of(const struct set_batch *b) { return (uint32_t)(((uint64_t)1 << b->n) - 1); }
-
 static bool visit_some(const struct set_batch *b, uint32_t some, set_visit *visit, void *arg)
 {
     for (; some != 0; some &= some - 1)
@@ -46,7 +44,7 @@ void set_inter(const struct value *const *sets, unsigned n, set_visit *visit, vo
         return;
     set_iter_init(&it, sets[walked]);
     while (fill(&b, &it)) {
-        uint32_t in = all_of(&b);
+        uint32_t in = set_batch_all(&b);
         for (unsigned i = 0; i < n && in != 0; i++)
             if (i != walked)
                 in = set_has_batch(sets[i], &b, in);
@@ -64,7 +62,7 @@ static void diff_by_lookup(const struct value *const *sets, unsigned n, set_visi
     struct set_iter it;
     set_iter_init(&it, sets[0]);
     while (fill(&b, &it)) {
-        uint32_t left = all_of(&b);
+        uint32_t left = set_batch_all(&b);
         for (unsigned i = 1; i < n && left != 0; i++)
             if (sets[i] != NULL)
                 left &= ~set_has_batch(sets[i], &b, left);
@@ -137,7 +135,7 @@ static bool visit_new(const struct value *v, const struct value *const *before, 
     struct set_iter it;
     set_iter_init(&it, v);
     while (fill(&b, &it)) {
-        uint32_t left = all_of(&b);
+        uint32_t left = set_batch_all(&b);
         for (unsigned i = 0; i < n && left != 0; i++)
             left &= ~set_has_batch(before[i], &b, left);
         if (!visit_some(&b, left, visit, arg))
