@@ -51,7 +51,6 @@ struct table_probe {
     uint64_t hash;
     uint32_t mask; /* matching slots not yet seen */
     uint32_t slot; /* the current candidate */
-    void *seg;
 };
 void *table_first(struct table *t, uint64_t hash, struct table_probe *p);
 void *table_next(struct table_probe *p);
@@ -72,8 +71,9 @@ void table_prefetch_bucket(const struct table *t, uint64_t hash);
 void table_prefetch_item(const struct table *t, uint64_t hash);
 
 /* Visits all items of the bucket group at `cursor` (a hash value; start with 0) and returns the cursor of the next
- * group, 0 when the end is reached. An item that is in the table during the whole scan is visited at least once;
- * exactly once unless the table shrinks meanwhile. Inserting and erasing inside `visit` is not allowed. */
+ * group, 0 when the end is reached. An item that is in the table during the whole scan is visited exactly once,
+ * however the table grows and shrinks meanwhile: all items with hashes below the cursor have been visited, and none of
+ * them is again. Inserting and erasing inside `visit` is not allowed. */
 uint64_t table_scan(struct table *t, uint64_t cursor, void (*visit)(void *arg, void *item), void *arg);
 /* Up to `want` items from random neighbouring places, for sampling (eviction, RANDOMKEY); `random` picks the place.
  * 0 only if the table is empty. Cost: O(want) while the table is not nearly empty, bounded in any case. */
