@@ -12,11 +12,12 @@
 
 unsigned scan_cursor_shard(uint64_t cursor, unsigned shards) { return (unsigned)(cursor & SHARD_BITS) % shards; }
 
-/* As strtoul reads it, for clients that rely on that: nothing is 0, a sign is allowed. */
+/* As strtoul reads it, for clients that rely on that: nothing is 0, a sign is allowed, a NUL ends it. */
 bool scan_cursor_parse(struct slice s, uint64_t *cursor)
 {
     bool minus = s.len > 0 && s.p[0] == '-';
     *cursor = 0;
+    s.len = strnlen((const char *)s.p, s.len);
     if (s.len > 1 && (minus || s.p[0] == '+'))
         s = slice_of(s.p + 1, s.len - 1);
     for (size_t i = 0; i < s.len; i++)

@@ -190,19 +190,20 @@ static void sintercard_run(struct call *c)
     {                                                                                          \
         .flags = KEY_RO | KEY_ACCESS, .first = (at), .last = -1, .step = 1, .need = NEED_VALUE \
     }
-#define DESTINATION                                                            \
-    {                                                                          \
-        .flags = KEY_OW | KEY_UPDATE, .first = 1, .step = 1, .need = NEED_META \
+#define DESTINATION(f)                                                      \
+    {                                                                       \
+        .flags = (f) | KEY_UPDATE, .first = 1, .step = 1, .need = NEED_META \
     }
 #define COMBINES(n, function, text, cost)                                                                           \
     {                                                                                                               \
         .name = n, .run = function, .arity = -2, .flags = CMD_READONLY, SET, .keys = {SOURCES(1)}, .summary = text, \
         .since = "1.0.0", .complexity = cost, .args = args_keys, .tips = STRINGS("nondeterministic_output_order")   \
     }
-#define STORES(n, function, text, cost)                                                                              \
-    {                                                                                                                \
-        .name = n, .run = function, .arity = -3, .flags = CMD_WRITE | CMD_DENYOOM, SET,                              \
-        .keys = {DESTINATION, SOURCES(2)}, .summary = text, .since = "1.0.0", .complexity = cost, .args = store_args \
+#define STORES(n, function, text, cost, f)                                                           \
+    {                                                                                                \
+        .name = n, .run = function, .arity = -3, .flags = CMD_WRITE | CMD_DENYOOM, SET,              \
+        .keys = {DESTINATION(f), SOURCES(2)}, .summary = text, .since = "1.0.0", .complexity = cost, \
+        .args = store_args                                                                           \
     }
 #define COST_INTER "O(N*M) worst case where N is the cardinality of the smallest set and M is the number of sets."
 #define COST_ALL "O(N) where N is the total number of elements in all given sets."
@@ -223,9 +224,9 @@ struct command set_algebra_commands[] = {
     COMBINES("sinter", sinter_run, "Returns the intersect of multiple sets.", COST_INTER),
     COMBINES("sunion", sunion_run, "Returns the union of multiple sets.", COST_ALL),
     COMBINES("sdiff", sdiff_run, "Returns the difference of multiple sets.", COST_ALL),
-    STORES("sinterstore", sinterstore_run, "Stores the intersect of multiple sets in a key.", COST_INTER),
-    STORES("sunionstore", sunionstore_run, "Stores the union of multiple sets in a key.", COST_ALL),
-    STORES("sdiffstore", sdiffstore_run, "Stores the difference of multiple sets in a key.", COST_ALL),
+    STORES("sinterstore", sinterstore_run, "Stores the intersect of multiple sets in a key.", COST_INTER, KEY_RW),
+    STORES("sunionstore", sunionstore_run, "Stores the union of multiple sets in a key.", COST_ALL, KEY_OW),
+    STORES("sdiffstore", sdiffstore_run, "Stores the difference of multiple sets in a key.", COST_ALL, KEY_OW),
     {.name = "sintercard",
      .run = sintercard_run,
      .arity = -3,
