@@ -12,9 +12,9 @@
 #define NAME_MAX_BYTES 32
 
 static struct command *const groups[] = {
-    string_commands,      generic_commands, expire_commands, scan_commands,    dump_commands,  connection_commands,
-    transaction_commands, server_commands,  config_commands, command_commands, debug_commands, info_commands,
-    bitmap_commands,      hyperloglog_commands, memory_commands,
+    string_commands,     generic_commands,     expire_commands, scan_commands,        dump_commands,
+    connection_commands, transaction_commands, server_commands, config_commands,      command_commands,
+    debug_commands,      info_commands,        bitmap_commands, hyperloglog_commands, memory_commands,
 };
 static const struct command *table[SLOTS];
 
@@ -128,13 +128,14 @@ int command_keys(const struct command *cmd, const struct slice *argv, int argc, 
     int n = 0;
     for (int s = 0; s < COMMAND_KEY_SPECS && cmd->keys[s].first > 0; s++) {
         const struct key_spec *k = &cmd->keys[s];
+        uint16_t flags = cmd->key_flags ? cmd->key_flags(argv, argc) : k->flags;
         int last = k->last >= 0 ? k->first + k->last : argc + k->last;
         int step = k->step > 0 ? k->step : 1;
         if (k->first >= argc && s == 0)
             return -1; /* of a later list there may be none: PFMERGE with a destination alone */
         for (int i = k->first; i <= last && i < argc; i += step, n++)
             if (n < max)
-                out[n] = (struct key_ref){i, (uint8_t)(cmd->need ? cmd->need(argv, argc, i) : k->need), k->flags};
+                out[n] = (struct key_ref){i, (uint8_t)(cmd->need ? cmd->need(argv, argc, i) : k->need), flags};
     }
     return n;
 }

@@ -117,9 +117,9 @@ static void block_load(struct block *b, struct slice s, size_t at)
     memset((uint8_t *)b + have, 0, BLOCK - have);
 }
 
-#define EACH_LANE(expr)                   \
-    for (size_t i = 0; i < LANES; i++) {  \
-        (expr);                           \
+#define EACH_LANE(expr)                  \
+    for (size_t i = 0; i < LANES; i++) { \
+        (expr);                          \
     }
 
 /* Folds one more source into *a. BITS_ONE: *a is what was seen, *twice what was seen more than once. */

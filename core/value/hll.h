@@ -46,10 +46,10 @@ struct hll_mark hll_mark_of(struct slice element);
 /* Where a mark belongs in a sparse string: found by hll_find, used by hll_raise. Offsets, not pointers: the string may
  * move in between. */
 struct hll_spot {
-    size_t at;            /* the run that covers the register */
-    size_t before;        /* the run before it; 0: none */
-    uint32_t first, span; /* the registers of the run */
-    size_t resume;        /* for the next, higher register: a run to start from, */
+    size_t at;             /* the run that covers the register */
+    size_t before;         /* the run before it; 0: none */
+    uint32_t first, span;  /* the registers of the run */
+    size_t resume;         /* for the next, higher register: a run to start from, */
     uint32_t resume_first; /* and its first register */
 };
 

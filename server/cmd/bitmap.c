@@ -147,8 +147,8 @@ static bool bitpos_args(struct call *c, bool *on, struct range *r)
         reply_syntax(c);
         return false;
     }
-    return (c->argc < 4 || arg_i64(c, c->argv[3], &r->start)) && (c->argc < 6 || arg_unit(c, c->argv[5], &r->in_bits)) &&
-           (c->argc < 5 || arg_i64(c, c->argv[4], &r->end));
+    return (c->argc < 4 || arg_i64(c, c->argv[3], &r->start)) &&
+           (c->argc < 6 || arg_unit(c, c->argv[5], &r->in_bits)) && (c->argc < 5 || arg_i64(c, c->argv[4], &r->end));
 }
 
 static int64_t bitpos_in(struct slice s, bool on, const struct range *r, bool open_end)
@@ -415,16 +415,29 @@ static void bitfield_with(struct call *c, bool read_only)
         mem_free(ops.op, ops.cap * sizeof(*ops.op));
 }
 
+/* A BITFIELD that only reads. Words are taken as field_args takes them. */
+static uint16_t bitfield_key_flags(const struct slice *argv, int argc)
+{
+    enum field_verb verb;
+    for (int i = 2, args; i < argc; i += args + 1) {
+        bool overflow = slice_is(argv[i], "overflow");
+        args = overflow ? 1 : verb_args(argv[i], argc - i - 1, &verb);
+        if (args == 0 || (!overflow && verb != FIELD_GET))
+            return KEY_RW | KEY_ACCESS | KEY_UPDATE;
+    }
+    return KEY_RO | KEY_ACCESS;
+}
+
 static void bitfield_run(struct call *c) { bitfield_with(c, false); }
 static void bitfield_ro_run(struct call *c) { bitfield_with(c, true); }
 
 /* --- declarations --- */
 
-#define KEY1(f)                                                       \
-    {                                                                 \
-        {                                                             \
-            .flags = (f), .first = 1, .step = 1, .need = NEED_VALUE,  \
-        }                                                             \
+#define KEY1(f)                                                      \
+    {                                                                \
+        {                                                            \
+            .flags = (f), .first = 1, .step = 1, .need = NEED_VALUE, \
+        }                                                            \
     }
 #define BITMAP .acl = ACL_BITMAP, .route = ROUTE_KEYS, .group = "bitmap"
 #define BYTE_BIT CHANGE("7.0.0", "Added the `BYTE|BIT` option.")
@@ -598,6 +611,7 @@ struct command bitmap_commands[] = {
      .arity = -2,
      .flags = CMD_WRITE | CMD_DENYOOM,
      BITMAP,
+     .key_flags = bitfield_key_flags,
      .keys = {{.flags = KEY_RW | KEY_ACCESS | KEY_UPDATE | KEY_VARIABLE_FLAGS,
                .first = 1,
                .step = 1,

@@ -191,10 +191,10 @@ static void help_run(struct call *c)
 
 /* --- declarations --- */
 
-#define SUB(n, fn, sum, cx, ...)                                                                                \
-    {                                                                                                           \
-        .name = n, .run = fn, .arity = 2, .route = ROUTE_HOME, .group = "server", .summary = sum,               \
-        .since = "4.0.0", .complexity = cx, __VA_ARGS__                                                         \
+#define SUB(n, fn, sum, cx, ...)                                                                                    \
+    {                                                                                                               \
+        .name = n, .run = fn, .arity = 2, .route = ROUTE_HOME, .group = "server", .summary = sum, .since = "4.0.0", \
+        .complexity = cx, __VA_ARGS__                                                                               \
     }
 #define SPECIAL .tips = STRINGS("nondeterministic_output", "request_policy:all_shards", "response_policy:special")
 
