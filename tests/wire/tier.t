@@ -71,7 +71,8 @@ def _(s):
     fill(c)
     cold = next(i for i, p in enumerate(c.pipeline([('OBJECT', 'TIER', f'k{i}') for i in range(N)])) if p == b'cold')
     key = f'k{cold}'
-    for command, want in (('EXISTS', '1'), ('TYPE', '+string'), ('TTL', '-1'), ('OBJECT IDLETIME', '/^[0-9]+$/')):
+    for command, want in (('EXISTS', '1'), ('TYPE', '+string'), ('TTL', '-1'), ('OBJECT IDLETIME', '/^[0-9]+$/'),
+                          ('MEMORY USAGE', '/^[0-9]{3,}$/')):
         expect(c, f'{command} {key}', want)
     expect(c, f'PEXPIREAT {key} 99999999999999', '1')
     expect(c, f'OBJECT TIER {key}', '/cold/')
