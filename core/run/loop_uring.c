@@ -7,13 +7,19 @@
  * the same io_uring_enter that waits for completions. A listener has one multishot accept; the wake-up is a read of an
  * eventfd.
  *
- *                 attach / accept
- *                       |
- *    detach <------ [attached] --start--> [receiving] <--arm_recv-- [at rest: paused, between two receives]
- *                       |                      |   \--cancel (pause, set_target), no more data (F_MORE clear)--> at
- * rest close                    | |                 0 or an error: `ended` (nothing is armed any more) v | [closed]
- * <-----close-------+ | both requests have completed (on_recv, on_sent -> settle) [graveyard] fd closed; freed at the
- * end of a poll
+ *           attach / accept
+ *                 |                             cancel (pause, set_target), or the kernel ends it (no F_MORE)
+ *                 v                            .-------------------------------->.
+ *    .------ [attached] ------start----> [receiving]                         [at rest]
+ *    |            |                       |      |  '<----------arm_recv----------'
+ *  detach         |                       |      |
+ *    |            |                       |      '-- 0 or an error: `ended`, nothing is armed any more --.
+ *    v            | close                 | close                                                        |
+ *  (the fd)       |                       v                                             close            |
+ *                 '------------------> [closed] <--------------------------------------------------------'
+ *                                         | both requests have completed (on_recv, on_sent -> settle)
+ *                                         v
+ *                                     [graveyard]: the fd is closed; freed at the end of a poll
  *
  * Invariants.
  *  - `receiving` and `sending` are true exactly while the kernel owes a last completion for that request; `inflight`
