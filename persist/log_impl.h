@@ -4,7 +4,7 @@
  *
  * A segment's life:
  *
- *         prepare_step        place_frame          place_frame           sync_log            log_checkpoint
+ *         prepare_step        place_frame          place_frame           log_sync            log_checkpoint
  *  (file) -------------> SPARE ------------> ACTIVE -------------> CLOSED -----------> SETTLED ------------> removed
  *            zeroed,       ^    first frame          no room:              durable past    |
  *            synced,       |    and header           end mark              the frame that  |

@@ -51,7 +51,8 @@ enum ran { RAN_DONE, RAN_PARKED };
 
 /* Fills a call for a request of this session. */
 void call_init(struct call *c, struct shard *s, const struct request *r);
-/* Runs an admitted call: effects are grouped, statistics kept. Returns true if it depends on an `always` database. */
+/* Runs an admitted call: effects are grouped, statistics kept. Afterwards call->always tells whether what it gives out
+ * depends on an `always` database. */
 void call_run(struct call *c);
 /* Replies the error of a request that cannot run at all (unknown, arity, not authenticated ...); true if it did. */
 bool call_refused(struct call *c, const struct request *r, bool authenticated);

@@ -32,8 +32,8 @@ struct holds {
 };
 
 void holds_init(struct holds *h, struct server *server);
-/* `home` wants these shards (bit mask, includes its own); its waiting commands run in hold_run (dispatch.h) when
- * granted. */
+/* `home` wants these shards (bit mask, includes its own); its waiting commands run in dispatch_held when granted.
+ */
 void hold_ask(struct server *server, struct shard *home, uint64_t mask);
 /* From now on no hold begins; whoever asks waits for ever. True once none is on: then shards may end (one that has lent
  * its data never would). Any thread; call again until true. */

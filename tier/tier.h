@@ -30,7 +30,7 @@ struct tier_config {
     enum record_compression compression;
     /* Posts a completion to the owning shard. Any thread. The task runs there as a *data* task, never while lent. */
     void (*post)(void *arg, struct task *t);
-    /* The log as the tier sees it (I7). Any thread. NULL when nothing is logged. */
+    /* The log as the tier sees it (I7). Called by the owner. */
     uint64_t (*durable)(void *arg);
     void (*want_durable)(void *arg, uint64_t lsn);
     void *arg;

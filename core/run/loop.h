@@ -29,8 +29,7 @@ struct rbuf {
     void *owner;
     uint8_t *data;
 };
-/* A plain buffer from the allocator with room for `cap` bytes, one reference. Cost: one allocation (recycled per
- * thread). */
+/* A plain buffer from the allocator with room for `cap` bytes, one reference. Cost: one allocation. */
 struct rbuf *rbuf_new(uint32_t cap);
 static inline void rbuf_ref(struct rbuf *b) { atomic_fetch_add_explicit(&b->refs, 1, memory_order_relaxed); }
 void rbuf_unref(struct rbuf *b);
