@@ -116,7 +116,5 @@ unsigned call_keyspaces(const struct call *c, uint32_t db, struct keyspace **out
 void call_flush(struct call *c, uint32_t db, bool async);
 /* 0, or -EPERM if one is logged and the other is not. ROUTE_ALL only. */
 int call_swap(struct call *c, uint32_t a, uint32_t b);
-/* Whether changes of this database are logged (for MOVE and COPY across: always effects on both sides anyway). */
-bool call_same_durability(const struct call *c, uint32_t a, uint32_t b);
 
 #endif

@@ -324,7 +324,7 @@ static void released(void *arg)
 {
     struct client *c = arg;
     c->out_sending = 0;
-    client_unref(c);
+    c->releasing = false;
 }
 
 /* Closed for everyone; freed by clients_reap when nothing refers to it. */
@@ -340,7 +340,7 @@ static void close_now(struct client *c)
     if (c->conn != NULL) {
         struct conn *conn = c->conn;
         c->conn = NULL;
-        c->refs++;
+        c->releasing = true;
         conn_close(conn, released, c);
     }
     c->closing_next = s->closing.first;
@@ -357,6 +357,14 @@ void client_close(struct client *c, bool after_reply)
     }
 }
 
+static struct client *find(struct shard *s, uint64_t id)
+{
+    for (struct client *c = s->clients; c != NULL; c = c->next)
+        if (c->id == id && !(c->flags & CLIENT_CLOSING))
+            return c;
+    return NULL;
+}
+
 struct kill {
     struct task task;
     uint64_t id;
@@ -365,7 +373,7 @@ struct kill {
 static void run_kill(struct task *t, void *arg)
 {
     struct kill *k = container_of(t, struct kill, task);
-    struct client *c = client_find(arg, k->id);
+    struct client *c = find(arg, k->id);
     if (c != NULL)
         close_now(c);
     mem_free(k, sizeof(*k));
@@ -422,15 +430,9 @@ static void client_free(struct client *c)
     mem_free(c, sizeof(*c));
 }
 
-void client_unref(struct client *c)
-{
-    ensure(c->refs > 0);
-    c->refs--;
-}
-
 static bool in_some_list(const struct client *c)
 {
-    return (c->flags & (CLIENT_READY | CLIENT_OUTGOING | CLIENT_GATED | CLIENT_IN_HOLD_LIST)) || c->refs > 0 ||
+    return (c->flags & (CLIENT_READY | CLIENT_OUTGOING | CLIENT_GATED | CLIENT_IN_HOLD_LIST)) || c->releasing ||
            c->subs > 0 || c->waiter.fetching;
 }
 
@@ -483,14 +485,6 @@ void clients_cron(struct shard *s)
             close_now(c);
         }
     }
-}
-
-struct client *client_find(struct shard *s, uint64_t id)
-{
-    for (struct client *c = s->clients; c != NULL; c = c->next)
-        if (c->id == id && !(c->flags & CLIENT_CLOSING))
-            return c;
-    return NULL;
 }
 
 static void append_flags(const struct client *c, struct buf *out)

@@ -62,8 +62,6 @@ uint64_t request_owners(struct server *server, const struct command *cmd, const 
 
 /* The shard that owns a key: this one, or a held one. */
 struct shard *call_owner(const struct call *c, struct slice key);
-/* Whether the call runs under a hold. */
-bool call_holding(const struct call *c);
 
 /* --- admission (admit.c) --- */
 

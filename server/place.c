@@ -9,8 +9,6 @@ struct shard *call_owner(const struct call *c, struct slice key)
     return likely(c->server->nshards == 1) || !(c->held || c->apply) ? c->shard : shard_of(c->server, key);
 }
 
-bool call_holding(const struct call *c) { return c->held; }
-
 static void note_always(struct call *c, uint32_t db)
 {
     if (unlikely(c->server->config->db[db].durability == DURABILITY_ALWAYS))
@@ -180,11 +178,6 @@ uint64_t call_dbsize(const struct call *c)
     for (unsigned i = 0, n = call_keyspaces(c, c->db, ks, SHARDS_MAX); i < n; i++)
         sum += ks[i]->keys;
     return sum;
-}
-
-bool call_same_durability(const struct call *c, uint32_t a, uint32_t b)
-{
-    return server_logged(c->server, a) == server_logged(c->server, b);
 }
 
 unsigned call_shards(const struct call *c) { return c->server->nshards; }

@@ -211,11 +211,8 @@ void server_cron(struct server *server)
 
 void server_stop(struct server *server, int exit_code)
 {
-    pthread_mutex_lock(&server->stop_lock);
     atomic_store(&server->exit_code, exit_code);
-    atomic_store(&server->shutdown_asked, 1);
-    pthread_cond_signal(&server->stop_cond);
-    pthread_mutex_unlock(&server->stop_lock);
+    atomic_store(&server->shutdown_asked, true);
 }
 
 /* --- what administrative commands ask for --- */

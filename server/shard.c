@@ -101,7 +101,6 @@ void shard_append(struct shard *s, uint64_t touched)
         return;
     struct iovec iov = {stage->bytes.p, stage->bytes.len};
     uint64_t end = log_append(server->log, s->index, &iov, 1, stage->bytes.len, stage->logged);
-    stat_add(&s->stats.frames, 1);
     for (; touched != 0; touched &= touched - 1) {
         struct shard *t = server->shards[__builtin_ctzll(touched)];
         t->lsn = end;

@@ -31,7 +31,7 @@ struct list {
 /* Counters that other threads add up for INFO: written by the owner only, relaxed. */
 struct shard_stats {
     _Atomic uint64_t commands, connections, rejected, expired, evicted, hits, misses, net_in, net_out, changes;
-    _Atomic uint64_t clients, blocked, forwarded, holds, frames, turns, memory_clients, out_of_memory, errors;
+    _Atomic uint64_t forwarded, holds, turns, out_of_memory, errors;
 };
 static inline void stat_add(_Atomic uint64_t *c, uint64_t n)
 {
@@ -39,7 +39,7 @@ static inline void stat_add(_Atomic uint64_t *c, uint64_t n)
 }
 
 struct command_stats {
-    _Atomic uint64_t calls, usec, rejected, failed, sampled;
+    _Atomic uint64_t calls, rejected, failed;
 };
 
 struct watched; /* tx.h */
@@ -67,10 +67,8 @@ struct shard {
     struct task *deferred_first, *deferred_last; /* data tasks that came while lent */
     _Atomic bool stop;
     _Atomic bool wants_log; /* somebody here waits for the log to move: wake the loop when it does */
-    bool stopped_listening;
     uint64_t next_cron_us;
     uint64_t waited_durable; /* how far the log was when its waiters were last tried */
-    uint64_t next_client_id;
     struct wave *wave;
     struct command_stats *commands;
     struct shard_stats stats;

@@ -30,8 +30,7 @@ struct store_snapshot;
 struct store_stats {
     uint64_t bytes_on_disk; /* live table and blob files */
     uint64_t memory_bytes;  /* memtables, block cache, table readers, pinned */
-    uint64_t keys_estimated;
-    uint64_t written_user; /* bytes handed in */
+    uint64_t written_user;  /* bytes handed in */
     uint64_t pending_compaction_bytes;
     bool stopped; /* writes are stalled by compaction */
 };

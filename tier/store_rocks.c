@@ -329,7 +329,6 @@ static void rocks_stats(struct store *s, struct store_stats *out)
         .bytes_on_disk = property(r, "rocksdb.total-sst-files-size") + property(r, "rocksdb.total-blob-file-size"),
         .memory_bytes = property(r, "rocksdb.size-all-mem-tables") + property(r, "rocksdb.block-cache-usage") +
                         property(r, "rocksdb.estimate-table-readers-mem"),
-        .keys_estimated = property(r, "rocksdb.estimate-num-keys"),
         .written_user = atomic_load_explicit(&r->written_user, memory_order_relaxed),
         .pending_compaction_bytes = property(r, "rocksdb.estimate-pending-compaction-bytes"),
         .stopped = property(r, "rocksdb.is-write-stopped") != 0,

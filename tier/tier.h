@@ -112,7 +112,7 @@ bool tier_forget(struct tier *t, uint64_t l0);
 bool tier_can_write(const struct tier *t);
 
 struct tier_stats {
-    uint64_t fetches, fetch_hits_joined, fetch_errors, fetch_us_total, fetch_us_max;
+    uint64_t fetches, fetch_hits_joined, fetch_errors;
     uint64_t drops, cleaned, clean_batches, clean_bytes, clean_errors, batches_waiting, fetches_waiting;
     uint64_t dropped_probation;
     uint64_t value_bytes_in, value_bytes_out; /* payloads encoded, and the records they became */
