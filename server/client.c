@@ -3,6 +3,7 @@
 #include <stdatomic.h>
 #include <unistd.h>
 
+#include "core/base/list.h"
 #include "core/base/mem.h"
 #include "core/base/panic.h"
 #include "core/proto/resp_writer.h"
@@ -34,10 +35,7 @@ static struct client *client_new(struct shard *s, struct conn *conn)
     if (s->server->config->requirepass[0] == 0)
         c->flags |= CLIENT_AUTHENTICATED;
     resp_reader_init(&c->reader);
-    c->next = s->clients;
-    if (c->next != NULL)
-        c->next->prev = c;
-    s->clients = c;
+    list_push(s->clients, c);
     return c;
 }
 
@@ -391,16 +389,6 @@ void client_kill(struct shard *here, struct client *c, bool itself)
     shard_post(c->home, &k->task);
 }
 
-static void unlink_client(struct client *c)
-{
-    if (c->next != NULL)
-        c->next->prev = c->prev;
-    if (c->prev != NULL)
-        c->prev->next = c->next;
-    else
-        c->home->clients = c->next;
-}
-
 void client_set_string(char **field, struct slice s)
 {
     if (*field != NULL)
@@ -415,7 +403,7 @@ void client_set_string(char **field, struct slice s)
 
 static void client_free(struct client *c)
 {
-    unlink_client(c);
+    list_remove(c->home->clients, c);
     admit_release(&c->waiter);
     client_consume(c, c->in_len);
     if (c->in != NULL)

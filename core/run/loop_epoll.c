@@ -10,6 +10,7 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include "core/base/list.h"
 #include "core/base/mem.h"
 #include "core/base/panic.h"
 #include "core/run/loop.h"
@@ -255,22 +256,9 @@ static int attach(struct loop *base, int fd, struct conn **out)
     c->base.ops = &loop_epoll_ops;
     c->base.loop = base;
     c->base.fd = fd;
-    c->next = l->conns;
-    if (c->next != NULL)
-        c->next->prev = c;
-    l->conns = c;
+    list_push(l->conns, c);
     *out = &c->base;
     return 0;
-}
-
-static void unlink_conn(struct epoll_loop *l, struct epoll_conn *c)
-{
-    if (c->next != NULL)
-        c->next->prev = c->prev;
-    if (c->prev != NULL)
-        c->prev->next = c->next;
-    else
-        l->conns = c->next;
 }
 
 /* No descriptor is left: with the reserved one the connection is taken and dropped, so that the peer knows. */
@@ -334,7 +322,7 @@ static int epoll_detach(struct conn *base)
     struct epoll_conn *c = (struct epoll_conn *)base;
     int fd = base->fd;
     ensure(!c->started);
-    unlink_conn(loop_of(base), c);
+    list_remove(loop_of(base)->conns, c);
     mem_free(c, sizeof(*c));
     return fd;
 }
@@ -374,7 +362,7 @@ static void epoll_close(struct conn *base, void (*released)(void *arg), void *ar
     ensure(!c->closed);
     c->closed = true;
     drop_again(l, c);
-    unlink_conn(l, c);
+    list_remove(l->conns, c);
     close(base->fd);
     c->next = l->graveyard;
     l->graveyard = c;

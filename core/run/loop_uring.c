@@ -51,6 +51,7 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include "core/base/list.h"
 #include "core/base/mem.h"
 #include "core/base/panic.h"
 #include "core/run/loop.h"
@@ -263,16 +264,6 @@ static void return_pieces(struct uring_conn *c)
     c->pieces = NULL;
 }
 
-static void unlink_conn(struct uring_loop *l, struct uring_conn *c)
-{
-    if (c->next != NULL)
-        c->next->prev = c->prev;
-    if (c->prev != NULL)
-        c->prev->next = c->next;
-    else
-        l->conns = c->next;
-}
-
 /* A closed connection: gives the owner its memory back as soon as the kernel does not touch it, and goes to the
  * graveyard when the kernel owes nothing any more. Only then the fd is closed: requests hold the socket open anyway. */
 static void settle(struct uring_conn *c)
@@ -284,7 +275,7 @@ static void settle(struct uring_conn *c)
     if (!c->sending && !c->receiving && !c->buried) {
         c->buried = true;
         return_pieces(c);
-        unlink_conn(l, c);
+        list_remove(l->conns, c);
         close(c->base.fd);
         c->next = l->graveyard;
         l->graveyard = c;
@@ -511,10 +502,7 @@ static int uring_attach(struct loop *base, int fd, struct conn **out)
     c->base.ops = &loop_uring_ops;
     c->base.loop = base;
     c->base.fd = fd;
-    c->next = l->conns;
-    if (c->next != NULL)
-        c->next->prev = c;
-    l->conns = c;
+    list_push(l->conns, c);
     *out = &c->base;
     return 0;
 }
@@ -533,7 +521,7 @@ static int uring_detach(struct conn *base)
     struct uring_conn *c = (struct uring_conn *)base;
     int fd = base->fd;
     ensure(!c->started && !c->closed);
-    unlink_conn(loop_of(base), c);
+    list_remove(loop_of(base)->conns, c);
     mem_free(c, sizeof(*c));
     return fd;
 }
@@ -546,10 +534,7 @@ static int uring_listen(struct loop *base, int fd, const struct listener_handler
     ln->fd = fd;
     ln->handlers = h;
     ln->arg = arg;
-    ln->next = l->listeners;
-    if (ln->next != NULL)
-        ln->next->prev = ln;
-    l->listeners = ln;
+    list_push(l->listeners, ln);
     *out = ln;
     arm_accept(ln);
     return 0;
@@ -557,12 +542,7 @@ static int uring_listen(struct loop *base, int fd, const struct listener_handler
 
 static void unlink_listener(struct uring_loop *l, struct listener *ln)
 {
-    if (ln->next != NULL)
-        ln->next->prev = ln->prev;
-    if (ln->prev != NULL)
-        ln->prev->next = ln->next;
-    else
-        l->listeners = ln->next;
+    list_remove(l->listeners, ln);
     ln->next = l->dead_listeners;
     l->dead_listeners = ln;
 }
