@@ -44,7 +44,6 @@
  * loop_poll, of whatever thread, makes a new one and goes on.
  */
 #include <errno.h>
-#include <fcntl.h>
 #include <pthread.h>
 #include <string.h>
 #include <sys/eventfd.h>
@@ -207,7 +206,7 @@ static int uring_create(struct loop **out)
     l->base.ops = &loop_uring_ops;
     /* Not EFD_NONBLOCK: a read that io_uring is asked for on such a file fails at once instead of waiting. */
     l->wake_fd = eventfd(0, EFD_CLOEXEC);
-    l->reserve_fd = open("/dev/null", O_RDONLY | O_CLOEXEC); /* check:allow open: the reserve descriptor */
+    l->reserve_fd = net_reserve();
     ring_init(&l->ring);
     err = l->wake_fd < 0 ? -errno : probe(l);
     if (err == 0)
@@ -413,19 +412,6 @@ static void uring_pause(struct conn *base, bool paused)
 
 /* --- sending --- */
 
-static void consume(struct uring_conn *c, size_t n)
-{
-    while (c->iov_n > 0 && n >= c->iov->iov_len) {
-        n -= c->iov->iov_len;
-        c->iov++;
-        c->iov_n--;
-    }
-    if (n > 0) {
-        c->iov->iov_base = (uint8_t *)c->iov->iov_base + n;
-        c->iov->iov_len -= n;
-    }
-}
-
 static void send_on(struct uring_conn *c)
 {
     if (c->iov_n > 0) {
@@ -445,7 +431,7 @@ static void on_sent(struct uring_conn *c, const struct io_uring_cqe *cqe)
     l->inflight--;
     if (cqe->res >= 0) {
         l->base.stats.sent_bytes += (uint64_t)cqe->res;
-        consume(c, (size_t)cqe->res);
+        net_consume(&c->iov, &c->iov_n, (size_t)cqe->res);
     }
     if (c->closed)
         settle(c);
@@ -464,7 +450,7 @@ static void send_now(struct uring_conn *c)
     l->base.stats.send_calls++;
     if (n >= 0) {
         l->base.stats.sent_bytes += (uint64_t)n;
-        consume(c, (size_t)n);
+        net_consume(&c->iov, &c->iov_n, (size_t)n);
     }
 }
 
@@ -561,22 +547,10 @@ static void uring_unlisten(struct listener *ln)
     }
 }
 
-/* No descriptor is left: with the reserved one the connection is taken and dropped, so that the peer knows. */
-static void shed(struct uring_loop *l, struct listener *ln)
-{
-    if (l->reserve_fd < 0)
-        return;
-    close(l->reserve_fd);
-    int fd = accept(ln->fd, NULL, NULL);
-    if (fd >= 0)
-        close(fd);
-    l->reserve_fd = open("/dev/null", O_RDONLY | O_CLOEXEC); /* check:allow open: the reserve descriptor */
-}
-
 static void accept_failed(struct uring_loop *l, struct listener *ln, int error)
 {
     if (error == -EMFILE || error == -ENFILE)
-        shed(l, ln);
+        net_shed(&l->reserve_fd, ln->fd);
     else if (error == -EBADF || error == -EINVAL || error == -ENOTSOCK || error == -EOPNOTSUPP)
         ln->broken = true; /* it will not get better */
     else
