@@ -1,7 +1,5 @@
 #include "server/dispatch.h"
 
-#include <ctype.h>
-
 #include "core/base/mem.h"
 #include "core/base/num.h"
 #include "core/base/panic.h"
@@ -185,19 +183,9 @@ static void session_init(struct call *c, struct client *client)
 }
 
 /* "ERR unknown command 'x', with args beginning with: 'a' 'b' ", at most 128 bytes of arguments. */
-static void unknown_command(struct call *c, const struct command *parent)
+static void unknown_command(struct call *c)
 {
     struct buf args = {0};
-    if (parent != NULL) {
-        char name[32];
-        size_t n = 0;
-        for (; parent->name[n] != 0 && n < sizeof(name) - 1; n++)
-            name[n] = (char)toupper((unsigned char)parent->name[n]);
-        name[n] = 0;
-        reply_errorf(c, "ERR unknown subcommand '%.*s'. Try %s HELP.", (int)min_u64(c->argv[1].len, 128),
-                     (const char *)c->argv[1].p, name);
-        return;
-    }
     for (int i = 1; i < c->argc && args.len < 128; i++)
         buf_printf(&args, "'%.*s' ", (int)min_u64(c->argv[i].len, 128 - args.len), (const char *)c->argv[i].p);
     buf_append_byte(&args, 0);
@@ -211,7 +199,7 @@ static bool is_exec(const struct call *c) { return c->cmd->route == ROUTE_EXEC; 
 bool call_refused(struct call *c, const struct request *r, bool authenticated)
 {
     if (unlikely(r->cmd == NULL))
-        unknown_command(c, r->parent);
+        r->parent != NULL ? reply_unknown_subcommand(c, r->parent) : unknown_command(c);
     else if (unlikely(!command_arity_ok(r->cmd, r->argc)))
         is_exec(c) ? tx_abort(c, "wrong number of arguments for 'exec' command") : reply_wrong_arity(c);
     else if (unlikely(!authenticated && !(r->cmd->flags & CMD_NO_AUTH)))
