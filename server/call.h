@@ -73,6 +73,9 @@ void place_written(struct call *c, struct place *p);
 void place_set_expiry(struct call *c, struct place *p, int64_t expire_ms);
 /* p->e becomes NULL. */
 void place_delete(struct call *c, struct place *p);
+/* The same two with their effects: DEL; PEXPIREAT, or PERSIST for ENTRY_NO_EXPIRY. */
+void place_remove(struct call *c, struct place *p);
+void place_expire(struct call *c, struct place *p, int64_t expire_ms);
 
 /* Whether an absolute time has passed already, so that setting it deletes the key. Never true while effects are
  * applied. */
