@@ -56,9 +56,8 @@ void call_init(struct call *c, struct shard *s, const struct request *r);
 void call_run(struct call *c);
 /* Replies the error of a request that cannot run at all (unknown, arity, not authenticated ...); true if it did. */
 bool call_refused(struct call *c, const struct request *r, bool authenticated);
-/* Which shards the request needs, as a mask; 0: any. Sets *bad if its keys make no sense. */
-uint64_t request_owners(struct server *server, const struct command *cmd, const struct slice *argv, int argc,
-                        bool *bad);
+/* Which shards the request needs, as a mask; 0: any, as for one whose keys make no sense. */
+uint64_t request_owners(struct server *server, const struct command *cmd, const struct slice *argv, int argc);
 
 /* The shard that owns a key: this one, or a held one. */
 struct shard *call_owner(const struct call *c, struct slice key);

@@ -31,7 +31,7 @@ struct holds {
     struct task lend[SHARDS_MAX], grant[SHARDS_MAX]; /* by shard; each is posted at most once a hold */
 };
 
-void holds_init(struct holds *h, struct server *server);
+void holds_init(struct holds *h);
 /* `home` wants these shards (bit mask, includes its own); its waiting commands run in dispatch_held when granted.
  */
 void hold_ask(struct server *server, struct shard *home, uint64_t mask);

@@ -365,7 +365,7 @@ static struct server *server_new(struct config *cfg)
     s->entropy->fill(s->entropy, &s->hash_seed, sizeof(s->hash_seed));
     if (readlink("/proc/self/exe", s->executable, sizeof(s->executable) - 1) < 0)
         s->executable[0] = 0;
-    holds_init(&s->holds, s);
+    holds_init(&s->holds);
     return s;
 }
 

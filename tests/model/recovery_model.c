@@ -179,7 +179,7 @@ static void build(struct world *w)
     s->fs = fs_sim_fs(w->disk);
     s->logger = logger_open(s->clock, "/dev/null", LOG_WARNING);
     s->entropy->fill(s->entropy, &s->hash_seed, sizeof(s->hash_seed));
-    holds_init(&s->holds, s);
+    holds_init(&s->holds);
     w->gate.base.ops = &gate_ops;
     w->gate.under = store_mem_open(w->flash);
     atomic_store(&w->gate.dead, false);
