@@ -128,6 +128,11 @@ void shard_append(struct shard *s, uint64_t touched);
 #define STAGE_MAX (64 * MIB)
 /* Stages one effect and books its database. Inside a group. */
 void stage_effect_in(struct shard *s, uint32_t db, int argc, const struct slice *argv);
+/* Whether it may delete keys of `db` of its own accord just now (expiry, eviction): not while writes are paused, and
+ * not without room in the log. */
+bool shard_may_delete(const struct shard *s, uint32_t db);
+/* Deletes a key of its own accord; `verb` is what the effect says, DEL or UNLINK. */
+void shard_delete(struct shard *s, uint32_t db, struct entry *e, struct slice verb);
 /* The clocks by which entries cool, by database and its policy. */
 void shard_update_temperatures(struct shard *s);
 /* Its data has been given back (`lent` is 0): wakes it. Any thread. */
