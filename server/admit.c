@@ -106,7 +106,7 @@ static bool evictable(const struct db_config *cfg) { return cfg->eviction != EVI
 static uint64_t evict_some(struct shard *s, uint32_t db, uint64_t bytes)
 {
     uint64_t before = keyspace_memory(s->spaces[db]), freed = 0;
-    for (int i = 0; i < EVICTIONS_A_SLICE && freed < bytes; i++) {
+    for (int i = 0; i < EVICTIONS_A_SLICE && freed < bytes && shard_may_delete(s, db); i++) {
         struct entry *e = evict_victim(s, db);
         if (e == NULL)
             break;

@@ -149,7 +149,7 @@ static void run_mailbox(struct shard *s)
     }
 }
 
-/* --- expiry --- */
+/* --- expiry, and other deletions of its own accord --- */
 
 bool shard_may_delete(const struct shard *s, uint32_t db)
 {
