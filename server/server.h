@@ -86,5 +86,6 @@ void server_log_fatal(void *arg, const char *what, int error);
  */
 bool server_logged(const struct server *server, uint32_t db);
 bool server_tracked(const struct server *server, uint32_t db);
+bool server_everysec(const struct server *server); /* whether some database is in that mode */
 
 #endif
