@@ -191,12 +191,7 @@ void client_ready(struct client *c)
     if (c->flags & (CLIENT_READY | CLIENT_CLOSING) || c->in_len == 0)
         return;
     c->flags |= CLIENT_READY;
-    c->ready_next = NULL;
-    if (s->ready.last != NULL)
-        ((struct client *)s->ready.last)->ready_next = c;
-    else
-        s->ready.first = c;
-    s->ready.last = c;
+    list_append(&s->ready, c, ready_next);
 }
 
 void client_again(struct client *c)

@@ -241,12 +241,7 @@ static void ask_hold(struct shard *s, struct client *c, uint64_t mask)
     park(c, WAIT_HOLD);
     if (!(c->flags & CLIENT_IN_HOLD_LIST)) {
         c->flags |= CLIENT_IN_HOLD_LIST;
-        c->hold_next = NULL;
-        if (s->hold_waiting.last != NULL)
-            ((struct client *)s->hold_waiting.last)->hold_next = c;
-        else
-            s->hold_waiting.first = c;
-        s->hold_waiting.last = c;
+        list_append(&s->hold_waiting, c, hold_next);
     }
     hold_ask(s->server, s, mask | 1ull << s->index);
 }

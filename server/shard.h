@@ -27,6 +27,16 @@ struct command;
 struct list {
     void *first, *last;
 };
+/* Puts `item` at the end; its member `link` is the list's pointer to the next. */
+#define list_append(list, item, link)                    \
+    do {                                                 \
+        (item)->link = NULL;                             \
+        if ((list)->last != NULL)                        \
+            ((typeof(item))(list)->last)->link = (item); \
+        else                                             \
+            (list)->first = (item);                      \
+        (list)->last = (item);                           \
+    } while (0)
 
 /* Counters that other threads add up for INFO: written by the owner only, relaxed. */
 struct shard_stats {
