@@ -351,6 +351,8 @@ int tier_fetch_now(struct tier *t, struct keyspace *ks, struct entry **e, struct
 {
     struct buf record = {0}, store_key = {0}, payload = {0};
     uint64_t stamp;
+    if (*e == NULL || !entry_cold(*e))
+        return 0;
     record_value_key(&store_key, ks->id, key);
     int err = t->cfg.store->ops->get(t->cfg.store, buf_slice(&store_key), &record);
     if (err == 0)

@@ -65,8 +65,8 @@ void tier_fetch(struct tier *t, struct keyspace *ks, struct entry *e, struct key
 /* A pinned key's value is not dropped. Counting, by hash (collisions only pin too much). */
 void tier_pin(struct tier *t, uint64_t hash);
 void tier_unpin(struct tier *t, uint64_t hash);
-/* Reads a cold value on the spot and installs it (recovery; scripts after their first write). Blocks. 0 or negative
- * errno. */
+/* Reads the value on the spot and installs it if *e is cold; if *e is hot, or NULL, nothing is to be done (recovery;
+ * scripts after their first write). Blocks. 0 or negative errno. */
 int tier_fetch_now(struct tier *t, struct keyspace *ks, struct entry **e, struct key key) must_check;
 
 /* --- making room --- */
