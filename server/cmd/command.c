@@ -5,10 +5,12 @@
 #include "core/base/glob.h"
 #include "server/reply.h"
 
-static const struct {
+struct flag_name {
     uint32_t flag;
     const char *name;
-} flag_names[] = {
+};
+
+static const struct flag_name flag_names[] = {
     {CMD_WRITE, "write"},
     {CMD_READONLY, "readonly"},
     {CMD_DENYOOM, "denyoom"},
@@ -57,10 +59,7 @@ static const struct {
     {ACL_SCRIPTING, 0, "@scripting"},
 };
 
-static const struct {
-    uint16_t flag;
-    const char *name;
-} key_flag_names[] = {
+static const struct flag_name key_flag_names[] = {
     {KEY_RO, "RO"},
     {KEY_RW, "RW"},
     {KEY_OW, "OW"},
@@ -74,23 +73,12 @@ static const struct {
     {KEY_VARIABLE_FLAGS, "variable_flags"},
 };
 
-static size_t put_flags(struct buf *b, uint32_t flags)
+static size_t put_flags(struct buf *b, const struct flag_name *names, size_t max, uint32_t flags)
 {
     size_t n = 0;
-    for (size_t i = 0; i < ARRAY_LEN(flag_names); i++)
-        if (flags & flag_names[i].flag) {
-            resp_simple(b, flag_names[i].name);
-            n++;
-        }
-    return n;
-}
-
-static size_t put_key_flags(struct buf *b, uint16_t flags)
-{
-    size_t n = 0;
-    for (size_t i = 0; i < ARRAY_LEN(key_flag_names); i++)
-        if (flags & key_flag_names[i].flag) {
-            resp_simple(b, key_flag_names[i].name);
+    for (size_t i = 0; i < max; i++)
+        if (flags & names[i].flag) {
+            resp_simple(b, names[i].name);
             n++;
         }
     return n;
@@ -125,7 +113,7 @@ static void reply_key_spec(struct call *c, const struct key_spec *k)
         reply_bulk_str(c, k->notes);
     }
     reply_bulk_str(c, "flags");
-    reply_set_of(c, put_key_flags(&flags, k->flags), &flags);
+    reply_set_of(c, put_flags(&flags, key_flag_names, ARRAY_LEN(key_flag_names), k->flags), &flags);
     buf_free(&flags);
     reply_bulk_str(c, "begin_search");
     reply_map(c, 2);
@@ -174,7 +162,7 @@ static void reply_info(struct call *c, const struct command *cmd)
     reply_array(c, 10);
     reply_bulk_str(c, cmd->full_name);
     reply_int(c, cmd->arity);
-    reply_set_of(c, put_flags(&items, cmd->flags), &items);
+    reply_set_of(c, put_flags(&items, flag_names, ARRAY_LEN(flag_names), cmd->flags), &items);
     reply_key_range(c, cmd);
     reply_set_of(c, put_categories(&items, cmd), &items);
     buf_free(&items);
@@ -496,7 +484,8 @@ static void getkeys(struct call *c, bool with_flags)
             reply_array(c, 2);
         reply_bulk(c, c->argv[2 + refs[i].arg]);
         if (with_flags)
-            reply_set_of(c, put_key_flags(&flags, flags_of_call(&refs[i])), &flags);
+            reply_set_of(c, put_flags(&flags, key_flag_names, ARRAY_LEN(key_flag_names), flags_of_call(&refs[i])),
+                         &flags);
         buf_free(&flags);
     }
 }
