@@ -442,25 +442,27 @@ static void command_list_run(struct call *c)
 
 /* --- GETKEYS --- */
 
-static int keys_of(struct call *c, struct key_ref *refs, int max)
+/* The keys of the call that the arguments are; false if it is none, which has been replied. */
+static bool keys_of(struct call *c, struct key_refs *refs)
 {
     const struct command *parent, *cmd = command_find(c->argv + 2, c->argc - 2, &parent);
     if (cmd == NULL) {
         reply_error(c, "ERR Invalid command specified");
-        return -1;
+        return false;
     }
     if (key_specs(cmd) == 0) {
         reply_error(c, "ERR The command has no key arguments");
-        return -1;
+        return false;
     }
     if (!command_arity_ok(cmd, c->argc - 2)) {
         reply_error(c, "ERR Invalid number of arguments specified for command");
-        return -1;
+        return false;
     }
-    int n = command_keys(cmd, c->argv + 2, c->argc - 2, refs, max);
-    if (n < 0)
-        reply_error(c, "ERR Invalid arguments specified for command");
-    return n > max ? max : n;
+    command_key_refs(cmd, c->argv + 2, c->argc - 2, refs);
+    if (refs->n >= 0)
+        return true;
+    reply_error(c, "ERR Invalid arguments specified for command");
+    return false;
 }
 
 /* SET reads the old value only if asked to: what a call does to its key then follows from its need. */
@@ -473,21 +475,21 @@ static uint16_t flags_of_call(const struct key_ref *ref)
 
 static void getkeys(struct call *c, bool with_flags)
 {
-    struct key_ref refs[1024];
-    int n = keys_of(c, refs, ARRAY_LEN(refs));
-    if (n < 0)
+    struct key_refs refs;
+    if (!keys_of(c, &refs))
         return;
-    reply_array(c, (size_t)n);
-    for (int i = 0; i < n; i++) {
+    reply_array(c, (size_t)refs.n);
+    for (int i = 0; i < refs.n; i++) {
         struct buf flags = {0};
         if (with_flags)
             reply_array(c, 2);
-        reply_bulk(c, c->argv[2 + refs[i].arg]);
+        reply_bulk(c, c->argv[2 + refs.at[i].arg]);
         if (with_flags)
-            reply_set_of(c, put_flags(&flags, key_flag_names, ARRAY_LEN(key_flag_names), flags_of_call(&refs[i])),
+            reply_set_of(c, put_flags(&flags, key_flag_names, ARRAY_LEN(key_flag_names), flags_of_call(&refs.at[i])),
                          &flags);
         buf_free(&flags);
     }
+    key_refs_free(&refs);
 }
 
 static void command_getkeys_run(struct call *c) { getkeys(c, false); }
