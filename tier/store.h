@@ -64,8 +64,6 @@ struct store_config {
     const char *path;
     uint64_t memory_bytes; /* for memtables and block cache together */
     int background_threads;
-    const char
-        *compression; /* of blocks: "none", "lz4", "zstd"; records are compressed above this, so "none" is usual */
 };
 /* Opens (creates) the RocksDB at cfg->path. `error`: caller's 512 bytes. WAL off, one column family. Caller closes. */
 int store_rocks_open(struct store **out, const struct store_config *cfg, char *error) must_check;
