@@ -18,6 +18,8 @@ struct shard;
 struct client;
 struct server;
 
+#define SHARDS_MAX 64 /* a set of shards is a mask */
+
 struct call {
     struct server *server;
     struct shard *shard;   /* whose thread runs it */

@@ -15,11 +15,7 @@
 #include <stdatomic.h>
 
 #include "core/run/mailbox.h"
-
-#define SHARDS_MAX 64
-
-struct server;
-struct shard;
+#include "server/call.h"
 
 struct holds {
     pthread_mutex_t lock;                            /* held for a few instructions; never across anything that waits */
