@@ -22,9 +22,10 @@ enum phase { QUIET, CHECKPOINTING, COMPACTING };
 
 struct flash {
     struct server *server;
-    _Atomic uint64_t disk;   /* at the last look */
-    _Atomic uint64_t handed; /* written() at that time */
-    _Atomic uint64_t passed; /* of what shards count as freed: known to be gone from the disk */
+    _Atomic uint64_t disk;     /* at the last look, in files that are in use */
+    _Atomic uint64_t buffered; /* at that time: on its way from memory to disk */
+    _Atomic uint64_t handed;   /* written() at that time */
+    _Atomic uint64_t passed;   /* of what shards count as freed: known to be gone from the disk */
     _Atomic uint64_t scale;
     _Atomic bool full, evicting, crowded;
     _Atomic bool relief; /* a round is under way or due: there will be more room */
@@ -112,9 +113,12 @@ static uint64_t written(const struct flash *f)
     return sum;
 }
 
+/* What is on disk or about to be. Without what the store still buffers, a slow disk would make keys look small there,
+ * and then too many be evicted. */
 static uint64_t present(const struct flash *f)
 {
-    return on_disk(f) + written(f) - atomic_load_explicit(&f->handed, memory_order_relaxed);
+    uint64_t coming = written(f) - atomic_load_explicit(&f->handed, memory_order_relaxed);
+    return on_disk(f) + atomic_load_explicit(&f->buffered, memory_order_relaxed) + coming;
 }
 
 static uint64_t live(const struct flash *f)
@@ -162,7 +166,8 @@ static void look(struct flash *f)
     pthread_mutex_lock(&f->one_looks);
     uint64_t now = written(f);
     f->server->store->ops->stats(f->server->store, &stats);
-    atomic_store(&f->disk, stats.bytes_on_disk);
+    atomic_store(&f->disk, stats.bytes_current);
+    atomic_store(&f->buffered, stats.buffered_bytes);
     atomic_store(&f->handed, now);
     pthread_mutex_unlock(&f->one_looks);
 }

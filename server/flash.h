@@ -4,7 +4,11 @@
  * when a checkpoint has written the deletions and a compaction has passed over them. So between looks we go by an
  * estimate,
  *
- *     live = bytes on disk at the last look + bytes written since - bytes of keys deleted since the last round began,
+ *     live = bytes in files or buffered by the store, at the last look
+ *          + bytes written since - bytes of keys deleted since the last round began,
+ *
+ * where files that a compaction has replaced, and that are only to be deleted still, do not count: after a compaction
+ * of everything they would pass for twice the data.
  *
  * and a *round* turns deletions and what was overwritten into free space:
  *
