@@ -184,3 +184,19 @@ int command_keys(const struct command *cmd, const struct slice *argv, int argc, 
     }
     return n;
 }
+
+void command_key_refs(const struct command *cmd, const struct slice *argv, int argc, struct key_refs *out)
+{
+    out->at = out->few;
+    out->n = command_keys(cmd, argv, argc, out->few, ARRAY_LEN(out->few));
+    if (out->n <= (int)ARRAY_LEN(out->few))
+        return;
+    out->at = mem_alloc(sizeof(*out->at) * (size_t)out->n);
+    command_keys(cmd, argv, argc, out->at, out->n);
+}
+
+void key_refs_free(struct key_refs *r)
+{
+    if (r->at != r->few)
+        mem_free(r->at, sizeof(*r->at) * (size_t)r->n);
+}

@@ -184,5 +184,13 @@ struct key_ref {
     uint16_t flags;
 };
 int command_keys(const struct command *cmd, const struct slice *argv, int argc, struct key_ref *out, int max);
+/* All of them, however many: more than fit in `few` are allocated. `n` as command_keys returns it. End with
+ * key_refs_free. */
+struct key_refs {
+    struct key_ref few[16], *at;
+    int n;
+};
+void command_key_refs(const struct command *cmd, const struct slice *argv, int argc, struct key_refs *out);
+void key_refs_free(struct key_refs *r);
 
 #endif

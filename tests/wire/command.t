@@ -359,6 +359,12 @@ def _(s):
             eq(*(show(c.call('COMMAND', form, *call.split())) for c in (a, b)), f'{form} {call}')
 
 
+@test('GETKEYS of a call with very many keys')
+def _(s):
+    names = [f'k{i}' for i in range(3000)]
+    eq(s.client().call('COMMAND', 'GETKEYS', 'MGET', *names), [name.encode() for name in names])
+
+
 @test('GETKEYS of a call without arguments')
 def _(s):
     need_kelvin('COMMAND GETKEYS as of 7.2')
