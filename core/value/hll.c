@@ -241,16 +241,26 @@ bool hll_raise(struct blob *b, struct hll_mark m, const struct hll_spot *spot, s
     return true;
 }
 
+void hll_set_dense(struct blob *b, const uint8_t reg[HLL_REGISTERS])
+{
+    uint8_t *p = b->data + HLL_HEADER;
+    ensure(b->cap >= HLL_DENSE_BYTES);
+    b->data[ENCODING_AT] = DENSE;
+    b->len = HLL_DENSE_BYTES;
+    for (uint32_t i = 0; i < HLL_REGISTERS; i += 4, p += 3) {
+        uint32_t w = reg[i] | (uint32_t)reg[i + 1] << 6 | (uint32_t)reg[i + 2] << 12 | (uint32_t)reg[i + 3] << 18;
+        p[0] = (uint8_t)w;
+        p[1] = (uint8_t)(w >> 8);
+        p[2] = (uint8_t)(w >> 16);
+    }
+}
+
 bool hll_make_dense(struct blob *b)
 {
     uint8_t reg[HLL_REGISTERS];
-    ensure(b->cap >= HLL_DENSE_BYTES);
     if (!hll_registers(blob_slice(b), reg))
         return false;
-    b->data[ENCODING_AT] = DENSE;
-    b->len = HLL_DENSE_BYTES;
-    for (uint32_t i = 0; i < HLL_REGISTERS; i++)
-        dense_set(b->data + HLL_HEADER, i, reg[i]);
+    hll_set_dense(b, reg);
     return true;
 }
 

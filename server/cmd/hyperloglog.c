@@ -159,12 +159,12 @@ static void pfcount_run(struct call *c)
 
 /* --- PFMERGE --- */
 
-/* The registers are raised one by one, in order: for a sparse string that, too, decides about its bytes. It has been
+/* In a sparse string the registers are raised one by one, in order: that, too, decides about its bytes. It has been
  * read by hll_merge, so it is not corrupt. */
 static void raise_all(struct call *c, struct place *p, const uint8_t *reg)
 {
     struct hll_spot spot = {0};
-    for (uint32_t i = 0; i < HLL_REGISTERS; i++)
+    for (uint32_t i = 0; i < HLL_REGISTERS && !hll_is_dense(bytes_of(p)); i++)
         if (reg[i] > 0)
             add(c, p, (struct hll_mark){(uint16_t)i, reg[i]}, &spot);
 }
@@ -178,11 +178,10 @@ static void pfmerge_run(struct call *c)
     struct place p = place_write(c, 1);
     if (p.e == NULL)
         create(c, &p);
-    if (dense && !hll_is_dense(bytes_of(&p)) && !make_dense(c, &p)) {
-        reply_error(c, CORRUPTED);
-        return;
-    }
-    raise_all(c, &p, reg);
+    if (!dense)
+        raise_all(c, &p, reg);
+    if (dense || hll_is_dense(bytes_of(&p)))
+        hll_set_dense(place_writable(c, &p, max_u64(bytes_of(&p).len, HLL_DENSE_BYTES)), reg);
     hll_uncache(place_writable(c, &p, bytes_of(&p).len)->data);
     place_written(c, &p);
     struct slice argv[] = {SLICE_LIT("SET"), p.key.name, bytes_of(&p), SLICE_LIT("KEEPTTL")};
