@@ -3,6 +3,7 @@
 #include <errno.h>
 
 #include "core/base/hash.h"
+#include "core/value/hash.h"
 #include "core/value/string.h"
 
 const struct value_limits value_limits_default = {
@@ -18,6 +19,7 @@ const struct value_limits value_limits_default = {
 
 static const struct value_class *const classes[VALUE_TYPES] = {
     [VALUE_STRING] = &string_class,
+    [VALUE_HASH] = &hash_class,
 };
 
 const struct value_class *value_class_of(uint8_t type) { return type < VALUE_TYPES ? classes[type] : NULL; }
