@@ -88,8 +88,10 @@ struct key_spec {
     int8_t first; /* index of the first key; 0: no such spec */
     int8_t last;  /* relative to first as in Redis's find_keys range: 0 only this one, -1 the last argument */
     int8_t step;
-    uint8_t need;      /* enum key_need */
-    const char *notes; /* or NULL */
+    bool counted;        /* `first` is where the number of keys stands; they follow */
+    const char *keyword; /* not NULL: the key is behind the last such word at or behind `first` */
+    uint8_t need;        /* enum key_need */
+    const char *notes;   /* or NULL */
 };
 #define COMMAND_KEY_SPECS 3
 
@@ -160,7 +162,7 @@ struct command {
 /* Every file in server/cmd/ offers its commands as an array ended by a literal with name NULL; command.c lists them. */
 extern struct command string_commands[], expire_commands[], scan_commands[], dump_commands[], command_commands[],
     debug_commands[], info_commands[], generic_commands[], connection_commands[], transaction_commands[],
-    server_commands[], config_commands[], hash_commands[], hash_scan_commands[];
+    server_commands[], config_commands[], set_commands[], set_algebra_commands[], hash_commands[], hash_scan_commands[];
 
 /* Hashes all names. Once, before any thread. */
 void command_table_init(void);

@@ -5,12 +5,6 @@
 
 uint64_t hash_key(struct slice key, uint64_t seed) { return XXH3_64bits_withSeed(key.p, key.len, seed); }
 
-static uint64_t member_seed;
-
-void hash_member_seed(uint64_t seed) { member_seed = seed; }
-
-uint64_t hash_member(struct slice member) { return hash_key(member, member_seed); }
-
 /* CRC-16/XMODEM: polynomial 0x1021, start 0, not reflected. The table is made once, before main. */
 static uint16_t crc16_table[256];
 

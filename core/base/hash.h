@@ -9,10 +9,6 @@
 #define HASH_SLOTS 16384
 
 uint64_t hash_key(struct slice key, uint64_t seed);
-/* Of a member of a collection (a field, an element), under a seed that all collections share: it is set at most once,
- * before there is any. A collection that is read back from flash keeps its order, and so the cursors of its scans. */
-uint64_t hash_member(struct slice member);
-void hash_member_seed(uint64_t seed);
 uint16_t hash_slot(struct slice key);
 
 #endif

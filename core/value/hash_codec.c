@@ -170,7 +170,7 @@ static bool fields_differ(const struct value *v)
     for (const uint8_t *p = v->ptr; p[at] != PACK_END && differ;) {
         char scratch[PACK_TEXT_MAX];
         struct pack_item field = pack_get(p, at);
-        uint64_t slot = hash_member(pack_text(field, scratch)) & (slots - 1);
+        uint64_t slot = hash_key(pack_text(field, scratch), value_hash_seed) & (slots - 1);
         for (; seen[slot] != 0 && differ; slot = (slot + 1) & (slots - 1))
             differ = !pack_same(pack_get(p, seen[slot]), field);
         seen[slot] = at;

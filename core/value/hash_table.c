@@ -105,10 +105,12 @@ static void *item_new(struct slice field, struct slice value, int64_t deadline)
 
 static void item_free(void *item) { mem_free(address(item), block_bytes(item)); }
 
+static uint64_t field_hash(struct slice field) { return hash_key(field, value_hash_seed); }
+
 static uint64_t item_hash(const void *item, void *arg)
 {
     (void)arg;
-    return hash_member(item_field(item));
+    return field_hash(item_field(item));
 }
 
 static const struct table_type fields_type = {.hash = item_hash, .address = TABLE_TAGGED};
@@ -190,7 +192,7 @@ static void *find(struct hash_table *h, struct slice field, uint64_t hash, struc
 void *hash_table_find(struct hash_table *h, struct slice field)
 {
     struct table_probe p;
-    return find(h, field, hash_member(field), &p);
+    return find(h, field, field_hash(field), &p);
 }
 
 /* --- deadlines --- */
@@ -234,7 +236,7 @@ static void insert(struct hash_table *h, uint64_t hash, struct slice field, stru
 
 void hash_table_add(struct hash_table *h, struct slice field, struct slice value, int64_t deadline)
 {
-    insert(h, hash_member(field), field, value, deadline);
+    insert(h, field_hash(field), field, value, deadline);
 }
 
 /* The probe's candidate gets this value (which may be its own) and deadline. */
@@ -257,7 +259,7 @@ enum hash_was hash_table_set(struct hash_table *h, struct slice field, struct sl
                              enum hash_keep keep)
 {
     struct table_probe p;
-    uint64_t hash = hash_member(field);
+    uint64_t hash = field_hash(field);
     void *item = find(h, field, hash, &p);
     if (item == NULL) {
         insert(h, hash, field, value, HASH_NO_DEADLINE);
@@ -272,7 +274,7 @@ enum hash_was hash_table_set(struct hash_table *h, struct slice field, struct sl
 void hash_table_set_deadline(struct hash_table *h, struct slice field, int64_t deadline)
 {
     struct table_probe p;
-    void *item = find(h, field, hash_member(field), &p);
+    void *item = find(h, field, field_hash(field), &p);
     ensure(item != NULL);
     rewrite(h, &p, item, hash_item_of(item).value, deadline);
 }
@@ -288,7 +290,7 @@ static void erase(struct hash_table *h, struct table_probe *p, void *item)
 enum hash_was hash_table_delete(struct hash_table *h, struct slice field, int64_t now_ms)
 {
     struct table_probe p;
-    void *item = find(h, field, hash_member(field), &p);
+    void *item = find(h, field, field_hash(field), &p);
     if (item == NULL)
         return HASH_MISSING;
     enum hash_was was = hash_was_of(hash_item_of(item).deadline, now_ms);

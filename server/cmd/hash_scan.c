@@ -1,7 +1,5 @@
 /* HSCAN and HRANDFIELD. */
-#include "core/base/glob.h"
 #include "core/base/mem.h"
-#include "core/base/num.h"
 #include "core/base/rng.h"
 #include "server/cmd/hash.h"
 #include "server/scan.h"
@@ -9,9 +7,7 @@
 /* --- HSCAN: a pack comes at once, with cursor 0; of a table, in hash order, the cursor is a hash --- */
 
 struct hscan {
-    struct slice match;
-    bool all, values;
-    int64_t count;
+    struct scan_options o;
     struct buf out;
     uint64_t seen, found;
 };
@@ -19,56 +15,17 @@ struct hscan {
 static void visit(void *arg, struct slice field, struct slice value)
 {
     struct hscan *s = arg;
-    if (!s->all && !glob_match(s->match, field, false))
+    if (!scan_matches(&s->o, field))
         return;
     resp_bulk(&s->out, field);
-    if (s->values)
+    if (!s->o.no_values)
         resp_bulk(&s->out, value);
     s->found++;
 }
 
-static bool hscan_count(struct call *c, struct slice arg, struct hscan *s)
-{
-    if (!arg_i64(c, arg, &s->count))
-        return false;
-    if (s->count >= 1)
-        return true;
-    reply_syntax(c);
-    return false;
-}
-
-static bool hscan_options(struct call *c, struct hscan *s)
-{
-    for (int i = 3; i < c->argc; i++) {
-        bool more = i + 1 < c->argc;
-        if (slice_is(c->argv[i], "count") && more) {
-            if (!hscan_count(c, c->argv[++i], s))
-                return false;
-        } else if (slice_is(c->argv[i], "match") && more) {
-            s->match = c->argv[++i];
-            s->all = s->match.len == 1 && s->match.p[0] == '*';
-        } else if (slice_is(c->argv[i], "novalues")) {
-            s->values = false;
-        } else {
-            reply_syntax(c);
-            return false;
-        }
-    }
-    return true;
-}
-
-static void reply_scan(struct call *c, uint64_t cursor, const struct hscan *s)
-{
-    char text[NUM_I64_MAX];
-    reply_array(c, 2);
-    reply_bulk(c, slice_of(text, num_format_u64(text, cursor)));
-    reply_array(c, s->found * (s->values ? 2 : 1));
-    buf_append_slice(c->out, buf_slice(&s->out));
-}
-
 static void hscan_run(struct call *c)
 {
-    struct hscan s = {.all = true, .values = true, .count = 10};
+    struct hscan s = {.found = 0};
     uint64_t cursor;
     if (!scan_cursor_parse(c->argv[2], &cursor)) {
         reply_error(c, "ERR invalid cursor");
@@ -78,18 +35,17 @@ static void hscan_run(struct call *c)
     if (!place_is(c, &p, VALUE_HASH))
         return;
     if (p.e == NULL) {
-        reply_scan(c, 0, &s);
+        scan_reply(c, 0, 0, &s.out);
         return;
     }
-    if (!hscan_options(c, &s))
+    if (!scan_options(c, 3, SCAN_FIELDS, &s.o))
         return;
     struct value v = place_value(&p);
-    uint64_t rounds = (uint64_t)s.count * 10;
+    uint64_t count = (uint64_t)s.o.count, rounds = count * 10;
     do
         cursor = hash_scan(&v, cursor, hash_now(c), &s.seen, visit, &s);
-    while (cursor != 0 && s.found < (uint64_t)s.count && s.seen < (uint64_t)s.count * 10 && --rounds > 0);
-    reply_scan(c, cursor, &s);
-    buf_free(&s.out);
+    while (cursor != 0 && s.found < count && s.seen < count * 10 && --rounds > 0);
+    scan_reply(c, cursor, s.found * (s.o.no_values ? 1 : 2), &s.out);
 }
 
 /* --- HRANDFIELD --- */
