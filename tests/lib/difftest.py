@@ -3,6 +3,7 @@
 Calls go out in pipelined batches over two connections to each server, in the same order. A difference is reduced to a
 short sequence that still shows it on freshly flushed servers, and reported with both replies.
 """
+import diffgen_hash
 import diffgen_set
 from resp import Closed, ErrorReply, ProtocolError, encode, same, show
 
@@ -38,7 +39,7 @@ DIFFERENCES = [
     ('OBJECT', _object_is(b'REFCOUNT'), 'Redis shares small integers; Kelvin shares no values between keys'),
     ('KEYS', _same_set, 'no order is promised'),
     ('RANDOMKEY', _both_keys, 'random; that it is a key is checked apart'),
-] + diffgen_set.DIFFERENCES
+] + diffgen_set.DIFFERENCES + diffgen_hash.DIFFERENCES
 
 
 def _allowed(args, ours, theirs):
