@@ -162,10 +162,28 @@ struct command {
 };
 
 /* Every file in server/cmd/ offers its commands as an array ended by a literal with name NULL; command.c lists them. */
-extern struct command string_commands[], expire_commands[], scan_commands[], dump_commands[], command_commands[],
-    debug_commands[], info_commands[], generic_commands[], connection_commands[], transaction_commands[],
-    server_commands[], config_commands[], bitmap_commands[], bitfield_commands[], hyperloglog_commands[],
-    memory_commands[], set_commands[], set_algebra_commands[];
+/* clang-format off */
+extern struct command string_commands[];
+extern struct command generic_commands[];
+extern struct command expire_commands[];
+extern struct command scan_commands[];
+extern struct command dump_commands[];
+extern struct command connection_commands[];
+extern struct command transaction_commands[];
+extern struct command server_commands[];
+extern struct command config_commands[];
+extern struct command command_commands[];
+extern struct command debug_commands[];
+extern struct command info_commands[];
+extern struct command bitmap_commands[];
+extern struct command bitfield_commands[];
+extern struct command hyperloglog_commands[];
+extern struct command memory_commands[];
+extern struct command set_commands[];
+extern struct command set_algebra_commands[];
+extern struct command hash_commands[];
+extern struct command hash_scan_commands[];
+/* clang-format on */
 
 /* Hashes all names. Once, before any thread. */
 void command_table_init(void);

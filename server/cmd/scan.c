@@ -81,6 +81,11 @@ bool scan_options(struct call *c, int from, enum scan_of of, struct scan_options
 {
     *o = (struct scan_options){.all = true, .count = 10};
     for (int i = from; i < c->argc; i += 2) {
+        if (of == SCAN_FIELDS && slice_is(c->argv[i], "novalues")) {
+            o->no_values = true;
+            i--;
+            continue;
+        }
         if (i + 1 == c->argc) {
             reply_syntax(c);
             return false;

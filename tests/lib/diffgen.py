@@ -7,6 +7,7 @@ off, and so far apart, that both servers see the same.
 """
 import random
 
+import diffgen_hash
 import diffgen_set
 
 KEYS = [b'k%d' % i for i in range(12)] + [b'', b'{tag}a', b'{tag}b', b'\x00\r\n bin', b'key with spaces']
@@ -448,6 +449,7 @@ GENERATORS = {
     'unknown commands': _unknown,
 }
 GENERATORS.update(diffgen_set.GENERATORS)
+GENERATORS.update(diffgen_hash.GENERATORS)
 
 # Commands that prepare state for others: strings of all kinds, with and without expiry, in some databases.
 _SETUP = ['SET'] * 6 + ['SETBIT', 'APPEND', 'INCRBY', 'MSET', 'PEXPIREAT', 'EXPIRE', 'DEL', 'RENAME', 'SETRANGE', 'INCRBYFLOAT']

@@ -100,6 +100,14 @@ DISPLAY = {'old-format': 'ip:port', 'addr': 'ip:port', 'laddr': 'ip:port'}
 DIFFERENCES['sscan', 'complexity'] = (
     'O(1) for every call. O(N) for a complete iteration, including enough command calls for the cursor to return back to '
     '0. N is the number of elements inside the collection.', '7.2 took a full stop away')
+DIFFERENCES['hscan', 'complexity'] = DIFFERENCES['sscan', 'complexity']
+DIFFERENCES['hscan', 'arguments'] = (
+    'key:key#0 cursor:integer pattern:pattern=MATCH? count:integer=COUNT? novalues:pure-token=NOVALUES@7.4.0?',
+    '7.4 added NOVALUES')
+for _name in ('hset', 'hmset'):
+    DIFFERENCES[_name, 'arguments'] = ('key:key#0 data:block*(field:string value:string)', NAMES)
+EXPECTED += '''hdel hexists hget hgetall hincrby hincrbyfloat hkeys hlen hmget hmset hrandfield hscan hset hsetnx hstrlen
+    hvals'''.split()
 EXPECTED += '''sadd scard sdiff sdiffstore sinter sintercard sinterstore sismember smembers smismember smove spop srandmember
     srem sscan sunion sunionstore'''.split()
 # Calls that are refused whatever their arguments.
@@ -122,6 +130,10 @@ CALLS += '''
     SADD k a, SREM k a, SISMEMBER k a, SMISMEMBER k a b, SCARD k, SMEMBERS k, SRANDMEMBER k, SPOP k 2, SMOVE a b x, SINTER a b
     SUNION a, SDIFF a b c, SINTERSTORE d a b, SUNIONSTORE d a, SDIFFSTORE d a, SINTERCARD 2 a b LIMIT 1, SINTERCARD 3 a b
     SINTERCARD x a, SINTERCARD 0 a, SSCAN k 0
+'''
+CALLS += '''
+    HSET k f v, HSETNX k f v, HMSET k f v, HGET k f, HMGET k f g, HGETALL k, HKEYS k, HVALS k, HLEN k, HEXISTS k f, HSTRLEN k f
+    HINCRBY k f 1, HINCRBYFLOAT k f 1, HDEL k f g, HSCAN k 0, HRANDFIELD k 2
 '''
 
 session('COUNT, LIST, arguments', '''
