@@ -3,6 +3,7 @@
 #include <errno.h>
 
 #include "core/base/hash.h"
+#include "core/value/set.h"
 #include "core/value/string.h"
 #include "core/value/zset.h"
 
@@ -21,6 +22,7 @@ uint64_t value_hash_seed;
 
 static const struct value_class *const classes[VALUE_TYPES] = {
     [VALUE_STRING] = &string_class,
+    [VALUE_SET] = &set_class,
     [VALUE_ZSET] = &zset_class,
 };
 

@@ -191,7 +191,8 @@ static void reply_key_range(struct call *c, const struct command *cmd)
     int n = 0;
     while (n < COMMAND_KEY_SPECS && cmd->keys[n].first > 0 && !cmd->keys[n].counted && cmd->keys[n].keyword == NULL)
         n++;
-    int last = n == 0 ? 0 : cmd->keys[0].last < 0 ? cmd->keys[0].last : cmd->keys[n - 1].first + cmd->keys[n - 1].last;
+    const struct key_spec *end = &cmd->keys[n > 0 ? n - 1 : 0];
+    int last = n == 0 ? 0 : end->last < 0 ? end->last : end->first + end->last;
     reply_int(c, n ? cmd->keys[0].first : 0);
     reply_int(c, last);
     reply_int(c, n == 0 ? 0 : cmd->keys[0].step ? cmd->keys[0].step : 1);

@@ -3,7 +3,6 @@
 
 #include <stdlib.h>
 
-#include "core/base/glob.h"
 #include "core/base/mem.h"
 #include "core/base/num.h"
 #include "server/scan.h"
@@ -244,62 +243,35 @@ static void zrandmember_run(struct call *c)
 /* --- ZSCAN --- */
 
 struct scan {
-    struct slice match;
-    bool all;
-    int64_t count;
+    struct scan_options options;
     struct buf out;
-    size_t found;
+    size_t replies;
 };
-
-static bool scan_options(struct call *c, struct scan *s)
-{
-    for (int i = 3; i < c->argc; i += 2) {
-        bool more = i + 1 < c->argc;
-        if (more && slice_is(c->argv[i], "count")) {
-            if (!arg_i64(c, c->argv[i + 1], &s->count))
-                return false;
-            if (s->count >= 1)
-                continue;
-        } else if (more && slice_is(c->argv[i], "match")) {
-            s->match = c->argv[i + 1];
-            s->all = s->match.len == 1 && s->match.p[0] == '*';
-            continue;
-        }
-        reply_syntax(c);
-        return false;
-    }
-    return true;
-}
 
 static void scan_visit(void *arg, const struct zset_item *item)
 {
     struct scan *s = arg;
-    if (!s->all && !glob_match(s->match, item->member, false))
+    if (!scan_matches(&s->options, item->member))
         return;
     resp_bulk(&s->out, item->member);
-    resp_double(&s->out, 2, item->score);
-    s->found++;
+    resp_double(&s->out, 2, item->score); /* as text in RESP3 too */
+    s->replies += 2;
 }
 
 static void zscan_run(struct call *c)
 {
-    struct scan s = {.all = true, .count = 10};
-    char text[NUM_I64_MAX];
-    uint64_t cursor;
+    struct scan s = {.replies = 0};
     struct value v;
+    uint64_t cursor;
     if (!scan_cursor_parse(c->argv[2], &cursor)) {
         reply_error(c, "ERR invalid cursor");
         return;
     }
     bool exists = read_zset(c, 1, &v);
-    if (c->failed || (exists && !scan_options(c, &s)))
+    if (c->failed || (exists && !scan_options(c, 3, SCAN_ELEMENTS, &s.options)))
         return;
-    cursor = exists ? zset_scan(&v, cursor, (uint64_t)s.count, scan_visit, &s) : 0;
-    reply_array(c, 2);
-    reply_bulk(c, slice_of(text, num_format_u64(text, cursor)));
-    reply_array(c, 2 * s.found);
-    buf_append_slice(c->out, buf_slice(&s.out));
-    buf_free(&s.out);
+    cursor = exists ? zset_scan(&v, cursor, (uint64_t)s.options.count, scan_visit, &s) : 0;
+    scan_reply(c, cursor, s.replies, &s.out);
 }
 
 /* --- declarations --- */

@@ -3,6 +3,7 @@
 #include <math.h>
 
 #include "core/base/mem.h"
+#include "core/value/set.h"
 #include "server/cmd/dump.h"
 #include "server/cmd/zset.h"
 
@@ -40,44 +41,72 @@ void store_result(struct call *c, int arg, struct value *v)
 
 /* --- sources --- */
 
+/* A sorted set, or a set; of a missing key nothing but `exists` is there. */
 struct source {
     struct value v;
     bool exists;
     double weight;
 };
 
-static uint64_t source_count(const struct source *s) { return s->exists ? zset_count(&s->v) : 0; }
+static bool is_set(const struct source *s) { return s->v.type == VALUE_SET; }
+
+static uint64_t source_count(const struct source *s)
+{
+    if (!s->exists)
+        return 0;
+    return is_set(s) ? set_count(&s->v) : zset_count(&s->v);
+}
+
 static bool source_score(const struct source *s, struct slice member, double *score)
 {
-    return s->exists && zset_score(&s->v, member, score);
+    if (!s->exists)
+        return false;
+    if (!is_set(s))
+        return zset_score(&s->v, member, score);
+    *score = 1;
+    return set_has(&s->v, pack_str(member));
 }
 
 /* All members, each once. */
 struct source_iter {
     const struct source *s;
     struct zset_iter zset;
+    struct set_iter set;
+    char scratch[PACK_TEXT_MAX];
 };
 
 static void source_iter_init(struct source_iter *it, const struct source *s)
 {
     it->s = s;
-    if (s->exists)
+    if (s->exists && is_set(s))
+        set_iter_init(&it->set, &s->v);
+    else if (s->exists)
         zset_iter_init(&it->zset, &s->v, 0, false);
 }
 
+/* The item is borrowed until the next call. */
 static bool source_iter_next(struct source_iter *it, struct zset_item *out)
 {
-    return it->s->exists && zset_iter_next(&it->zset, out);
+    struct pack_item member;
+    if (!it->s->exists)
+        return false;
+    if (!is_set(it->s))
+        return zset_iter_next(&it->zset, out);
+    if (!set_iter_next(&it->set, &member))
+        return false;
+    *out = (struct zset_item){pack_text(member, it->scratch), 1};
+    return true;
 }
 
 static bool open_source(struct call *c, int arg, struct source *s)
 {
     struct place p = place_read(c, arg);
     *s = (struct source){.exists = p.e != NULL, .weight = 1};
-    if (!place_is(c, &p, VALUE_ZSET))
+    if (p.e == NULL)
+        return true;
+    if (p.e->type != VALUE_SET && !place_is(c, &p, VALUE_ZSET))
         return false;
-    if (s->exists)
-        s->v = place_value(&p);
+    s->v = place_value(&p);
     return true;
 }
 

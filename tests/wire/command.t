@@ -78,6 +78,11 @@ for _name, _word in (('setnx', 'NX'), ('setex', 'EX'), ('psetex', 'PX')):
     DIFFERENCES[_name, 'replaced_by'] = (f'`SET` with the `{_word}` argument', DEPRECATED)
 # display_text, new in 7.2: the name, but for these.
 DISPLAY = {'old-format': 'ip:port', 'addr': 'ip:port', 'laddr': 'ip:port'}
+DIFFERENCES['sscan', 'complexity'] = (
+    'O(1) for every call. O(N) for a complete iteration, including enough command calls for the cursor to return back to '
+    '0. N is the number of elements inside the collection.', '7.2 took a full stop away')
+EXPECTED += '''sadd scard sdiff sdiffstore sinter sintercard sinterstore sismember smembers smismember smove spop srandmember
+    srem sscan sunion sunionstore'''.split()
 # Calls that are refused whatever their arguments.
 UNDOCUMENTED = {'debug|jmap', 'debug|reload', 'debug|loadaof', 'debug|segfault'}
 
@@ -91,6 +96,11 @@ CALLS = '''
     PEXPIRETIME k, PERSIST k, DUMP k, RESTORE k 0 x, OBJECT ENCODING k, OBJECT FREQ k, WATCH a b
     GET k x, SET k, MSET a, DEL x y z, LCS a, OBJECT NOSUCH k, OBJECT HELP, CONFIG GET x, FLUSHALL ASYNC, KEYS *, SCAN 0
     DEBUG OBJECT k, NOSUCH x, PING x, COMMAND GETKEYS GET k
+'''
+CALLS += '''
+    SADD k a, SREM k a, SISMEMBER k a, SMISMEMBER k a b, SCARD k, SMEMBERS k, SRANDMEMBER k, SPOP k 2, SMOVE a b x, SINTER a b
+    SUNION a, SDIFF a b c, SINTERSTORE d a b, SUNIONSTORE d a, SDIFFSTORE d a, SINTERCARD 2 a b LIMIT 1, SINTERCARD 3 a b
+    SINTERCARD x a, SINTERCARD 0 a, SSCAN k 0
 '''
 
 session('COUNT, LIST, arguments', '''
