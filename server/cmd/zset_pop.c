@@ -1,6 +1,7 @@
 /* Sorted sets, some of their members: ZPOPMIN, ZPOPMAX, ZMPOP, ZRANDMEMBER, ZSCAN. */
 #include "server/cmd/zset.h"
 
+#include <inttypes.h>
 #include <stdlib.h>
 
 #include "core/base/mem.h"
@@ -62,14 +63,8 @@ static void pop_run(struct call *c, bool max)
         reply_syntax(c);
         return;
     }
-    if (c->argc == 3) {
-        if (!arg_i64(c, c->argv[2], &count))
-            return;
-        if (count < 0) {
-            reply_error(c, "ERR value is out of range, must be positive");
-            return;
-        }
-    }
+    if (c->argc == 3 && !arg_range(c, c->argv[2], 0, INT64_MAX, &count, "ERR value is out of range, must be positive"))
+        return;
     struct place p = place_write(c, 1);
     if (!place_is(c, &p, VALUE_ZSET))
         return;
@@ -208,11 +203,16 @@ static bool random_options_of(struct call *c, int64_t *count)
 {
     if (!arg_i64(c, c->argv[2], count))
         return false;
+    if (*count == INT64_MIN) {
+        reply_errorf(c, "ERR value is out of range, value must between %" PRId64 " and %" PRId64, -INT64_MAX,
+                     INT64_MAX);
+        return false;
+    }
     if (c->argc > 4 || (c->argc == 4 && !slice_is(c->argv[3], "withscores"))) {
         reply_syntax(c);
         return false;
     }
-    if (*count < -RANDOM_REPLIES_MAX || *count > INT64_MAX / 2) {
+    if (c->argc == 4 && (*count < -INT64_MAX / 2 || *count > INT64_MAX / 2)) {
         reply_error(c, "ERR value is out of range");
         return false;
     }
@@ -234,6 +234,8 @@ static void zrandmember_run(struct call *c)
         reply_null(c);
     else if (!exists || count == 0)
         reply_array(c, 0);
+    else if (count < -RANDOM_REPLIES_MAX)
+        reply_error(c, "ERR value is out of range");
     else if (count < 0)
         random_any(c, &v, (uint64_t)-count, c->argc == 4);
     else

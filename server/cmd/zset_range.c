@@ -111,9 +111,12 @@ static struct zset_interval selected(const struct value *v, const struct range *
     return in;
 }
 
-/* LIMIT counts in the direction of the walk. */
+/* LIMIT counts in the direction of the walk. For ranks only one that lets all pass gets here; its offset means nothing.
+ */
 static struct zset_interval limited(struct zset_interval in, const struct range *r)
 {
+    if (r->by == BY_RANK)
+        return in;
     uint64_t width = zset_width(in), skip = min_u64((uint64_t)r->offset, width); /* a negative offset skips all */
     uint64_t take = r->limit < 0 ? width - skip : min_u64((uint64_t)r->limit, width - skip);
     if (r->order == ORDER_REVERSE)

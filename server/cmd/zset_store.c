@@ -125,6 +125,7 @@ struct algebra {
     int64_t limit; /* of ZINTERCARD; 0: none */
 };
 
+/* 0 * inf is 0. */
 static double weighted(const struct source *s, double score)
 {
     double v = s->weight * score;
@@ -137,7 +138,7 @@ static double aggregated(enum aggregate how, double a, double b)
         return b < a ? b : a;
     if (how == AGGREGATE_MAX)
         return b > a ? b : a;
-    return isnan(a + b) ? 0 : a + b; /* inf - inf */
+    return isnan(a + b) ? 0 : a + b; /* inf - inf is 0 */
 }
 
 static bool weights(struct call *c, struct algebra *a, int at)
@@ -246,14 +247,15 @@ static void gather_union(const struct algebra *a, struct zset_build *b)
     }
 }
 
-/* Whether the member is in all sources but the first; *score is aggregated with its scores there. */
+/* Whether the member is in all sources but the first; *score is aggregated with its scores there. As in Redis, 0 * inf
+ * makes a sum 0 here, and is passed over by a minimum or maximum. */
 static bool in_all_others(const struct algebra *a, struct slice member, double *score)
 {
     double other;
     for (int i = 1; i < a->n; i++) {
         if (!source_score(&a->sources[i], member, &other))
             return false;
-        *score = aggregated(a->aggregate, *score, weighted(&a->sources[i], other));
+        *score = aggregated(a->aggregate, *score, a->sources[i].weight * other);
     }
     return true;
 }

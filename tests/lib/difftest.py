@@ -4,6 +4,7 @@ Calls go out in pipelined batches over two connections to each server, in the sa
 short sequence that still shows it on freshly flushed servers, and reported with both replies.
 """
 import diffgen_set
+import diffgen_zset
 from resp import Closed, ErrorReply, ProtocolError, encode, same, show
 
 # (command or None for all, predicate(args, ours, theirs), reason): what may differ, and why. tests/README.md tells more.
@@ -38,7 +39,7 @@ DIFFERENCES = [
     ('OBJECT', _object_is(b'REFCOUNT'), 'Redis shares small integers; Kelvin shares no values between keys'),
     ('KEYS', _same_set, 'no order is promised'),
     ('RANDOMKEY', _both_keys, 'random; that it is a key is checked apart'),
-] + diffgen_set.DIFFERENCES
+] + diffgen_set.DIFFERENCES + diffgen_zset.DIFFERENCES
 
 
 def _allowed(args, ours, theirs):
