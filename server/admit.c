@@ -556,6 +556,34 @@ enum admit admit_values(struct call *calls, int n, struct waiter *w)
     return ADMIT_RUN;
 }
 
+/* --- values that are being written out in parts --- */
+
+static bool encodes_here(const struct call *c)
+{
+    if (likely(!c->held))
+        return tier_encoding(c->shard->tier);
+    for (uint64_t mask = c->server->holds.held; mask != 0; mask &= mask - 1)
+        if (tier_encoding(c->server->shards[__builtin_ctzll(mask)]->tier))
+            return true;
+    return false;
+}
+
+/* Whether the call may change a value of which parts have been encoded. */
+static bool touches_encoding(struct call *c)
+{
+    struct refs refs;
+    bool touches = false;
+    if (likely(!encodes_here(c)) || c->cmd->keys[0].first == 0)
+        return false;
+    refs_of(c, &refs);
+    for (int i = 0; i < refs.n && !touches; i++) {
+        struct needed k = need_of(c, refs.at[i].arg);
+        touches = tier_encoding_key(k.owner->tier, k.ks, k.key.hash);
+    }
+    refs_free(&refs);
+    return touches;
+}
+
 /* --- the log and pauses --- */
 
 static size_t args_bytes(const struct call *c)
@@ -609,6 +637,8 @@ enum admit admit_write(struct call *c, struct waiter *w, size_t *total)
 {
     size_t bytes = args_bytes(c);
     *total += bytes;
+    if (unlikely(touches_encoding(c)))
+        return wait_retry(c, w, WAIT_VALUE);
     enum admit a = admit_log(c, w, *total);
     if (a != ADMIT_RUN || !(c->cmd->flags & CMD_DENYOOM))
         return a;

@@ -120,7 +120,9 @@ uint64_t call_shard_keys(const struct call *c, unsigned shard);
 uint64_t call_random(struct call *c);
 const struct value_limits *call_limits(const struct call *c);
 int64_t call_max_string(const struct call *c); /* proto-max-bulk-len */
-bool call_lazy_flush(const struct call *c);    /* lazyfree-lazy-user-flush */
+/* hll-sparse-max-bytes. No limit while effects are applied: where it made a string dense, the effects say so. */
+size_t call_hll_sparse_max(const struct call *c);
+bool call_lazy_flush(const struct call *c); /* lazyfree-lazy-user-flush */
 /* Keys in the call's database over all shards this call holds. */
 uint64_t call_dbsize(const struct call *c);
 /* Shards that this call may touch: all under a hold of all, else one. For KEYS, RANDOMKEY, DBSIZE, FLUSH: ROUTE_ALL. */

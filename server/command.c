@@ -13,10 +13,13 @@
 #define NAME_MAX_BYTES 32
 
 static struct command *const groups[] = {
-    string_commands,     generic_commands,     expire_commands,     scan_commands,        dump_commands,
-    connection_commands, transaction_commands, server_commands,     config_commands,      command_commands,
-    debug_commands,      info_commands,        set_commands,        set_algebra_commands, zset_commands,
-    zset_pop_commands,   zset_range_commands,  zset_store_commands,
+    /* clang-format off: a line for each, so that additions do not meet */
+    string_commands,     generic_commands,     expire_commands,      scan_commands,     dump_commands,
+    connection_commands, transaction_commands, server_commands,      config_commands,   command_commands,
+    debug_commands,      info_commands,        bitmap_commands,      bitfield_commands, hyperloglog_commands,
+    memory_commands,     set_commands,         set_algebra_commands, zset_commands,     zset_pop_commands,
+    zset_range_commands, zset_store_commands,
+    /* clang-format on */
 };
 static const struct command *table[SLOTS];
 
@@ -169,12 +172,16 @@ int command_keys(const struct command *cmd, const struct slice *argv, int argc, 
     int n = 0;
     for (int s = 0; s < COMMAND_KEY_SPECS && cmd->keys[s].first > 0; s++) {
         const struct key_spec *k = &cmd->keys[s];
+        uint16_t flags = cmd->key_flags ? cmd->key_flags(argv, argc) : k->flags;
         struct key_range r;
-        if (!find_range(k, argv, argc, &r))
-            return -1;
+        if (!find_range(k, argv, argc, &r)) {
+            if (s == 0 || k->counted)
+                return -1;
+            continue; /* of a later list there may be none: PFMERGE with a destination alone */
+        }
         for (int i = r.first; i <= r.last && i < argc; i += r.step, n++)
             if (n < max)
-                out[n] = (struct key_ref){i, (uint8_t)(cmd->need ? cmd->need(argv, argc, i) : k->need), k->flags};
+                out[n] = (struct key_ref){i, (uint8_t)(cmd->need ? cmd->need(argv, argc, i) : k->need), flags};
     }
     return n;
 }

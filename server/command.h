@@ -144,6 +144,8 @@ struct command {
     struct key_spec keys[COMMAND_KEY_SPECS];
     /* Optional: the need of argument `arg` where it depends on the options (SET ... GET). */
     enum key_need (*need)(const struct slice *argv, int argc, int arg);
+    /* Optional: what a call does to its keys (KEY_*) where that depends on its arguments. */
+    uint16_t (*key_flags)(const struct slice *argv, int argc);
     /* Optional: a route that depends on the arguments. */
     enum command_route (*route_of)(const struct slice *argv, int argc);
     const char *group, *summary, *since, *complexity;
@@ -162,8 +164,9 @@ struct command {
 /* Every file in server/cmd/ offers its commands as an array ended by a literal with name NULL; command.c lists them. */
 extern struct command string_commands[], expire_commands[], scan_commands[], dump_commands[], command_commands[],
     debug_commands[], info_commands[], generic_commands[], connection_commands[], transaction_commands[],
-    server_commands[], config_commands[], set_commands[], set_algebra_commands[], zset_commands[], zset_pop_commands[],
-    zset_range_commands[], zset_store_commands[];
+    server_commands[], config_commands[], bitmap_commands[], bitfield_commands[], hyperloglog_commands[],
+    memory_commands[], set_commands[], set_algebra_commands[], zset_commands[], zset_pop_commands[],
+    zset_range_commands[], zset_store_commands[], geo_commands[], geo_search_commands[];
 
 /* Hashes all names. Once, before any thread. */
 void command_table_init(void);

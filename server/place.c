@@ -236,6 +236,10 @@ uint64_t call_shard_keys(const struct call *c, unsigned shard)
 uint64_t call_random(struct call *c) { return rng_u64(&c->shard->rng); }
 const struct value_limits *call_limits(const struct call *c) { return &c->server->config->limits; }
 int64_t call_max_string(const struct call *c) { return (int64_t)c->server->config->proto_max_bulk_len; }
+size_t call_hll_sparse_max(const struct call *c)
+{
+    return c->apply ? SIZE_MAX : (size_t)c->server->config->hll_sparse_max_bytes;
+}
 bool call_lazy_flush(const struct call *c) { return c->server->config->lazyfree_lazy_user_flush; }
 
 const struct temperature *call_temperature(const struct call *c, const struct place *p)

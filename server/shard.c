@@ -230,6 +230,10 @@ static bool data_slices(struct shard *s)
     shard_append(s, 1ull << s->index);
     if (s->server->log != NULL)
         tier_log_progress(s->tier, log_durable(s->server->log));
+    if (unlikely(tier_encoding(s->tier))) {
+        more |= tier_encode_part(s->tier, s->lsn);
+        s->retry_now |= !tier_encoding(s->tier);
+    }
     more |= checkpoint_slice(s);
     memory_maintain(s);
     more |= flash_slice(s);

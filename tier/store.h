@@ -28,8 +28,10 @@ bool store_batch_next(const struct store_batch *b, size_t *pos, bool *put, struc
 struct store_snapshot;
 
 struct store_stats {
-    uint64_t bytes_on_disk; /* live table and blob files */
-    uint64_t memory_bytes;  /* memtables, block cache, table readers, pinned */
+    uint64_t bytes_on_disk;  /* table and blob files */
+    uint64_t bytes_current;  /* of those, in files that are in use: the others are about to be deleted */
+    uint64_t buffered_bytes; /* written and not yet in files */
+    uint64_t memory_bytes;   /* memtables, block cache, table readers, pinned */
     uint64_t keys_estimated;
     uint64_t written_user; /* bytes handed in */
     uint64_t pending_compaction_bytes;

@@ -327,6 +327,8 @@ static void rocks_stats(struct store *s, struct store_stats *out)
     struct rocks *r = (struct rocks *)s;
     *out = (struct store_stats){
         .bytes_on_disk = property(r, "rocksdb.total-sst-files-size") + property(r, "rocksdb.total-blob-file-size"),
+        .bytes_current = property(r, "rocksdb.live-sst-files-size") + property(r, "rocksdb.live-blob-file-size"),
+        .buffered_bytes = property(r, "rocksdb.cur-size-all-mem-tables"),
         .memory_bytes = property(r, "rocksdb.size-all-mem-tables") + property(r, "rocksdb.block-cache-usage") +
                         property(r, "rocksdb.estimate-table-readers-mem"),
         .keys_estimated = property(r, "rocksdb.estimate-num-keys"),

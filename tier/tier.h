@@ -92,6 +92,13 @@ struct entry *tier_sample_coldest(struct tier *t, struct keyspace *ks, unsigned 
 
 /* --- cleaning --- */
 
+/* A value that is large is not encoded at once, but in parts, one value at a time, and compressed by the pool. It must
+ * not change meanwhile: admission makes writers wait (tier_encoding_key); what changes it nevertheless ends the
+ * encoding, and it is cleaned another time. */
+bool tier_encoding(const struct tier *t); /* one is under way */
+bool tier_encoding_key(const struct tier *t, const struct keyspace *ks, uint64_t hash);
+/* Encodes the next part, once a turn, with nothing staged; `stamp` as for tier_clean. True: there is more to do. */
+bool tier_encode_part(struct tier *t, uint64_t stamp);
 /* Writes out the dirty keys of ks that were queued before position `until` of its dirty queue, at most `max_keys` in
  * this call: up to a million of them at once are taken, sorted by hash (by the pool) and written in the order of flash.
  * The shard must have nothing staged; `stamp` is its last frame's end LSN. Returns how many were taken; *done is set

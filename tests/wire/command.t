@@ -16,10 +16,10 @@ from kelvin import IS_KELVIN, ORACLE, Map, Server, Skip, Status, eq, expect, nee
 from resp import SetReply
 
 # What the task names; a command missing here is a failure, a command beyond it is welcome.
-EXPECTED = '''append bgrewriteaof client command config copy dbsize debug decr decrby del discard dump echo exec exists expire
-    expireat expiretime flushall flushdb get getdel getex getrange getset hello incr incrby incrbyfloat info keys lcs
-    mget move mset msetnx multi object persist pexpire pexpireat pexpiretime ping psetex pttl quit randomkey rename
-    renamenx reset restore scan select set setex setnx setrange shutdown strlen substr swapdb time touch ttl type unlink
+EXPECTED = '''append bgrewriteaof bitcount bitfield bitfield_ro bitop bitpos client command config copy dbsize debug decr decrby del discard dump echo exec exists expire
+    expireat expiretime flushall flushdb get getbit getdel getex getrange getset hello incr incrby incrbyfloat info keys lcs
+    memory mget move mset msetnx multi object persist pexpire pexpireat pexpiretime pfadd pfcount pfdebug pfmerge pfselftest ping psetex pttl quit randomkey rename
+    renamenx reset restore scan select set setbit setex setnx setrange shutdown strlen substr swapdb time touch ttl type unlink
     unwatch wait watch'''.split()
 INFO_FIELDS = 'name', 'arity', 'flags', 'first key', 'last key', 'step', 'categories', 'tips', 'key specs'
 # Not the summary: 7.2 wrote all of them anew.
@@ -63,6 +63,25 @@ DIFFERENCES = {
     ('lcs', 'arguments'): (
         'key1:key#0 key2:key#0 len:pure-token=LEN? idx:pure-token=IDX? min-match-len:integer=MINMATCHLEN? '
         'withmatchlen:pure-token=WITHMATCHLEN?', NAMES),
+    ('bitcount', 'arguments'): (
+        'key:key#0 range:block?(start:integer end:integer unit:oneof@7.0.0?(byte:pure-token=BYTE bit:pure-token=BIT))',
+        NAMES),
+    ('bitpos', 'arguments'): (
+        'key:key#0 bit:integer range:block?(start:integer end-unit-block:block?(end:integer '
+        'unit:oneof@7.0.0?(byte:pure-token=BYTE bit:pure-token=BIT)))', NAMES),
+    ('bitop', 'arguments'): (
+        'operation:oneof(and:pure-token=AND or:pure-token=OR xor:pure-token=XOR not:pure-token=NOT '
+        'diff:pure-token=DIFF@8.2.0 diff1:pure-token=DIFF1@8.2.0 andor:pure-token=ANDOR@8.2.0 one:pure-token=ONE@8.2.0) '
+        'destkey:key#0 key:key#1*', 'the operations are listed since 7.2, four are new in 8.2'),
+    ('bitop', 'history'): (
+        [['8.2.0', 'Added the `DIFF`, `DIFF1`, `ANDOR`, and `ONE` operations.']], 'four operations are new in 8.2'),
+    ('bitfield', 'arguments'): (
+        'key:key#0 operation:oneof?*(get-block:block=GET(encoding:string offset:integer) '
+        'write:block(overflow-block:oneof=OVERFLOW?(wrap:pure-token=WRAP sat:pure-token=SAT fail:pure-token=FAIL) '
+        'write-operation:oneof(set-block:block=SET(encoding:string offset:integer value:integer) '
+        'incrby-block:block=INCRBY(encoding:string offset:integer increment:integer))))', NAMES),
+    ('bitfield_ro', 'arguments'): ('key:key#0 get-block:block=GET?*+(encoding:string offset:integer)', NAMES),
+    ('pfmerge', 'arguments'): ('destkey:key#0 sourcekey:key#1?*', '7.2 documents that there may be no source'),
     ('shutdown', 'arguments'): (
         'save-selector:oneof?(nosave:pure-token=NOSAVE save:pure-token=SAVE) now:pure-token=NOW@7.0.0? '
         'force:pure-token=FORCE@7.0.0? abort:pure-token=ABORT@7.0.0?', NAMES),
@@ -119,6 +138,8 @@ CALLS = '''
     LCS a b LEN, DEL a, DEL a a b, UNLINK a b, EXISTS a, TOUCH a b, TYPE k, RENAME a b, RENAMENX a b, COPY a b
     COPY a b DB 1 REPLACE, MOVE k 1, EXPIRE k 1 NX, PEXPIRE k 1, EXPIREAT k 1, PEXPIREAT k 1, TTL k, PTTL k, EXPIRETIME k
     PEXPIRETIME k, PERSIST k, DUMP k, RESTORE k 0 x, OBJECT ENCODING k, OBJECT FREQ k, WATCH a b
+    SETBIT k 1 1, GETBIT k 1, BITCOUNT k, BITPOS k 1, BITOP AND d a b, BITFIELD k GET u8 0, BITFIELD k SET u8 0 1
+    BITFIELD_RO k, PFADD k a, PFCOUNT a b, PFMERGE d a, PFDEBUG DECODE k, MEMORY USAGE k
     GET k x, SET k, MSET a, DEL x y z, LCS a, OBJECT NOSUCH k, OBJECT HELP, CONFIG GET x, FLUSHALL ASYNC, KEYS *, SCAN 0
     DEBUG OBJECT k, NOSUCH x, PING x, COMMAND GETKEYS GET k
 '''
@@ -374,6 +395,12 @@ def _(s):
     for form in ('GETKEYS', 'GETKEYSANDFLAGS'):
         expect(s.client(), f'COMMAND {form} DBSIZE', '-ERR The command has no key arguments')
         expect(s.client(), f'COMMAND {form} GET', '-ERR Invalid number of arguments specified for command')
+
+
+@test('GETKEYS of a call whose optional keys are not there')
+def _(s):
+    need_kelvin('the keys of PFMERGE without sources')
+    expect(s.client(), 'COMMAND GETKEYS PFMERGE k', '["k"]')
 
 
 @test('DOCS say what each command is for')
