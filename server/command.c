@@ -35,6 +35,10 @@ static struct command *const groups[] = {
     set_algebra_commands,
     hash_commands,
     hash_scan_commands,
+    zset_commands,
+    zset_pop_commands,
+    zset_range_commands,
+    zset_store_commands,
     /* clang-format on */
 };
 static const struct command *table[SLOTS];

@@ -183,6 +183,10 @@ extern struct command set_commands[];
 extern struct command set_algebra_commands[];
 extern struct command hash_commands[];
 extern struct command hash_scan_commands[];
+extern struct command zset_commands[];
+extern struct command zset_pop_commands[];
+extern struct command zset_range_commands[];
+extern struct command zset_store_commands[];
 /* clang-format on */
 
 /* Hashes all names. Once, before any thread. */

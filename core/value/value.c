@@ -6,6 +6,7 @@
 #include "core/value/hash.h"
 #include "core/value/set.h"
 #include "core/value/string.h"
+#include "core/value/zset.h"
 
 const struct value_limits value_limits_default = {
     .list_max_listpack_size = -2,
@@ -24,6 +25,7 @@ static const struct value_class *const classes[VALUE_TYPES] = {
     [VALUE_STRING] = &string_class,
     [VALUE_HASH] = &hash_class,
     [VALUE_SET] = &set_class,
+    [VALUE_ZSET] = &zset_class,
 };
 
 const struct value_class *value_class_of(uint8_t type) { return type < VALUE_TYPES ? classes[type] : NULL; }

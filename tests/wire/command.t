@@ -110,6 +110,31 @@ EXPECTED += '''hdel hexists hget hgetall hincrby hincrbyfloat hkeys hlen hmget h
     hvals'''.split()
 EXPECTED += '''sadd scard sdiff sdiffstore sinter sintercard sinterstore sismember smembers smismember smove spop srandmember
     srem sscan sunion sunionstore'''.split()
+ZSCAN_COST = ('O(1) for every call. O(N) for a complete iteration, including enough command calls for the cursor to return '
+              'back to 0. N is the number of elements inside the collection.')
+DIFFERENCES['zscan', 'complexity'] = (ZSCAN_COST, '7.2 took a full stop away')
+DIFFERENCES['zrandmember', 'complexity'] = ('O(N) where N is the number of members returned', NAMES)
+_SORTBY = ' sortby:oneof%s?(byscore:pure-token=BYSCORE bylex:pure-token=BYLEX) rev:pure-token=REV%s?'
+_LIMIT = ' limit:block=LIMIT%s?(offset:integer count:integer)'
+_SCORES = ' withscores:pure-token=WITHSCORES%s?'
+for _name, _args in {
+        'zadd': 'key:key#0 condition:oneof@3.0.2?(nx:pure-token=NX xx:pure-token=XX) comparison:oneof@6.2.0?'
+                '(gt:pure-token=GT lt:pure-token=LT) change:pure-token=CH@3.0.2? increment:pure-token=INCR@3.0.2? '
+                'data:block*(score:double member:string)',
+        'zrange': 'key:key#0 start:string stop:string' + _SORTBY % ('@6.2.0', '@6.2.0') + _LIMIT % '@6.2.0' + _SCORES % '',
+        'zrangestore': 'dst:key#0 src:key#1 min:string max:string' + _SORTBY % ('', '') + _LIMIT % '',
+        'zrangebylex': 'key:key#0 min:string max:string' + _LIMIT % '',
+        'zrevrangebylex': 'key:key#0 max:string min:string' + _LIMIT % '',
+        'zrangebyscore': 'key:key#0 min:double max:double' + _SCORES % '@2.0.0' + _LIMIT % '',
+        'zrevrangebyscore': 'key:key#0 max:double min:double' + _SCORES % '' + _LIMIT % ''}.items():
+    DIFFERENCES[_name, 'arguments'] = (_args, NAMES)
+for _name in ('zrank', 'zrevrank'):
+    DIFFERENCES[_name, 'arity'] = (-3, '7.2 added WITHSCORE')
+    DIFFERENCES[_name, 'history'] = ([['7.2.0', 'Added the optional `WITHSCORE` argument.']], '7.2 added it')
+    DIFFERENCES[_name, 'arguments'] = ('key:key#0 member:string withscore:pure-token=WITHSCORE?', '7.2 added it')
+EXPECTED += '''zadd zcard zcount zdiff zdiffstore zincrby zinter zintercard zinterstore zlexcount zmpop zmscore zpopmax zpopmin
+    zrandmember zrange zrangebylex zrangebyscore zrangestore zrank zrem zremrangebylex zremrangebyrank zremrangebyscore
+    zrevrange zrevrangebylex zrevrangebyscore zrevrank zscan zscore zunion zunionstore'''.split()
 # Calls that are refused whatever their arguments.
 UNDOCUMENTED = {'debug|jmap', 'debug|reload', 'debug|loadaof', 'debug|segfault'}
 
@@ -134,6 +159,9 @@ CALLS += '''
 CALLS += '''
     HSET k f v, HSETNX k f v, HMSET k f v, HGET k f, HMGET k f g, HGETALL k, HKEYS k, HVALS k, HLEN k, HEXISTS k f, HSTRLEN k f
     HINCRBY k f 1, HINCRBYFLOAT k f 1, HDEL k f g, HSCAN k 0, HRANDFIELD k 2
+    ZADD k 1 a, ZRANGE k 0 1, ZRANGESTORE a b 0 1, ZUNION 2 a b, ZUNION 2 a b WEIGHTS 1 2, ZUNIONSTORE d 2 a b, ZINTER 1 a
+    ZDIFFSTORE d 1 a, ZINTERCARD 2 a b LIMIT 1, ZMPOP 2 a b MIN, ZUNION 3 a b, ZUNION x a, ZUNIONSTORE d 0 a, ZPOPMIN k
+    ZMPOP 2 a b, ZSCORE k m, ZSCAN k 0, ZREMRANGEBYLEX k - +, ZRANDMEMBER k
 '''
 
 session('COUNT, LIST, arguments', '''
