@@ -6,6 +6,7 @@
 
 #include "core/base/hash.h"
 #include "core/base/mem.h"
+#include "core/base/num.h"
 #include "core/base/panic.h"
 
 #define SLOTS 1024
@@ -122,16 +123,54 @@ bool command_arity_ok(const struct command *cmd, int argc)
     return cmd->arity >= 0 ? argc == cmd->arity : argc >= -cmd->arity;
 }
 
+struct key_range {
+    int first, last, step;
+};
+
+static bool counted_range(const struct slice *argv, int argc, struct key_range *r)
+{
+    int64_t count;
+    if (!num_parse_i64(argv[r->first], &count) || count < 1 || count >= argc - r->first)
+        return false;
+    r->last = r->first++ + (int)count;
+    return true;
+}
+
+/* An option that is given twice counts as it is given last. */
+static void keyword_range(const char *word, const struct slice *argv, int argc, struct key_range *r)
+{
+    int key = argc;
+    for (int i = r->first; i < argc; i++)
+        if (slice_is(argv[i], word))
+            key = ++i;
+    r->first = r->last = key;
+}
+
+/* Which arguments the specification means; none if last < first or first >= argc. False if they make no sense. */
+static bool find_range(const struct key_spec *k, const struct slice *argv, int argc, struct key_range *r)
+{
+    *r = (struct key_range){.first = k->first, .step = k->step > 0 ? k->step : 1};
+    if (k->keyword != NULL) {
+        keyword_range(k->keyword, argv, argc, r);
+        return true;
+    }
+    if (k->first >= argc)
+        return false;
+    if (k->counted)
+        return counted_range(argv, argc, r);
+    r->last = k->last >= 0 ? k->first + k->last : argc + k->last;
+    return true;
+}
+
 int command_keys(const struct command *cmd, const struct slice *argv, int argc, struct key_ref *out, int max)
 {
     int n = 0;
     for (int s = 0; s < COMMAND_KEY_SPECS && cmd->keys[s].first > 0; s++) {
         const struct key_spec *k = &cmd->keys[s];
-        int last = k->last >= 0 ? k->first + k->last : argc + k->last;
-        int step = k->step > 0 ? k->step : 1;
-        if (k->first >= argc)
+        struct key_range r;
+        if (!find_range(k, argv, argc, &r))
             return -1;
-        for (int i = k->first; i <= last && i < argc; i += step, n++)
+        for (int i = r.first; i <= r.last && i < argc; i += r.step, n++)
             if (n < max)
                 out[n] = (struct key_ref){i, (uint8_t)(cmd->need ? cmd->need(argv, argc, i) : k->need), k->flags};
     }

@@ -88,8 +88,10 @@ struct key_spec {
     int8_t first; /* index of the first key; 0: no such spec */
     int8_t last;  /* relative to first as in Redis's find_keys range: 0 only this one, -1 the last argument */
     int8_t step;
-    uint8_t need;      /* enum key_need */
-    const char *notes; /* or NULL */
+    bool counted;        /* `first` is where the number of keys stands; they follow */
+    const char *keyword; /* not NULL: the key is behind the last such word at or behind `first` */
+    uint8_t need;        /* enum key_need */
+    const char *notes;   /* or NULL */
 };
 #define COMMAND_KEY_SPECS 3
 

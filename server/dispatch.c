@@ -26,11 +26,12 @@ static struct slice *take_args(struct wave *w, struct request *r, int argc)
 static void find_first_key(struct shard *s, struct request *r)
 {
     const struct key_spec *k = &r->cmd->keys[0];
+    int first = k->first + k->counted;
     r->first_key = 0;
-    if (k->first <= 0 || k->first >= r->argc)
+    if (k->first <= 0 || first >= r->argc)
         return;
-    r->first_key = k->first;
-    r->hash = hash_key(r->argv[k->first], s->server->hash_seed);
+    r->first_key = first;
+    r->hash = hash_key(r->argv[first], s->server->hash_seed);
     table_prefetch_bucket(s->spaces[r->client->db]->entries, r->hash);
 }
 

@@ -363,6 +363,7 @@ static struct server *server_new(struct config *cfg)
     s->started_wall_s = clock_wall_ms(s->clock) / 1000;
     entropy_hex(s->entropy, s->run_id, 40);
     s->entropy->fill(s->entropy, &s->hash_seed, sizeof(s->hash_seed));
+    value_hash_seed = s->hash_seed;
     pthread_mutex_init(&s->stop_lock, NULL);
     pthread_cond_init(&s->stop_cond, NULL);
     if (readlink("/proc/self/exe", s->executable, sizeof(s->executable) - 1) < 0)

@@ -248,7 +248,7 @@ int recovery_run(struct server *server, char *error)
         r.state.db[db].logged = server->config->db[db].durability >= DURABILITY_OS;
     r.l0 = fresh ? 0 : last->l0;
     if (!fresh)
-        server->hash_seed = r.state.hash_seed;
+        value_hash_seed = server->hash_seed = r.state.hash_seed;
     apply_recorded_modes(&r);
     r.replay = replay_new(server, &r.state, false);
     err = load_and_replay(&r);

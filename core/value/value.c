@@ -16,6 +16,8 @@ const struct value_limits value_limits_default = {
     .zset_max_listpack_value = 64,
 };
 
+uint64_t value_hash_seed;
+
 static const struct value_class *const classes[VALUE_TYPES] = {
     [VALUE_STRING] = &string_class,
 };

@@ -116,6 +116,52 @@ static void reply_set_of(struct call *c, size_t n, struct buf *items)
     buf_clear(items);
 }
 
+/* {type, spec: {...}} with so many facts in the spec. */
+static void reply_typed(struct call *c, const char *type, size_t facts)
+{
+    reply_map(c, 2);
+    reply_bulk_str(c, "type");
+    reply_bulk_str(c, type);
+    reply_bulk_str(c, "spec");
+    reply_map(c, facts);
+}
+
+static void reply_fact(struct call *c, const char *name, int64_t v)
+{
+    reply_bulk_str(c, name);
+    reply_int(c, v);
+}
+
+static void reply_begin_search(struct call *c, const struct key_spec *k)
+{
+    reply_bulk_str(c, "begin_search");
+    if (k->keyword == NULL) {
+        reply_typed(c, "index", 1);
+        reply_fact(c, "index", k->first);
+        return;
+    }
+    reply_typed(c, "keyword", 2);
+    reply_bulk_str(c, "keyword");
+    reply_bulk_str(c, k->keyword);
+    reply_fact(c, "startfrom", k->first);
+}
+
+static void reply_find_keys(struct call *c, const struct key_spec *k)
+{
+    reply_bulk_str(c, "find_keys");
+    if (k->counted) {
+        reply_typed(c, "keynum", 3);
+        reply_fact(c, "keynumidx", 0);
+        reply_fact(c, "firstkey", 1);
+        reply_fact(c, "keystep", 1);
+        return;
+    }
+    reply_typed(c, "range", 3);
+    reply_fact(c, "lastkey", k->last);
+    reply_fact(c, "keystep", k->step ? k->step : 1);
+    reply_fact(c, "limit", 0);
+}
+
 static void reply_key_spec(struct call *c, const struct key_spec *k)
 {
     struct buf flags = {0};
@@ -127,26 +173,8 @@ static void reply_key_spec(struct call *c, const struct key_spec *k)
     reply_bulk_str(c, "flags");
     reply_set_of(c, put_key_flags(&flags, k->flags), &flags);
     buf_free(&flags);
-    reply_bulk_str(c, "begin_search");
-    reply_map(c, 2);
-    reply_bulk_str(c, "type");
-    reply_bulk_str(c, "index");
-    reply_bulk_str(c, "spec");
-    reply_map(c, 1);
-    reply_bulk_str(c, "index");
-    reply_int(c, k->first);
-    reply_bulk_str(c, "find_keys");
-    reply_map(c, 2);
-    reply_bulk_str(c, "type");
-    reply_bulk_str(c, "range");
-    reply_bulk_str(c, "spec");
-    reply_map(c, 3);
-    reply_bulk_str(c, "lastkey");
-    reply_int(c, k->last);
-    reply_bulk_str(c, "keystep");
-    reply_int(c, k->step ? k->step : 1);
-    reply_bulk_str(c, "limit");
-    reply_int(c, 0);
+    reply_begin_search(c, k);
+    reply_find_keys(c, k);
 }
 
 static int key_specs(const struct command *cmd)
@@ -157,10 +185,12 @@ static int key_specs(const struct command *cmd)
     return n;
 }
 
-/* first, last, step over all specs, as clients of old read them. */
+/* first, last, step over all specs that are ranges, as clients of old read them. */
 static void reply_key_range(struct call *c, const struct command *cmd)
 {
-    int n = key_specs(cmd);
+    int n = 0;
+    while (n < COMMAND_KEY_SPECS && cmd->keys[n].first > 0 && !cmd->keys[n].counted && cmd->keys[n].keyword == NULL)
+        n++;
     int last = n == 0 ? 0 : cmd->keys[0].last < 0 ? cmd->keys[0].last : cmd->keys[n - 1].first + cmd->keys[n - 1].last;
     reply_int(c, n ? cmd->keys[0].first : 0);
     reply_int(c, last);
