@@ -3,6 +3,7 @@
 #include <errno.h>
 
 #include "core/base/hash.h"
+#include "core/value/list.h"
 #include "core/value/string.h"
 
 const struct value_limits value_limits_default = {
@@ -20,6 +21,7 @@ uint64_t value_hash_seed;
 
 static const struct value_class *const classes[VALUE_TYPES] = {
     [VALUE_STRING] = &string_class,
+    [VALUE_LIST] = &list_class,
 };
 
 const struct value_class *value_class_of(uint8_t type) { return type < VALUE_TYPES ? classes[type] : NULL; }
