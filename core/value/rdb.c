@@ -66,8 +66,7 @@ static uint64_t get_be(struct reader *r, int bytes)
     return v;
 }
 
-/* A length; *special is the code of a special string (then the length is 0), or -1. */
-static uint64_t get_length(struct reader *r, int *special)
+uint64_t rdb_get_length(struct reader *r, int *special)
 {
     uint8_t first = reader_u8(r);
     *special = -1;
@@ -133,7 +132,7 @@ static bool expand_lzf(struct slice in, uint8_t *out, size_t len)
 static bool get_lzf(struct reader *r, struct buf *out)
 {
     int special, special_len;
-    uint64_t packed = get_length(r, &special), len = get_length(r, &special_len);
+    uint64_t packed = rdb_get_length(r, &special), len = rdb_get_length(r, &special_len);
     struct slice in = reader_bytes(r, packed);
     /* LZF expands at most by 264 / 3: a claim beyond that is a lie, and nothing is allocated for it. */
     if (r->bad || special >= 0 || special_len >= 0 || len > EXPANDED_MAX || len > in.len * 100 + 100)
@@ -164,7 +163,7 @@ static bool get_special(struct reader *r, struct buf *out, int code)
 bool rdb_get_string(struct reader *r, struct buf *out)
 {
     int special;
-    uint64_t len = get_length(r, &special);
+    uint64_t len = rdb_get_length(r, &special);
     if (special >= 0) {
         if (!get_special(r, out, special))
             r->bad = true;
