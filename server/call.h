@@ -49,7 +49,8 @@ struct place {
     struct keyspace *ks;
     uint32_t db;
     struct key key;
-    struct entry *e; /* NULL: no such key (an expired one has just been deleted, with its effect) */
+    struct entry *e;    /* NULL: no such key (an expired one has just been deleted, with its effect) */
+    struct value value; /* between place_change and place_changed */
 };
 
 /* The key in argument `arg` of the call's database. read: counts a hit or miss and heats; write: heats; peek: neither.
@@ -70,6 +71,18 @@ void place_put(struct call *c, struct place *p, const struct value *v, int64_t e
 /* See keyspace_writable / keyspace_written. The key must exist and be a string. */
 struct blob *place_writable(struct call *c, struct place *p, size_t len);
 void place_written(struct call *c, struct place *p);
+/* The collection of this type at `p`, to be changed in place by the operations of its class; empty if the key is
+ * missing. The type has been checked. Until place_changed (or place_unchanged, if nothing was changed) nothing else may
+ * be done with keys. */
+struct value *place_change(struct call *c, struct place *p, enum value_type type);
+/* Stores what has become of it: the key is created, or deleted if the collection is empty now (p->e is NULL then). What
+ * is recorded for the log has to have the same outcome when it is applied. */
+void place_changed(struct call *c, struct place *p);
+void place_unchanged(struct call *c, struct place *p);
+/* The value of a collection to be read; place_change without the right to change, and for existing keys only. */
+static inline struct value place_value(const struct place *p) { return entry_value(p->e); }
+/* Takes the value out and deletes the key; the caller owns it. */
+struct value place_take(struct call *c, struct place *p);
 void place_set_expiry(struct call *c, struct place *p, int64_t expire_ms);
 /* p->e becomes NULL. */
 void place_delete(struct call *c, struct place *p);
@@ -105,6 +118,7 @@ unsigned call_shards(const struct call *c);
 /* Keys of the call's database on a shard, as that shard published them at the end of its last turn. */
 uint64_t call_shard_keys(const struct call *c, unsigned shard);
 uint64_t call_random(struct call *c);
+const struct value_limits *call_limits(const struct call *c);
 int64_t call_max_string(const struct call *c); /* proto-max-bulk-len */
 bool call_lazy_flush(const struct call *c);    /* lazyfree-lazy-user-flush */
 /* Keys in the call's database over all shards this call holds. */

@@ -7,6 +7,7 @@
 
 #include "core/base/buf.h"
 #include "core/base/logger.h"
+#include "core/value/value.h"
 
 #define CONFIG_DATABASES_MAX 1024
 
@@ -54,6 +55,7 @@ struct config {
     uint64_t maxmemory;        /* 0 in the file or "auto": a share of the machine; resolved at start */
     bool maxmemory_auto;       /* what `auto` came to is in force */
     uint64_t maxmemory_chosen; /* that; 0: it was never asked for */
+    struct value_limits limits;
     int maxmemory_samples, lfu_log_factor, lfu_decay_time;
     bool active_expire, lazyfree_lazy_user_flush;
     /* log */

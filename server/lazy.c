@@ -8,8 +8,9 @@
 
 struct item {
     struct item *next;
-    struct keyspace *ks;
-    uint64_t bytes, keys;
+    struct keyspace *ks; /* or, if NULL, … */
+    struct value value;
+    uint64_t bytes, objects;
 };
 
 struct lazy {
@@ -42,9 +43,12 @@ static void *lazy_main(void *arg)
     struct item *i;
     pthread_setname_np(pthread_self(), "lazy-free");
     while ((i = take(l)) != NULL) {
-        keyspace_free(i->ks);
+        if (i->ks != NULL)
+            keyspace_free(i->ks);
+        else
+            value_class_of(i->value.type)->release(&i->value);
         atomic_fetch_sub(&l->bytes, i->bytes);
-        atomic_fetch_sub(&l->objects, i->keys);
+        atomic_fetch_sub(&l->objects, i->objects);
         mem_free(i, sizeof(*i));
     }
     return NULL;
@@ -71,12 +75,12 @@ void lazy_stop(struct lazy *l)
     mem_free(l, sizeof(*l));
 }
 
-void lazy_free_keyspace(struct lazy *l, struct keyspace *ks)
+static void give(struct lazy *l, const struct item *what)
 {
     struct item *i = mem_alloc(sizeof(*i));
-    *i = (struct item){NULL, ks, keyspace_memory(ks), ks->keys};
+    *i = *what;
     atomic_fetch_add(&l->bytes, i->bytes);
-    atomic_fetch_add(&l->objects, i->keys);
+    atomic_fetch_add(&l->objects, i->objects);
     pthread_mutex_lock(&l->lock);
     if (l->last != NULL)
         l->last->next = i;
@@ -85,6 +89,16 @@ void lazy_free_keyspace(struct lazy *l, struct keyspace *ks)
     l->last = i;
     pthread_cond_signal(&l->work);
     pthread_mutex_unlock(&l->lock);
+}
+
+void lazy_free_keyspace(struct lazy *l, struct keyspace *ks)
+{
+    give(l, &(struct item){.ks = ks, .bytes = keyspace_memory(ks), .objects = ks->keys});
+}
+
+void lazy_free_value(struct lazy *l, const struct value *v, uint64_t bytes)
+{
+    give(l, &(struct item){.value = *v, .bytes = bytes, .objects = 1});
 }
 
 uint64_t lazy_pending_bytes(const struct lazy *l) { return atomic_load(&l->bytes); }

@@ -9,8 +9,9 @@ struct lazy;
 struct lazy *lazy_start(void);
 /* Frees what is queued, ends the thread. */
 void lazy_stop(struct lazy *l);
-/* Takes ownership. Any thread. Its memory counts as pending until it is gone. */
+/* Take ownership. Any thread. The memory counts as pending until it is gone. */
 void lazy_free_keyspace(struct lazy *l, struct keyspace *ks);
+void lazy_free_value(struct lazy *l, const struct value *v, uint64_t bytes);
 uint64_t lazy_pending_bytes(const struct lazy *l);
 uint64_t lazy_pending_objects(const struct lazy *l);
 

@@ -133,6 +133,46 @@ void place_written(struct call *c, struct place *p)
     changed(c, p);
 }
 
+struct value *place_change(struct call *c, struct place *p, enum value_type type)
+{
+    (void)c;
+    p->value = p->e != NULL ? keyspace_change(p->ks, p->e) : value_class_of(type)->empty();
+    return &p->value;
+}
+
+void place_changed(struct call *c, struct place *p)
+{
+    const struct value_class *cls = value_class_of(p->value.type);
+    bool empty = cls->length(&p->value) == 0;
+    if (p->e != NULL)
+        p->e = keyspace_changed(p->ks, p->e, p->key, &p->value, true);
+    if (p->e != NULL && empty)
+        place_delete(c, p);
+    else if (p->e != NULL)
+        changed(c, p);
+    else if (empty)
+        cls->release(&p->value);
+    else
+        place_put(c, p, &p->value, ENTRY_NO_EXPIRY);
+}
+
+void place_unchanged(struct call *c, struct place *p)
+{
+    (void)c;
+    if (p->e != NULL)
+        p->e = keyspace_changed(p->ks, p->e, p->key, &p->value, false);
+    else
+        value_class_of(p->value.type)->release(&p->value);
+}
+
+struct value place_take(struct call *c, struct place *p)
+{
+    changed(c, p);
+    struct value v = keyspace_take(p->ks, p->e, p->key);
+    p->e = NULL;
+    return v;
+}
+
 void place_set_expiry(struct call *c, struct place *p, int64_t expire_ms)
 {
     p->e = keyspace_set_expiry(p->ks, p->e, p->key, expire_ms);
@@ -194,6 +234,7 @@ uint64_t call_shard_keys(const struct call *c, unsigned shard)
 }
 
 uint64_t call_random(struct call *c) { return rng_u64(&c->shard->rng); }
+const struct value_limits *call_limits(const struct call *c) { return &c->server->config->limits; }
 int64_t call_max_string(const struct call *c) { return (int64_t)c->server->config->proto_max_bulk_len; }
 bool call_lazy_flush(const struct call *c) { return c->server->config->lazyfree_lazy_user_flush; }
 

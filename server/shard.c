@@ -399,6 +399,7 @@ static void create_tier(struct shard *s)
         .durable = durable,
         .want_durable = want_durable,
         .arg = s,
+        .limits = &server->config->limits,
         .batch_bytes = max_u64(64 * KIB, min_u64(server->config->tier_memory / 64, MIB)),
         .seed = rng_u64(&s->rng),
     });

@@ -14,11 +14,15 @@ bool server_tracked(const struct server *server, uint32_t db)
     return server_logged(server, db) || server->config->db[db].tier;
 }
 
+static void discard(void *arg, const struct value *v, uint64_t bytes) { lazy_free_value(arg, v, bytes); }
+
 static void attach(struct shard *s, uint32_t db, struct keyspace *ks)
 {
     struct server *server = s->server;
     ks->track = server_tracked(server, db);
     ks->queue_dirty = server_logged(server, db);
+    ks->discard = server->lazy != NULL ? discard : NULL;
+    ks->arg = server->lazy;
     s->spaces[db] = ks;
     s->figures[db].of = NULL; /* its figures are published anew, even should its address be that of the one before */
     tier_attach(s->tier, ks, server_logged(server, db), server->config->db[db].tier);

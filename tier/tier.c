@@ -69,8 +69,8 @@ struct fetch {
     uint32_t ticket;
     uint64_t hash;
     struct buf store_key;
-    struct buf payload;
-    uint64_t started_us;
+    struct value_limits limits; /* as of the start: they may change while the pool decodes */
+    struct value value;         /* decoded; when result is 0 */
     int result;
 };
 
@@ -219,42 +219,39 @@ static bool pinned(const struct tier *t, uint64_t hash) { return t->pins[hash % 
 
 /* --- fetching --- */
 
-/* On a pool thread. The payload replaces the record in place. */
+/* Reads and decodes one value. Any thread. */
+static int read_value(struct tier *t, struct slice store_key, const struct value_limits *limits, struct value *out)
+{
+    struct buf record = {0}, payload = {0};
+    uint64_t stamp;
+    int err = t->cfg.store->ops->get(t->cfg.store, store_key, &record);
+    if (err == 0)
+        err =
+            record_value_decode(store_key, buf_slice(&record), trainer_dictionaries(t->cfg.trainer), &stamp, &payload);
+    buf_free(&record);
+    if (err == 0)
+        err = value_decode(buf_slice(&payload), limits, out);
+    buf_free(&payload);
+    return err;
+}
+
+static void value_free(struct value *v) { value_class_of(v->type)->release(v); }
+
+/* On a pool thread. */
 static void fetch_run(struct pool_job *job)
 {
     struct fetch *f = container_of(job, struct fetch, job);
-    struct buf record = {0};
-    uint64_t stamp;
-
-    f->result = f->tier->cfg.store->ops->get(f->tier->cfg.store, buf_slice(&f->store_key), &record);
-    if (f->result == 0)
-        f->result = record_value_decode(buf_slice(&f->store_key), buf_slice(&record),
-                                        trainer_dictionaries(f->tier->cfg.trainer), &stamp, &f->payload);
-    buf_free(&record);
+    f->result = read_value(f->tier, buf_slice(&f->store_key), &f->limits, &f->value);
     f->tier->cfg.post(f->tier->cfg.arg, &f->done);
 }
 
-/* The payload is the RDB type byte and the type's encoding. */
-static int decode_payload(struct slice payload, struct value *v)
+static int install(struct keyspace *ks, struct entry **e, struct key key, struct value *v)
 {
-    uint8_t type;
-    if (payload.len < 1)
+    if (v->type != (*e)->type) {
+        value_free(v);
         return -EBADMSG;
-    const struct value_class *cls = value_class_of_rdb(payload.p[0], &type);
-    if (cls == NULL)
-        return -EBADMSG;
-    return cls->decode(payload.p[0], slice_of(payload.p + 1, payload.len - 1), v);
-}
-
-static int install(struct keyspace *ks, struct entry **e, struct key key, struct slice payload)
-{
-    struct value v;
-    int err = decode_payload(payload, &v);
-    if (err < 0)
-        return err;
-    if (v.type != (*e)->type)
-        return -EBADMSG;
-    *e = keyspace_install(ks, *e, key, &v);
+    }
+    *e = keyspace_install(ks, *e, key, v);
     return 0;
 }
 
@@ -282,10 +279,13 @@ static int fetch_install(struct tier *t, struct fetch *f)
     struct space *s = space_by_id(t, f->space);
     struct key key = {store_key_name(&f->store_key), f->hash};
     struct entry *e = s ? keyspace_find(s->ks, key) : NULL;
-    if (e == NULL || !entry_cold(e) || entry_ticket(e) != f->ticket)
+    if (e == NULL || !entry_cold(e) || entry_ticket(e) != f->ticket) {
+        if (f->result == 0)
+            value_free(&f->value);
         return 0;
+    }
     if (f->result == 0)
-        return install(s->ks, &e, key, buf_slice(&f->payload));
+        return install(s->ks, &e, key, &f->value);
     entry_set_word(e, entry_cold_size(e) << ENTRY_TICKET_BITS); /* nobody fetches it any more */
     return f->result;
 }
@@ -306,7 +306,6 @@ static void fetch_done(struct task *task, void *arg)
     }
     atomic_store_explicit(&t->stats.fetches_waiting, t->fetching, memory_order_relaxed);
     buf_free(&f->store_key);
-    buf_free(&f->payload);
     mem_free(f, sizeof(*f));
 }
 
@@ -336,6 +335,7 @@ void tier_fetch(struct tier *t, struct keyspace *ks, struct entry *e, struct key
     f->space = ks->id;
     f->hash = key.hash;
     f->ticket = keyspace_fetching(ks, e);
+    f->limits = *t->cfg.limits;
     f->waits = w;
     w->next = NULL;
     record_value_key(&f->store_key, ks->id, key);
@@ -349,19 +349,12 @@ void tier_fetch(struct tier *t, struct keyspace *ks, struct entry *e, struct key
 
 int tier_fetch_now(struct tier *t, struct keyspace *ks, struct entry **e, struct key key)
 {
-    struct buf record = {0}, store_key = {0}, payload = {0};
-    uint64_t stamp;
+    struct buf store_key = {0};
+    struct value v;
     record_value_key(&store_key, ks->id, key);
-    int err = t->cfg.store->ops->get(t->cfg.store, buf_slice(&store_key), &record);
-    if (err == 0)
-        err = record_value_decode(buf_slice(&store_key), buf_slice(&record), trainer_dictionaries(t->cfg.trainer),
-                                  &stamp, &payload);
-    if (err == 0)
-        err = install(ks, e, key, buf_slice(&payload));
-    buf_free(&record);
+    int err = read_value(t, buf_slice(&store_key), t->cfg.limits, &v);
     buf_free(&store_key);
-    buf_free(&payload);
-    return err;
+    return err == 0 ? install(ks, e, key, &v) : err;
 }
 
 /* --- cleaning: batches --- */
@@ -528,9 +521,7 @@ static void put_value(struct tier *t, struct batch *b, const struct keyspace *ks
     struct value v = entry_value(e);
 
     buf_clear(&t->payload);
-    buf_append_byte(&t->payload, 0);
-    uint8_t type = value_class_of(v.type)->encode(&v, &t->payload);
-    t->payload.p[0] = type;
+    value_encode(&v, &t->payload);
     record_value_key(&t->scratch, ks->id, key);
     encode_value(t, buf_slice(&t->scratch), stamp, buf_slice(&t->payload));
     store_batch_put(&b->values, buf_slice(&t->scratch), buf_slice(&t->encoded));

@@ -34,6 +34,8 @@ struct tier_config {
     uint64_t (*durable)(void *arg);
     void (*want_durable)(void *arg, uint64_t lsn);
     void *arg;
+    const struct value_limits
+        *limits; /* of the forms that values are read into; changes only while the shard is lent */
     uint64_t seed;
     size_t
         batch_bytes; /* of one batch: up to some eight are in memory at once, and a copy of each in the store's hands */

@@ -62,10 +62,9 @@ size_t entry_bytes(const struct entry *e)
 
 void entry_free_shell(struct entry *e) { mem_free(e, entry_bytes(e)); }
 
-struct value entry_value(const struct entry *e)
+struct value entry_raw(const struct entry *e)
 {
     struct value v = {.type = e->type, .encoding = e->encoding};
-    debug_ensure(!entry_cold(e));
     if (e->encoding == ENC_EMBED) {
         struct slice key = entry_key(e);
         v.embed = slice_of(key.p + key.len, embed_len(e, entry_lens_off(e)));
@@ -73,4 +72,44 @@ struct value entry_value(const struct entry *e)
         v.integer = (int64_t)entry_word(e);
     }
     return v;
+}
+
+struct value entry_value(const struct entry *e)
+{
+    struct value v = entry_raw(e);
+    debug_ensure(!entry_cold(e));
+    if (e->encoding == ENC_EMBED && e->type != VALUE_STRING) {
+        v.encoding = ENC_PACK;
+        v.ptr = (uint8_t *)v.embed.p;
+    }
+    return v;
+}
+
+/* Embedded bytes may change their number while neither the form of their length nor the size of the block does. */
+static bool same_layout(const struct entry *e, const struct value *raw)
+{
+    struct value old = entry_raw(e);
+    if (e->encoding != ENC_EMBED || raw->encoding != ENC_EMBED)
+        return e->encoding != ENC_EMBED && raw->encoding != ENC_EMBED;
+    if (old.embed.len == raw->embed.len)
+        return true;
+    size_t bytes = entry_bytes(e);
+    return old.embed.len < LEN_WIDE && raw->embed.len < LEN_WIDE &&
+           mem_same_class(bytes, bytes - old.embed.len + raw->embed.len);
+}
+
+bool entry_write(struct entry *e, const struct value *raw, int64_t expire_ms)
+{
+    if (expire_ms != entry_expiry(e) || !same_layout(e, raw))
+        return false;
+    e->type = raw->type & 15;
+    if (raw->encoding == ENC_EMBED) {
+        struct value old = entry_raw(e);
+        e->vlen8 = (uint8_t)(raw->embed.len < LEN_WIDE ? raw->embed.len : LEN_WIDE);
+        memmove((uint8_t *)old.embed.p, raw->embed.p, raw->embed.len);
+    } else {
+        e->encoding = raw->encoding & 15;
+        entry_set_word(e, (uint64_t)raw->integer);
+    }
+    return true;
 }

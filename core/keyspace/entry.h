@@ -4,6 +4,8 @@
  *   header 8 | expiry 8 (ENTRY_EXPIRES) | word 8 (unless ENC_EMBED) | klen 4 (klen8 == 255) | vlen 4 (embedded, vlen8
  * == 255) | key bytes | value bytes (ENC_EMBED)
  *
+ * A small collection is embedded with its pack; entry_value shows it as ENC_PACK with a pointer into the entry.
+ *
  * `word` is the integer, the pointer, or for a cold entry size << 24 | ticket, where size is what the value will
  * take in RAM and ticket names the fetch under way (0: none). As every change of the value rewrites the word, a fetch
  * that completes installs its value only if its ticket still stands: the ticket is the entry's version.
@@ -87,7 +89,11 @@ static inline uint64_t entry_word(const struct entry *e)
     return w;
 }
 static inline void entry_set_word(struct entry *e, uint64_t w) { memcpy(e->rest + entry_word_off(e), &w, 8); }
-/* The value as the classes see it; borrows from the entry. Not for cold entries. */
+/* The value as entry_new takes it: of an embedded one the bytes, of a cold one the word. Borrows from the entry. */
+struct value entry_raw(const struct entry *e);
+/* Writes a value and the same expiry over the old value, which is not freed. False if the layout would change. */
+bool entry_write(struct entry *e, const struct value *raw, int64_t expire_ms);
+/* The value as the classes see it, to be read; borrows from the entry. Not for cold entries. */
 struct value entry_value(const struct entry *e);
 /* Cold entries: bytes of RAM the value will need. */
 static inline uint64_t entry_cold_size(const struct entry *e) { return entry_word(e) >> ENTRY_TICKET_BITS; }

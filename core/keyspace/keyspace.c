@@ -6,6 +6,9 @@
 
 #include "core/base/mem.h"
 #include "core/base/panic.h"
+#include "core/ds/pack.h"
+
+#define EMBED_PACK_MAX 256 /* a pack up to this many bytes stands in its entry: a change copies it twice */
 
 struct due {
     int64_t when_ms;
@@ -41,21 +44,20 @@ struct keyspace *keyspace_new(struct space_id id, uint64_t hash_seed)
 
 /* --- accounts --- */
 
-static size_t value_memory(const struct value *v)
+static bool owns_memory(uint8_t encoding)
 {
-    const struct value_class *cls = value_class_of(v->type);
-    return v->encoding == ENC_EMBED || v->encoding == ENC_INT ? 0 : cls->memory(v);
+    return encoding != ENC_COLD && encoding != ENC_INT && encoding != ENC_EMBED;
 }
 
-static size_t entry_memory(const struct entry *e)
+static size_t value_memory(const struct entry *e)
 {
-    size_t bytes = mem_class(entry_bytes(e));
-    if (!entry_cold(e)) {
-        struct value v = entry_value(e);
-        bytes += value_memory(&v);
-    }
-    return bytes;
+    if (!owns_memory(e->encoding))
+        return 0;
+    struct value v = entry_raw(e);
+    return value_class_of(v.type)->memory(&v);
 }
+
+static size_t entry_memory(const struct entry *e) { return mem_class(entry_bytes(e)) + value_memory(e); }
 
 static void charge(struct keyspace *ks, const struct entry *e)
 {
@@ -77,35 +79,39 @@ uint64_t keyspace_memory(const struct keyspace *ks)
            ks->dirty.memory + sizeof(*ks);
 }
 
-static void value_release(struct entry *e)
+static void value_release(struct keyspace *ks, struct value *raw)
 {
-    if (e->encoding == ENC_COLD || e->encoding == ENC_INT || e->encoding == ENC_EMBED)
+    if (!owns_memory(raw->encoding))
         return;
-    struct value v = entry_value(e);
-    value_class_of(v.type)->release(&v);
+    const struct value_class *cls = value_class_of(raw->type);
+    if (ks->discard != NULL && cls->effort != NULL && unlikely(cls->effort(raw) > VALUE_EFFORT_MAX))
+        ks->discard(ks->arg, raw, cls->memory(raw));
+    else
+        cls->release(raw);
 }
 
 static void free_item(void *arg, void *item)
 {
     struct entry *e = item;
-    if (!(e->flags & ENTRY_TOMB))
-        value_release(e);
+    struct value raw = entry_raw(e);
+    value_release(arg, &raw);
     entry_free_shell(e);
 }
 
-static void free_items(struct table *t)
+static void free_items(struct keyspace *ks, struct table *t)
 {
     uint64_t cursor = 0;
     do
-        cursor = table_scan(t, cursor, free_item, NULL);
+        cursor = table_scan(t, cursor, free_item, ks);
     while (cursor != 0);
     table_free(t);
 }
 
 void keyspace_free(struct keyspace *ks)
 {
-    free_items(ks->entries);
-    free_items(ks->tombs);
+    ks->discard = NULL;
+    free_items(ks, ks->entries);
+    free_items(ks, ks->tombs);
     btree_free(ks->expiry);
     queue_free(&ks->dirty);
     mem_free(ks, sizeof(*ks));
@@ -233,44 +239,35 @@ static struct entry *relocate(struct keyspace *ks, struct entry *e, struct key k
     return moved;
 }
 
-/* Same bytes, same layout: the new value can be written over the old one. */
-static bool fits_in_place(const struct entry *e, const struct value *v, int64_t expire_ms)
+/* What is small belongs into its entry: a short string that came in a blob of its own, a small pack. *small is how
+ * entries take it; it borrows from `v`. */
+static bool can_embed(const struct value *v, struct value *small)
 {
-    if (e->encoding != v->encoding || e->type != v->type || expire_ms != entry_expiry(e))
+    *small = (struct value){.type = v->type, .encoding = ENC_EMBED};
+    if (v->encoding == ENC_PACK)
+        small->embed = pack_slice(v->ptr);
+    else if (v->type == VALUE_STRING && v->encoding == ENC_BLOB)
+        small->embed = blob_slice(v->blob);
+    else
         return false;
-    if (v->encoding != ENC_EMBED)
-        return true;
-    struct value old = entry_value(e);
-    return old.embed.len == v->embed.len;
+    return small->embed.len <= (v->encoding == ENC_PACK ? EMBED_PACK_MAX : STRING_EMBED_MAX);
 }
 
-static void write_in_place(struct entry *e, const struct value *v)
-{
-    if (v->encoding == ENC_EMBED) {
-        struct value old = entry_value(e);
-        memmove((uint8_t *)old.embed.p, v->embed.p, v->embed.len);
-    } else {
-        entry_set_word(e, (uint64_t)v->integer);
-    }
-}
-
-/* The value's bytes may lie in the entry itself (GETEX-like rewrites), so the old one is freed last. */
-static struct entry *replace(struct keyspace *ks, struct entry *e, struct key key, const struct value *v,
-                             int64_t expire_ms)
+/* The new value's bytes may be the old one's, so that is freed last. */
+static struct entry *replace_raw(struct keyspace *ks, struct entry *e, struct key key, const struct value *v,
+                                 int64_t expire_ms)
 {
     int64_t old_expiry = entry_expiry(e);
     struct entry *now = e;
 
     count_removed(ks, e);
     discharge(ks, e);
-    if (fits_in_place(e, v, expire_ms)) {
-        value_release(e);
-        write_in_place(e, v);
-    } else {
+    struct value old = entry_raw(e);
+    if (!entry_write(e, v, expire_ms)) {
         now = relocate(ks, e, key, v, expire_ms);
-        value_release(e);
         entry_free_shell(e);
     }
+    value_release(ks, &old);
     charge(ks, now);
     count_added(ks, now);
     if (expire_ms != old_expiry) {
@@ -278,6 +275,24 @@ static struct entry *replace(struct keyspace *ks, struct entry *e, struct key ke
         index_expiry(ks, expire_ms, key.hash);
     }
     return now;
+}
+
+/* Puts a value into a new entry (`e` NULL) or an old one; a value that is embedded instead is freed. */
+static struct entry *put(struct keyspace *ks, struct entry *e, struct key key, const struct value *v, int64_t expire_ms)
+{
+    struct value small, owned = *v;
+    bool embed = can_embed(v, &small);
+    const struct value *raw = embed ? &small : v;
+    e = e == NULL ? create(ks, key, raw, expire_ms) : replace_raw(ks, e, key, raw, expire_ms);
+    if (embed)
+        value_class_of(v->type)->release(&owned);
+    return e;
+}
+
+static void contents_changed(struct keyspace *ks, struct entry *e, struct key key)
+{
+    e->flags &= (uint16_t) ~(ENTRY_PROBATION | ENTRY_FRESH);
+    mark(ks, e, key.hash, ENTRY_DIRTY);
 }
 
 struct entry *keyspace_put(struct keyspace *ks, struct key key, const struct value *v, int64_t expire_ms)
@@ -288,20 +303,17 @@ struct entry *keyspace_put(struct keyspace *ks, struct key key, const struct val
 struct entry *keyspace_put_at(struct keyspace *ks, struct entry *e, struct key key, const struct value *v,
                               int64_t expire_ms)
 {
-    if (e == NULL)
-        e = create(ks, key, v, expire_ms == EXPIRE_KEEP ? ENTRY_NO_EXPIRY : expire_ms);
-    else
-        e = replace(ks, e, key, v, expire_ms == EXPIRE_KEEP ? entry_expiry(e) : expire_ms);
-    e->flags &= (uint16_t) ~(ENTRY_PROBATION | ENTRY_FRESH);
-    mark(ks, e, key.hash, ENTRY_DIRTY);
+    if (expire_ms == EXPIRE_KEEP)
+        expire_ms = e == NULL ? ENTRY_NO_EXPIRY : entry_expiry(e);
+    e = put(ks, e, key, v, expire_ms);
+    contents_changed(ks, e, key);
     return e;
 }
 
 struct entry *keyspace_set_value(struct keyspace *ks, struct entry *e, struct key key, const struct value *v)
 {
-    e = replace(ks, e, key, v, entry_expiry(e));
-    e->flags &= (uint16_t) ~(ENTRY_PROBATION | ENTRY_FRESH);
-    mark(ks, e, key.hash, ENTRY_DIRTY);
+    e = put(ks, e, key, v, entry_expiry(e));
+    contents_changed(ks, e, key);
     return e;
 }
 
@@ -319,22 +331,39 @@ struct blob *keyspace_writable(struct keyspace *ks, struct entry **e, struct key
         return old.blob;
     size_t cap = roomy(len < bytes.len ? bytes.len : len, bytes.len);
     struct value fresh = {.type = VALUE_STRING, .encoding = ENC_RAW, .blob = blob_copy(bytes, cap)};
-    *e = replace(ks, *e, key, &fresh, entry_expiry(*e));
+    *e = replace_raw(ks, *e, key, &fresh, entry_expiry(*e));
     return fresh.blob;
 }
 
-void keyspace_written(struct keyspace *ks, struct entry *e, struct key key)
+void keyspace_written(struct keyspace *ks, struct entry *e, struct key key) { contents_changed(ks, e, key); }
+
+struct value keyspace_change(struct keyspace *ks, struct entry *e)
 {
-    e->flags &= (uint16_t) ~(ENTRY_PROBATION | ENTRY_FRESH);
-    mark(ks, e, key.hash, ENTRY_DIRTY);
+    struct value v = entry_value(e);
+    ensure(!entry_cold(e) && e->type != VALUE_STRING);
+    discharge(ks, e);
+    if (e->encoding == ENC_EMBED)
+        v = (struct value){.type = v.type, .encoding = ENC_PACK, .ptr = pack_copy(v.embed)};
+    return v;
 }
 
-/* The parts of an entry as a value, cold ones too. */
-static struct value raw_value(const struct entry *e)
+struct entry *keyspace_changed(struct keyspace *ks, struct entry *e, struct key key, const struct value *v,
+                               bool contents)
 {
-    if (!entry_cold(e))
-        return entry_value(e);
-    return (struct value){.type = e->type, .encoding = ENC_COLD, .integer = (int64_t)entry_word(e)};
+    struct value small;
+    bool embed = can_embed(v, &small);
+    const struct value *raw = embed ? &small : v;
+    if (!entry_write(e, raw, entry_expiry(e))) {
+        struct entry *moved = relocate(ks, e, key, raw, entry_expiry(e));
+        entry_free_shell(e);
+        e = moved;
+    }
+    if (embed)
+        pack_free(v->ptr);
+    charge(ks, e);
+    if (contents)
+        contents_changed(ks, e, key);
+    return e;
 }
 
 struct entry *keyspace_set_expiry(struct keyspace *ks, struct entry *e, struct key key, int64_t expire_ms)
@@ -347,7 +376,7 @@ struct entry *keyspace_set_expiry(struct keyspace *ks, struct entry *e, struct k
     if (old != ENTRY_NO_EXPIRY && expire_ms != ENTRY_NO_EXPIRY) {
         memcpy(e->rest, &expire_ms, 8);
     } else {
-        struct value v = raw_value(e);
+        struct value v = entry_raw(e);
         struct entry *moved;
         discharge(ks, e);
         moved = relocate(ks, e, (struct key){entry_key(e), key.hash}, &v, expire_ms);
@@ -385,17 +414,21 @@ static void unlink_entry(struct keyspace *ks, struct entry *e, uint64_t hash)
 
 void keyspace_delete(struct keyspace *ks, struct entry *e, struct key key)
 {
+    struct value raw = entry_raw(e);
     unlink_entry(ks, e, key.hash);
-    value_release(e);
+    value_release(ks, &raw);
     entry_free_shell(e);
 }
 
 struct value keyspace_take(struct keyspace *ks, struct entry *e, struct key key)
 {
-    struct value v = entry_value(e);
+    struct value v = entry_raw(e);
+    ensure(!entry_cold(e));
     unlink_entry(ks, e, key.hash);
-    if (v.encoding == ENC_EMBED)
+    if (v.encoding == ENC_EMBED && v.type == VALUE_STRING)
         v = (struct value){.type = v.type, .encoding = ENC_BLOB, .blob = blob_copy(v.embed, v.embed.len)};
+    else if (v.encoding == ENC_EMBED)
+        v = (struct value){.type = v.type, .encoding = ENC_PACK, .ptr = pack_copy(v.embed)};
     entry_free_shell(e);
     return v;
 }
@@ -430,15 +463,6 @@ int64_t keyspace_next_expiry(struct keyspace *ks)
 
 /* --- movement between RAM and flash --- */
 
-/* A decoded string comes in a blob of its own; a short one belongs into its entry. */
-static bool can_embed(const struct value *v, struct value *small)
-{
-    if (v->type != VALUE_STRING || v->encoding != ENC_BLOB || v->blob->len > STRING_EMBED_MAX)
-        return false;
-    *small = (struct value){.type = VALUE_STRING, .encoding = ENC_EMBED, .embed = blob_slice(v->blob)};
-    return true;
-}
-
 static struct value cold_value(uint8_t type, uint64_t size, uint32_t ticket)
 {
     return (struct value){.type = type, .encoding = ENC_COLD, .integer = (int64_t)(size << ENTRY_TICKET_BITS | ticket)};
@@ -448,8 +472,9 @@ uint64_t keyspace_ram_bytes(const struct entry *e)
 {
     if (entry_cold(e))
         return entry_cold_size(e);
-    struct value v = entry_value(e);
-    return v.encoding == ENC_EMBED ? v.embed.len : v.encoding == ENC_INT ? 8 : value_memory(&v);
+    if (e->encoding == ENC_EMBED)
+        return entry_raw(e).embed.len;
+    return e->encoding == ENC_INT ? 8 : value_memory(e);
 }
 
 struct entry *keyspace_load_cold(struct keyspace *ks, struct key key, uint8_t type, uint64_t ram_bytes,
@@ -481,12 +506,8 @@ uint32_t keyspace_fetching(struct keyspace *ks, struct entry *e)
 
 struct entry *keyspace_install(struct keyspace *ks, struct entry *e, struct key key, struct value *v)
 {
-    struct value owned = *v, small;
     ensure(entry_cold(e) && !(e->flags & ENTRY_DIRTY));
-    bool embed = can_embed(&owned, &small);
-    e = replace(ks, e, key, embed ? &small : &owned, entry_expiry(e));
-    if (embed)
-        blob_unref(owned.blob);
+    e = put(ks, e, key, v, entry_expiry(e));
     e->flags |= ENTRY_PROBATION | ENTRY_FRESH;
     return e;
 }
@@ -496,7 +517,7 @@ struct entry *keyspace_drop(struct keyspace *ks, struct entry *e, struct key key
     ensure(!(e->flags & (ENTRY_DIRTY | ENTRY_WRITING)) && (e->flags & ENTRY_ON_FLASH) && !entry_cold(e));
     struct value v = cold_value(e->type, keyspace_ram_bytes(e), 0);
     struct slice name = entry_key(e);
-    e = replace(ks, e, (struct key){name, key.hash}, &v, entry_expiry(e));
+    e = replace_raw(ks, e, (struct key){name, key.hash}, &v, entry_expiry(e));
     e->flags &= (uint16_t) ~(ENTRY_PROBATION | ENTRY_FRESH);
     return e;
 }

@@ -54,7 +54,10 @@ struct keyspace {
     uint64_t cold_bytes;                      /* what the cold values would take in RAM */
     uint64_t flash_keys;                      /* entries with a record on flash (incl. being written) */
     uint64_t freed; /* bytes in RAM of deleted keys that were on flash, since the owner last took it */
-    void *arg;      /* the owner's */
+    /* Takes a value that is too much to be freed at once (VALUE_EFFORT_MAX), and frees it elsewhere. NULL: freed here.
+     * `bytes` is what it was charged with. */
+    void (*discard)(void *arg, const struct value *v, uint64_t bytes);
+    void *arg; /* handed to discard */
 };
 
 struct keyspace *keyspace_new(struct space_id id, uint64_t hash_seed);
@@ -90,12 +93,18 @@ struct entry *keyspace_set_value(struct keyspace *ks, struct entry *e, struct ke
  * only. */
 struct blob *keyspace_writable(struct keyspace *ks, struct entry **e, struct key key, size_t len);
 void keyspace_written(struct keyspace *ks, struct entry *e, struct key key);
+/* A collection is changed in place: keyspace_change gives its value as its class's operations take it (an embedded pack
+ * is taken out of the entry), keyspace_changed takes back what has become of it – it may have moved, or have another
+ * encoding – and accounts for it; with `contents` its contents changed, so it is dirty. Nothing else may happen to the
+ * keyspace in between. Hot entries only. Cost beside the operation: O(1), and two copies of a pack that is embedded. */
+struct value keyspace_change(struct keyspace *ks, struct entry *e);
+struct entry *keyspace_changed(struct keyspace *ks, struct entry *e, struct key key, const struct value *v,
+                               bool contents);
 /* ENTRY_NO_EXPIRY removes it. Works on cold entries (then only the metadata is dirty). */
 struct entry *keyspace_set_expiry(struct keyspace *ks, struct entry *e, struct key key, int64_t expire_ms);
 /* Frees the entry; leaves a tomb if flash may hold a record. */
 void keyspace_delete(struct keyspace *ks, struct entry *e, struct key key);
-/* Takes the entry's value out (the caller owns it; ENC_EMBED is turned into a blob) and deletes the key. Not for cold.
- */
+/* Takes the entry's value out (the caller owns it; an embedded one is copied) and deletes the key. Not for cold. */
 struct value keyspace_take(struct keyspace *ks, struct entry *e, struct key key);
 
 /* The next entry that fell due at or before `now_ms`, or NULL. O(log n). Call again after deleting it. */

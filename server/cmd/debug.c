@@ -63,7 +63,7 @@ static void object_run(struct call *c)
     struct value v = entry_value(p.e);
     struct buf bytes = {0};
     char text[256];
-    value_class_of(v.type)->encode(&v, &bytes);
+    value_encode(&v, &bytes);
     snprintf(text, sizeof(text),
              "Value at:%p refcount:1 encoding:%s serializedlength:%zu lru:%u lru_seconds_idle:%u tier:%s", (void *)p.e,
              value_class_of(v.type)->encoding_name(&v), bytes.len, p.e->temperature,

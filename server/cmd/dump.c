@@ -12,16 +12,13 @@
 void dump_encode(const struct value *v, struct buf *out)
 {
     size_t at = out->len;
-    buf_append_byte(out, 0);
-    uint8_t type = value_class_of(v->type)->encode(v, out);
-    out->p[at] = type;
+    value_encode(v, out);
     buf_put_u16(out, RDB_VERSION);
     buf_put_u64(out, crc64_jones(0, out->p + at, out->len - at));
 }
 
-int dump_decode(struct slice payload, struct value *out)
+int dump_decode(struct slice payload, const struct value_limits *limits, struct value *out)
 {
-    uint8_t type;
     if (payload.len < FOOTER + 1)
         return DUMP_BAD_CHECKSUM;
     struct reader r = reader_of(slice_of(payload.p + payload.len - FOOTER, FOOTER));
@@ -29,10 +26,7 @@ int dump_decode(struct slice payload, struct value *out)
     uint64_t crc = reader_u64(&r);
     if (version > RDB_VERSION_NEWEST || (crc != 0 && crc != crc64_jones(0, payload.p, payload.len - 8)))
         return DUMP_BAD_CHECKSUM;
-    const struct value_class *cls = value_class_of_rdb(payload.p[0], &type);
-    if (cls == NULL || cls->decode(payload.p[0], slice_of(payload.p + 1, payload.len - FOOTER - 1), out) < 0)
-        return DUMP_BAD_FORMAT;
-    return DUMP_OK;
+    return value_decode(slice_of(payload.p, payload.len - FOOTER), limits, out) < 0 ? DUMP_BAD_FORMAT : DUMP_OK;
 }
 
 static void dump_run(struct call *c)
@@ -135,7 +129,7 @@ static void restore_run(struct call *c)
         reply_error(c, "ERR Invalid TTL value, must be >= 0");
         return;
     }
-    int err = dump_decode(c->argv[3], &v);
+    int err = dump_decode(c->argv[3], call_limits(c), &v);
     if (err == DUMP_BAD_CHECKSUM)
         reply_error(c, "ERR DUMP payload version or checksum are wrong");
     else if (err == DUMP_BAD_FORMAT)

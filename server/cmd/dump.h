@@ -8,6 +8,6 @@
 void dump_encode(const struct value *v, struct buf *out);
 enum dump_error { DUMP_OK = 0, DUMP_BAD_CHECKSUM = -1, DUMP_BAD_FORMAT = -2 };
 /* On DUMP_OK the caller owns *out. Reads nothing beyond `payload`, whatever it holds. */
-int dump_decode(struct slice payload, struct value *out) must_check;
+int dump_decode(struct slice payload, const struct value_limits *limits, struct value *out) must_check;
 
 #endif

@@ -50,16 +50,17 @@ static void type_run(struct call *c)
 
 /* --- carrying values --- */
 
-/* dst becomes what src is: value and expiry. The caller has recorded nothing yet. */
-static void carry(struct call *c, const struct place *src, struct place *dst)
+/* dst becomes what src is, or was if it is taken: value and expiry. */
+static void carry(struct call *c, struct place *src, struct place *dst, bool take)
 {
     char text[NUM_I64_MAX];
-    struct value v = entry_value(src->e), copy = value_class_of(v.type)->copy(&v);
+    struct value v = place_value(src);
     int64_t when = entry_expiry(src->e);
     struct buf payload = {0};
 
     dump_encode(&v, &payload);
-    place_put(c, dst, &copy, when);
+    struct value carried = take ? place_take(c, src) : value_class_of(v.type)->copy(&v);
+    place_put(c, dst, &carried, when);
     struct slice argv[] = {SLICE_LIT("RESTORE"),
                            dst->key.name,
                            slice_of(text, num_format_i64(text, when == ENTRY_NO_EXPIRY ? 0 : when)),
@@ -87,9 +88,7 @@ static void rename_with(struct call *c, bool only_new)
         reply_int(c, 0);
         return;
     }
-    carry(c, &src, &dst);
-    src = place_peek(c, 1);
-    place_delete(c, &src);
+    carry(c, &src, &dst, true);
     effect_del(c, "DEL", src.key.name);
     only_new ? reply_int(c, 1) : reply_ok(c);
 }
@@ -139,7 +138,7 @@ static void copy_run(struct call *c)
         reply_int(c, 0);
         return;
     }
-    carry(c, &src, &dst);
+    carry(c, &src, &dst, false);
     reply_int(c, 1);
 }
 
@@ -158,8 +157,7 @@ static void move_run(struct call *c)
         reply_int(c, 0);
         return;
     }
-    carry(c, &src, &dst);
-    place_delete(c, &src);
+    carry(c, &src, &dst, true);
     effect_del(c, "DEL", src.key.name);
     reply_int(c, 1);
 }
