@@ -73,6 +73,8 @@ static uint64_t stamped_hash(const void *item, void *arg)
     return ((const struct stamped *)item)->hash;
 }
 
+static const struct table_type stamps_type = {.hash = stamped_hash};
+
 static uint64_t stamp_of(const struct replay *r, struct space_id space, struct key key)
 {
     struct table_probe p;
@@ -404,7 +406,7 @@ struct replay *replay_new(struct server *server, const struct state *state, bool
     r->server = server;
     r->state = state;
     r->serving = serving;
-    r->stamps = table_new(&(struct table_type){stamped_hash, NULL});
+    r->stamps = table_new(&stamps_type, NULL);
     effects_init(&r->walk);
     r->workers = mem_alloc_aligned(sizeof(*r->workers) * server->nshards, 64);
     memset(r->workers, 0, sizeof(*r->workers) * server->nshards);

@@ -215,6 +215,8 @@ static uint64_t watched_hash(const void *item, void *arg)
     return ((const struct watched *)item)->hash;
 }
 
+static const struct table_type watches_type = {.hash = watched_hash};
+
 static struct watched *watched_find(struct shard *owner, uint32_t db, struct key key)
 {
     struct table_probe p;
@@ -232,7 +234,7 @@ static struct watched *watched_get(struct shard *owner, uint32_t db, struct key 
     if (w != NULL)
         return w;
     if (owner->watches == NULL)
-        owner->watches = table_new(&(struct table_type){watched_hash, NULL});
+        owner->watches = table_new(&watches_type, NULL);
     w = mem_alloc(sizeof(*w) + key.name.len);
     *w = (struct watched){.hash = watch_hash(db, key), .version = ++owner->watch_version, .db = db};
     if (key.name.len > 0)

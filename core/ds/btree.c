@@ -1,353 +1,492 @@
-/* Inner nodes hold up to FAN children and, for each child but the first, a separator: a copy of the smallest element of
- * that child's subtree at the time of the split. Everything in child i is >= separator i and <= separator i + 1. */
-#include "core/ds/btree.h"
-
-#include <string.h>
+/* Making, changing and freeing; the rules stand in btree_node.h. */
+#include "core/ds/btree_node.h"
 
 #include "core/base/mem.h"
 #include "core/base/panic.h"
 
-#define FAN 32
-#define NODE_BYTES 1008
-#define HEIGHT_MAX 16
-
-struct node {
-    uint32_t n; /* elements of a leaf, children of an inner node */
-    uint32_t leaf;
-    uint8_t elems[]; /* leaf: elements; inner: separators (elems[0] unused), then the children */
-};
-
-struct btree {
-    size_t size; /* of an element */
-    btree_cmp *cmp;
-    void *arg;
-    struct node *root;
-    uint64_t count;
-    size_t memory;
-    uint32_t leaf_cap;
-};
+#define SMALLEST_BYTES 64 /* of a leaf that is the root */
+#define SMALLEST_FAN 4    /* of an inner node that is the root */
 
 /* --- nodes --- */
 
-static size_t node_bytes(const struct btree *t, bool leaf)
+static struct btree_node *node_new(struct btree *t, bool leaf, uint16_t cap)
 {
-    return sizeof(struct node) + (leaf ? t->leaf_cap * t->size : FAN * (t->size + sizeof(struct node *)));
-}
-
-static struct node *node_new(struct btree *t, bool leaf)
-{
-    struct node *n = mem_alloc(node_bytes(t, leaf));
+    struct btree_node *n = mem_alloc(node_bytes(t, leaf, cap));
     n->n = 0;
+    n->cap = cap;
     n->leaf = leaf;
-    t->memory += mem_class(node_bytes(t, leaf));
+    t->memory += mem_class(node_bytes(t, leaf, cap));
     return n;
 }
 
-static void node_free(struct btree *t, struct node *n)
+static void node_free(struct btree *t, struct btree_node *n)
 {
-    t->memory -= mem_class(node_bytes(t, n->leaf));
-    mem_free(n, node_bytes(t, n->leaf));
+    t->memory -= mem_class(node_bytes(t, n->leaf, n->cap));
+    mem_free(n, node_bytes(t, n->leaf, n->cap));
 }
 
-static uint8_t *elem(const struct btree *t, const struct node *n, uint32_t i)
-{
-    return (uint8_t *)n->elems + i * t->size;
-}
-static struct node **children(const struct btree *t, const struct node *n)
-{
-    return (struct node **)((uint8_t *)n->elems + FAN * t->size);
-}
-static uint32_t cap_of(const struct btree *t, const struct node *n) { return n->leaf ? t->leaf_cap : FAN; }
-
-struct btree *btree_new(size_t elem_size, btree_cmp *cmp, void *arg)
+struct btree *btree_new(const struct btree_type *type, void *arg)
 {
     struct btree *t = mem_zalloc(sizeof(*t));
-    ensure(elem_size >= 8 && elem_size <= 64 && elem_size % 8 == 0);
-    t->size = elem_size;
-    t->cmp = cmp;
+    ensure(type->elem_size >= 8 && type->elem_size <= 64 && type->elem_size % 8 == 0);
+    ensure((type->key == NULL) == (type->cmp_key == NULL) && type->key_size <= 64 && type->key_size % 8 == 0);
+    t->type = type;
     t->arg = arg;
-    t->leaf_cap = (uint32_t)(NODE_BYTES / elem_size);
+    t->size = (uint16_t)type->elem_size;
+    t->key_size = (uint16_t)(type->key ? type->key_size : type->cmp ? type->elem_size : 0);
+    t->fan = (uint16_t)((NODE_BYTES - sizeof(struct btree_node)) / (t->key_size + 16u));
     t->memory = mem_class(sizeof(*t));
     return t;
 }
 
-static void free_tree(struct btree *t, struct node *n)
+uint64_t btree_count(const struct btree *t) { return t->count; }
+uint64_t btree_weight(const struct btree *t) { return t->weight; }
+size_t btree_memory(const struct btree *t) { return t->memory; }
+
+/* --- freeing --- */
+
+/* Takes the last leaf (and the inner nodes that lose their last child) away. Returns how many nodes that was. */
+static uint32_t free_last_leaf(struct btree *t, void (*drop)(void *arg, void *elem), void *arg)
 {
-    for (uint32_t i = 0; !n->leaf && i < n->n; i++)
-        free_tree(t, children(t, n)[i]);
+    struct btree_node *path[BTREE_HEIGHT_MAX], *n = t->root;
+    uint32_t up = 0, freed = 1;
+    for (; !n->leaf; n = child(t, n, n->n - 1u))
+        path[up++] = n;
+    for (uint32_t i = 0; drop != NULL && i < n->n; i++)
+        drop(arg, elem(t, n, i));
+    t->count -= n->n;
     node_free(t, n);
+    while (up > 0 && --path[up - 1]->n == 0) {
+        node_free(t, path[--up]);
+        freed++;
+    }
+    if (up == 0)
+        t->root = NULL;
+    return freed;
+}
+
+bool btree_free_some(struct btree *t, uint32_t max_nodes, void (*drop)(void *arg, void *elem), void *arg)
+{
+    for (uint32_t freed = 0; t->root != NULL && freed < max_nodes;)
+        freed += free_last_leaf(t, drop, arg);
+    if (t->root != NULL)
+        return false;
+    mem_free(t, sizeof(*t));
+    return true;
 }
 
 void btree_free(struct btree *t)
 {
-    if (t->root != NULL)
-        free_tree(t, t->root);
-    mem_free(t, sizeof(*t));
+    while (!btree_free_some(t, UINT32_MAX, NULL, NULL))
+        ;
 }
 
-uint64_t btree_count(const struct btree *t) { return t->count; }
-size_t btree_memory(const struct btree *t) { return t->memory; }
+/* --- moving entries --- */
 
-/* --- search in a node --- */
-
-/* The first index in [from, n) whose element is greater than `e`. */
-static uint32_t upper(const struct btree *t, const struct node *n, uint32_t from, const void *e)
+/* Moves `count` entries inside a node or into another one of the same kind. */
+static void copy_entries(const struct btree *t, struct btree_node *to, uint32_t at, const struct btree_node *from,
+                         uint32_t i, uint32_t count)
 {
-    uint32_t lo = from, hi = n->n;
-    while (lo < hi) {
-        uint32_t mid = (lo + hi) / 2;
-        if (t->cmp(elem(t, n, mid), e, t->arg) <= 0)
-            lo = mid + 1;
-        else
-            hi = mid;
+    if (to->leaf) {
+        memmove(elem(t, to, at), elem(t, from, i), (size_t)count * t->size);
+        return;
     }
-    return lo;
+    memmove(key(t, to, at), key(t, from, i), (size_t)count * t->key_size);
+    memmove(children(t, to) + at, children(t, from) + i, count * sizeof(struct btree_node *));
+    memmove(weights(t, to) + at, weights(t, from) + i, count * sizeof(uint64_t));
 }
 
-/* The first index in [from, n) whose element is not less than `e`. */
-static uint32_t lower(const struct btree *t, const struct node *n, uint32_t from, const void *e)
+static void open_gap(const struct btree *t, struct btree_node *n, uint32_t at)
 {
-    uint32_t lo = from, hi = n->n;
-    while (lo < hi) {
-        uint32_t mid = (lo + hi) / 2;
-        if (t->cmp(elem(t, n, mid), e, t->arg) < 0)
-            lo = mid + 1;
-        else
-            hi = mid;
-    }
-    return lo;
-}
-
-/* --- moving entries (elements, and children of inner nodes) --- */
-
-static void open_gap(const struct btree *t, struct node *n, uint32_t at)
-{
-    memmove(elem(t, n, at + 1), elem(t, n, at), (n->n - at) * t->size);
-    if (!n->leaf)
-        memmove(children(t, n) + at + 1, children(t, n) + at, (n->n - at) * sizeof(struct node *));
+    copy_entries(t, n, at + 1, n, at, n->n - at);
     n->n++;
 }
 
-static void close_gap(const struct btree *t, struct node *n, uint32_t at)
+static void close_gap(const struct btree *t, struct btree_node *n, uint32_t at, uint32_t count)
 {
-    n->n--;
-    memmove(elem(t, n, at), elem(t, n, at + 1), (n->n - at) * t->size);
-    if (!n->leaf)
-        memmove(children(t, n) + at, children(t, n) + at + 1, (n->n - at) * sizeof(struct node *));
+    copy_entries(t, n, at, n, at + count, n->n - at - count);
+    n->n = (uint16_t)(n->n - count);
 }
 
-/* The last `count` entries of `from` become the first of `to`. */
-static void shift_right(const struct btree *t, struct node *from, struct node *to, uint32_t count)
+/* The first entry of an inner child has no separator of its own: it gets its parent's, to be moved with. */
+static void fetch_first_key(const struct btree *t, const struct btree_node *p, uint32_t i)
 {
+    if (!child(t, p, i)->leaf)
+        memcpy(key(t, child(t, p, i), 0), key(t, p, i), t->key_size);
+}
+
+static void set_first_key(const struct btree *t, struct btree_node *p, uint32_t i)
+{
+    const struct btree_node *c = child(t, p, i);
+    if (t->key_size == 0)
+        return;
+    if (c->leaf)
+        make_key(t, key(t, p, i), elem(t, c, 0));
+    else
+        memcpy(key(t, p, i), key(t, c, 0), t->key_size);
+}
+
+static void move_weight(const struct btree *t, struct btree_node *p, uint32_t from, uint32_t to, uint64_t weight)
+{
+    weights(t, p)[from] -= weight;
+    weights(t, p)[to] += weight;
+}
+
+/* The last `count` entries of child `i` become the first of child `i` + 1. */
+static void move_right(const struct btree *t, struct btree_node *p, uint32_t i, uint32_t count)
+{
+    struct btree_node *from = child(t, p, i), *to = child(t, p, i + 1);
     uint32_t at = from->n - count;
-    memmove(elem(t, to, count), elem(t, to, 0), to->n * t->size);
-    memcpy(elem(t, to, 0), elem(t, from, at), count * t->size);
-    if (!from->leaf) {
-        memmove(children(t, to) + count, children(t, to), to->n * sizeof(struct node *));
-        memcpy(children(t, to), children(t, from) + at, count * sizeof(struct node *));
-    }
-    from->n -= count;
-    to->n += count;
+    move_weight(t, p, i, i + 1, weigh(t, from, at, count));
+    fetch_first_key(t, p, i + 1);
+    copy_entries(t, to, count, to, 0, to->n);
+    copy_entries(t, to, 0, from, at, count);
+    from->n = (uint16_t)at;
+    to->n = (uint16_t)(to->n + count);
+    set_first_key(t, p, i + 1);
 }
 
-/* The first `count` entries of `from` become the last of `to`. */
-static void shift_left(const struct btree *t, struct node *from, struct node *to, uint32_t count)
+/* The first `count` entries of child `i` + 1 become the last of child `i`. */
+static void move_left(const struct btree *t, struct btree_node *p, uint32_t i, uint32_t count)
 {
-    memcpy(elem(t, to, to->n), elem(t, from, 0), count * t->size);
-    memmove(elem(t, from, 0), elem(t, from, count), (from->n - count) * t->size);
-    if (!from->leaf) {
-        memcpy(children(t, to) + to->n, children(t, from), count * sizeof(struct node *));
-        memmove(children(t, from), children(t, from) + count, (from->n - count) * sizeof(struct node *));
-    }
-    from->n -= count;
-    to->n += count;
+    struct btree_node *from = child(t, p, i + 1), *to = child(t, p, i);
+    move_weight(t, p, i + 1, i, weigh(t, from, 0, count));
+    fetch_first_key(t, p, i + 1);
+    copy_entries(t, to, to->n, from, 0, count);
+    to->n = (uint16_t)(to->n + count);
+    close_gap(t, from, 0, count);
+    if (from->n > 0)
+        set_first_key(t, p, i + 1);
+}
+
+/* --- the iterator's path --- */
+
+/* Moving entries between the children from `first` on leaves the place `offset` entries behind the first of them: finds
+ * it again. The place behind the last entry of a leaf is preferred to that before the first of the next. */
+static void relocate(struct btree_iter *it, uint32_t level, uint32_t first, uint32_t offset)
+{
+    const struct btree_node *p = it->at[level + 1].node;
+    uint32_t spare = level == 0;
+    while (offset >= child(it->t, p, first)->n + spare)
+        offset -= child(it->t, p, first++)->n;
+    it->at[level + 1].i = first;
+    it->at[level].node = child(it->t, p, first);
+    it->at[level].i = offset;
+}
+
+/* The place's entry counted from the first one of child `first` of the parent. */
+static uint32_t offset_from(const struct btree_iter *it, uint32_t level, uint32_t first)
+{
+    const struct btree_node *p = it->at[level + 1].node;
+    uint32_t offset = it->at[level].i;
+    for (uint32_t i = first; i < it->at[level + 1].i; i++)
+        offset += child(it->t, p, i)->n;
+    return offset;
+}
+
+/* The leaf has another first element: the separator that names it follows. */
+static void first_changed(struct btree_iter *it)
+{
+    struct btree *t = it->t;
+    for (uint32_t level = 1; t->key_size > 0 && level < t->height; level++)
+        if (it->at[level].i > 0) {
+            make_key(t, key(t, it->at[level].node, it->at[level].i), elem(t, it->at[0].node, 0));
+            return;
+        }
+}
+
+static void add_weight(struct btree_iter *it, uint64_t weight)
+{
+    for (uint32_t level = 1; level < it->t->height; level++)
+        weights(it->t, it->at[level].node)[it->at[level].i] += weight;
+    it->t->weight += weight;
 }
 
 /* --- insert --- */
 
-/* Splits full child `i` of `p`. At the right edge the left half keeps as much as it can: ascending inserts stay dense.
- * An inner node must never be left with a single child: a leaf that empties needs a sibling to merge with. */
-static void split_child(struct btree *t, struct node *p, uint32_t i, bool right_edge)
+static void grow_root(struct btree_iter *it)
 {
-    struct node *left = children(t, p)[i], *right = node_new(t, left->leaf);
-    uint32_t moved = !right_edge ? left->n / 2 : left->leaf ? 1 : FAN / 3;
-
-    shift_right(t, left, right, moved);
-    open_gap(t, p, i + 1);
-    /* For inner nodes the first entry's separator is the lower bound of its subtree: it moves up, and stays unused. */
-    memcpy(elem(t, p, i + 1), elem(t, right, 0), t->size);
-    children(t, p)[i + 1] = right;
-}
-
-static void grow_root(struct btree *t)
-{
-    struct node *root = node_new(t, false);
-    memset(elem(t, root, 0), 0, t->size);
+    struct btree *t = it->t;
+    struct btree_node *root = node_new(t, false, SMALLEST_FAN);
+    ensure(t->height < BTREE_HEIGHT_MAX);
+    memset(key(t, root, 0), 0, t->key_size);
     children(t, root)[0] = t->root;
+    weights(t, root)[0] = t->weight;
     root->n = 1;
     t->root = root;
+    it->at[t->height].node = root;
+    it->at[t->height].i = 0;
+    t->height++;
 }
 
-void btree_insert(struct btree *t, const void *e)
+/* The root moves into a bigger or smaller node. */
+static void resize_root(struct btree_iter *it, uint16_t cap)
 {
-    bool right_edge = true;
-    if (t->root == NULL)
-        t->root = node_new(t, true);
-    if (t->root->n == cap_of(t, t->root))
-        grow_root(t);
-    struct node *n = t->root;
-    while (!n->leaf) {
-        uint32_t i = upper(t, n, 1, e) - 1;
-        struct node *child = children(t, n)[i];
-        right_edge &= i == n->n - 1;
-        if (child->n == cap_of(t, child)) {
-            split_child(t, n, i, right_edge && child->n > 2);
-            if (t->cmp(elem(t, n, i + 1), e, t->arg) <= 0)
-                child = children(t, n)[i + 1];
-            else
-                right_edge = false;
-        }
-        n = child;
+    struct btree *t = it->t;
+    struct btree_node *root = node_new(t, t->root->leaf, cap);
+    copy_entries(t, root, 0, t->root, 0, t->root->n);
+    root->n = t->root->n;
+    node_free(t, t->root);
+    t->root = it->at[t->height - 1].node = root;
+}
+
+static void enlarge_root(struct btree_iter *it)
+{
+    struct btree *t = it->t;
+    size_t bytes = mem_class(node_bytes(t, t->root->leaf, t->root->cap)) * 2;
+    if (!t->root->leaf)
+        resize_root(it, (uint16_t)min_u64(t->root->cap * 2u, t->fan));
+    else
+        resize_root(it, leaf_cap(t, min_u64(bytes, NODE_BYTES)));
+}
+
+/* An empty child behind child `i`: no weight, and no separator yet. */
+static void add_child(struct btree *t, struct btree_node *p, uint32_t i)
+{
+    bool leaf = child(t, p, i)->leaf;
+    struct btree_node *n = node_new(t, leaf, full_cap(t, leaf));
+    open_gap(t, p, i + 1);
+    children(t, p)[i + 1] = n;
+    weights(t, p)[i + 1] = 0;
+}
+
+/* Whether a sibling could take enough entries to be worth the moving; *first is the left one of both. */
+static bool sibling_has_room(const struct btree *t, const struct btree_node *p, uint32_t i, uint32_t *first)
+{
+    uint32_t room = 0;
+    if (i > 0) {
+        room = child(t, p, i - 1)->cap - child(t, p, i - 1)->n;
+        *first = i - 1;
     }
-    uint32_t at = upper(t, n, 0, e);
-    open_gap(t, n, at);
-    memcpy(elem(t, n, at), e, t->size);
+    if (i + 1u < p->n && child(t, p, i + 1)->cap - child(t, p, i + 1)->n > (int)room) {
+        room = child(t, p, i + 1)->cap - child(t, p, i + 1)->n;
+        *first = i;
+    }
+    return room > child(t, p, i)->cap / 16u + 1;
+}
+
+/* Both children hold the same number afterwards. */
+static void balance(const struct btree *t, struct btree_node *p, uint32_t i)
+{
+    uint32_t left = child(t, p, i)->n, half = (left + child(t, p, i + 1)->n) / 2;
+    if (left > half)
+        move_right(t, p, i, left - half);
+    else if (left < half)
+        move_left(t, p, i, half - left);
+}
+
+/* The only child becomes two. */
+static void split_one(struct btree *t, struct btree_node *p)
+{
+    add_child(t, p, 0);
+    balance(t, p, 0);
+}
+
+/* Two full children become three. */
+static void split_two(struct btree *t, struct btree_node *p, uint32_t i)
+{
+    add_child(t, p, i);
+    move_right(t, p, i, child(t, p, i)->n / 3u);
+    move_left(t, p, i + 1, child(t, p, i + 2)->n / 3u);
+}
+
+static bool at_right_edge(const struct btree_iter *it)
+{
+    for (uint32_t level = 1; level < it->t->height; level++)
+        if (it->at[level].i + 1 != it->at[level].node->n)
+            return false;
+    return it->at[0].i == it->at[0].node->n;
+}
+
+/* A new leaf behind the last one, and the place in it. */
+static void new_last_leaf(struct btree_iter *it)
+{
+    add_child(it->t, it->at[1].node, it->at[1].i);
+    it->at[1].i++;
+    it->at[0].node = child(it->t, it->at[1].node, it->at[1].i);
+    it->at[0].i = 0;
+}
+
+/* A full node gives entries to a sibling, or, if its parent has room, to a new one. */
+static void spread(struct btree_iter *it, uint32_t level)
+{
+    struct btree *t = it->t;
+    struct btree_node *p = it->at[level + 1].node;
+    uint32_t i = it->at[level + 1].i, first, offset;
+    if (sibling_has_room(t, p, i, &first)) {
+        offset = offset_from(it, level, first);
+        balance(t, p, first);
+    } else {
+        first = i - (i > 0);
+        offset = offset_from(it, level, first);
+        if (p->n > 1)
+            split_two(t, p, first);
+        else
+            split_one(t, p);
+    }
+    relocate(it, level, first, offset);
+}
+
+/* The node at `level` gets room for one more entry at the iterator's place, which may move to another node. */
+static void make_room(struct btree_iter *it, uint32_t level)
+{
+    struct btree *t = it->t;
+    uint32_t first;
+    if (it->at[level].node->n < it->at[level].node->cap)
+        return;
+    if (level + 1 == t->height && t->root->cap < full_cap(t, t->root->leaf)) {
+        enlarge_root(it);
+        return;
+    }
+    if (level + 1 == t->height)
+        grow_root(it);
+    if (level == 0 && at_right_edge(it)) {
+        make_room(it, 1);
+        new_last_leaf(it);
+        return;
+    }
+    /* Room above may come with other siblings. */
+    if (!sibling_has_room(t, it->at[level + 1].node, it->at[level + 1].i, &first))
+        make_room(it, level + 1);
+    spread(it, level);
+}
+
+/* Puts the element at the iterator's place, which may be behind the last element of any leaf. */
+static void put(struct btree_iter *it, const void *e)
+{
+    struct btree *t = it->t;
+    if (t->height == 0) {
+        uint16_t cap = leaf_cap(t, SMALLEST_BYTES);
+        t->root = it->at[0].node = node_new(t, true, cap ? cap : 1);
+        it->at[0].i = 0;
+        t->height = 1;
+    }
+    make_room(it, 0);
+    struct btree_node *leaf = it->at[0].node;
+    open_gap(t, leaf, it->at[0].i);
+    memcpy(elem(t, leaf, it->at[0].i), e, t->size);
+    if (it->at[0].i == 0)
+        first_changed(it);
+    add_weight(it, weight_of(t, e));
     t->count++;
+}
+
+void btree_insert_at(struct btree_iter *it, const void *e) { put(it, e); }
+
+void btree_insert(struct btree *t, const void *e, const void *probe)
+{
+    struct btree_iter it;
+    btree_descend(t, probe, true, &it);
+    put(&it, e);
+}
+
+void btree_append(struct btree *t, const void *e)
+{
+    struct btree_iter it;
+    btree_end(t, &it);
+    put(&it, e);
 }
 
 /* --- erase --- */
 
-static void merge_children(struct btree *t, struct node *p, uint32_t i)
+/* The node at `level` may have become too small. */
+static void refill(struct btree_iter *it, uint32_t level)
 {
-    struct node *left = children(t, p)[i], *right = children(t, p)[i + 1];
-    if (!right->leaf)
-        memcpy(elem(t, right, 0), elem(t, p, i + 1), t->size);
-    shift_left(t, right, left, right->n);
-    node_free(t, right);
-    close_gap(t, p, i + 1);
-}
-
-static void balance_children(struct btree *t, struct node *p, uint32_t i)
-{
-    struct node *left = children(t, p)[i], *right = children(t, p)[i + 1];
-    uint32_t half = (left->n + right->n) / 2;
-    if (!right->leaf)
-        memcpy(elem(t, right, 0), elem(t, p, i + 1), t->size);
-    if (left->n > half)
-        shift_right(t, left, right, left->n - half);
-    else
-        shift_left(t, right, left, half - left->n);
-    memcpy(elem(t, p, i + 1), elem(t, right, 0), t->size);
-}
-
-/* Child `i` of `p` may have become too small. */
-static void refill(struct btree *t, struct node *p, uint32_t i)
-{
-    struct node *child = children(t, p)[i];
-    if (child->n >= cap_of(t, child) / 3 || p->n < 2)
+    struct btree *t = it->t;
+    struct btree_node *p = it->at[level + 1].node, *n = it->at[level].node;
+    uint32_t i = it->at[level + 1].i;
+    if (n->n >= n->cap / 3)
         return;
-    if (i == p->n - 1)
+    if (i == p->n - 1u)
         i--;
-    uint32_t both = children(t, p)[i]->n + children(t, p)[i + 1]->n;
-    if (both <= cap_of(t, child) * 3 / 4)
-        merge_children(t, p, i);
-    else
-        balance_children(t, p, i);
+    uint32_t offset = offset_from(it, level, i), both = child(t, p, i)->n + child(t, p, i + 1)->n;
+    if (both <= n->cap * 3u / 4) {
+        move_left(t, p, i, child(t, p, i + 1)->n);
+        node_free(t, child(t, p, i + 1));
+        close_gap(t, p, i + 1, 1);
+    } else {
+        balance(t, p, i);
+    }
+    relocate(it, level, i, offset);
 }
 
-static bool erase_in(struct btree *t, struct node *n, const void *e)
+static void shrink_root(struct btree_iter *it)
 {
-    if (n->leaf) {
-        uint32_t at = lower(t, n, 0, e);
-        if (at == n->n || t->cmp(elem(t, n, at), e, t->arg) != 0)
-            return false;
-        close_gap(t, n, at);
-        return true;
-    }
-    /* Equal elements may lie on both sides of an equal separator: try each child whose range can hold `e`. */
-    for (uint32_t i = lower(t, n, 1, e) - 1; i < n->n; i++) {
-        if (i > 0 && t->cmp(elem(t, n, i), e, t->arg) > 0)
-            return false;
-        if (erase_in(t, children(t, n)[i], e)) {
-            refill(t, n, i);
-            return true;
-        }
-    }
-    return false;
-}
-
-bool btree_erase(struct btree *t, const void *e)
-{
-    if (t->root == NULL || !erase_in(t, t->root, e))
-        return false;
-    t->count--;
-    while (!t->root->leaf && t->root->n == 1) {
-        struct node *old = t->root;
-        t->root = children(t, old)[0];
+    struct btree *t = it->t;
+    while (t->height > 1 && t->root->n == 1) {
+        struct btree_node *old = t->root;
+        t->root = child(t, old, 0);
+        t->height--;
         node_free(t, old);
     }
     if (t->root->n == 0) {
         node_free(t, t->root);
         t->root = NULL;
+        t->height = 0;
+    } else if (t->height == 1 && t->root->n <= t->root->cap / 4) {
+        size_t bytes = mem_class(node_bytes(t, true, t->root->cap)) / 2;
+        if (bytes >= SMALLEST_BYTES && leaf_cap(t, bytes) >= t->root->n && leaf_cap(t, bytes) > 0)
+            resize_root(it, leaf_cap(t, bytes));
     }
+}
+
+/* Removes `count` elements of the iterator's leaf. */
+static void erase_here(struct btree_iter *it, uint32_t count)
+{
+    struct btree *t = it->t;
+    add_weight(it, 0 - weigh(t, it->at[0].node, it->at[0].i, count));
+    t->count -= count;
+    close_gap(t, it->at[0].node, it->at[0].i, count);
+    bool first = it->at[0].i == 0;
+    if (t->height > 1)
+        refill(it, 0);
+    /* Before an inner node moves: it takes the separator along. */
+    if (first && t->count > 0)
+        first_changed(it);
+    for (uint32_t level = 1; level + 1 < t->height; level++)
+        refill(it, level);
+    shrink_root(it);
+}
+
+uint64_t btree_erase_n(struct btree_iter *it, uint64_t n, void (*drop)(void *arg, void *elem), void *arg)
+{
+    uint64_t left = n;
+    while (left > 0 && btree_settle(it) != NULL) {
+        uint32_t here = it->at[0].node->n - it->at[0].i, count = left < here ? (uint32_t)left : here;
+        for (uint32_t i = 0; drop != NULL && i < count; i++)
+            drop(arg, elem(it->t, it->at[0].node, it->at[0].i + i));
+        erase_here(it, count);
+        left -= count;
+    }
+    btree_settle(it);
+    return n - left;
+}
+
+void *btree_erase_at(struct btree_iter *it)
+{
+    ensure(btree_at(it) != NULL);
+    erase_here(it, 1);
+    return btree_settle(it);
+}
+
+bool btree_erase(struct btree *t, const void *probe, void *out)
+{
+    struct btree_iter it;
+    void *e = btree_seek_ge(t, probe, &it);
+    if (e == NULL || t->type->cmp(e, probe, t->arg) != 0)
+        return false;
+    if (out != NULL)
+        memcpy(out, e, t->size);
+    erase_here(&it, 1);
     return true;
 }
 
-/* --- reading --- */
-
-const void *btree_first(const struct btree *t)
+void btree_update(struct btree_iter *it, const void *e)
 {
-    const struct node *n = t->root;
-    if (n == NULL)
-        return NULL;
-    while (!n->leaf)
-        n = children(t, n)[0];
-    return elem(t, n, 0);
-}
-
-static void each_in(const struct btree *t, const struct node *n, void (*each)(void *arg, const void *elem), void *arg)
-{
-    for (uint32_t i = 0; i < n->n; i++) {
-        if (n->leaf)
-            each(arg, elem(t, n, i));
-        else
-            each_in(t, children(t, n)[i], each, arg);
-    }
-}
-
-void btree_each(const struct btree *t, void (*each)(void *arg, const void *elem), void *arg)
-{
-    if (t->root != NULL)
-        each_in(t, t->root, each, arg);
-}
-
-/* Returns the height; adds to *count. lo and hi bound the subtree (NULL: unbounded). */
-static unsigned check(const struct btree *t, const struct node *n, const void *lo, const void *hi, uint64_t *count)
-{
-    unsigned height = 0;
-    ensure(n->n > 0 && n->n <= cap_of(t, n));
-    for (uint32_t i = 0; i < n->n; i++) {
-        if (n->leaf || i > 0) {
-            const void *before = i > (n->leaf ? 0u : 1u) ? elem(t, n, i - 1) : lo;
-            ensure(before == NULL || t->cmp(before, elem(t, n, i), t->arg) <= 0);
-            ensure(hi == NULL || t->cmp(elem(t, n, i), hi, t->arg) <= 0);
-        }
-        if (n->leaf)
-            continue;
-        unsigned h =
-            check(t, children(t, n)[i], i > 0 ? elem(t, n, i) : lo, i + 1 < n->n ? elem(t, n, i + 1) : hi, count);
-        ensure(i == 0 || h == height);
-        height = h;
-    }
-    if (n->leaf)
-        *count += n->n;
-    return height + 1;
-}
-
-void btree_validate(const struct btree *t)
-{
-    uint64_t count = 0;
-    if (t->root != NULL)
-        ensure(check(t, t->root, NULL, NULL, &count) <= HEIGHT_MAX);
-    ensure(count == t->count);
+    void *old = btree_at(it);
+    ensure(old != NULL);
+    add_weight(it, weight_of(it->t, e) - weight_of(it->t, old));
+    memcpy(old, e, it->t->size);
+    if (it->at[0].i == 0)
+        first_changed(it);
 }

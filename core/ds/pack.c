@@ -254,19 +254,63 @@ bool pack_same(struct pack_item a, struct pack_item b)
     return a.is_int ? pack_equals(a, b.bytes) : pack_equals(b, a.bytes);
 }
 
-uint32_t pack_find(const uint8_t *p, uint32_t from, struct slice s, unsigned skip)
+static inline uint32_t skip_behind(const uint8_t *p, uint32_t at, unsigned skip)
+{
+    at = pack_next(p, at);
+    for (; skip > 0 && p[at] != PACK_END; skip--)
+        at = pack_next(p, at);
+    return at;
+}
+
+/* Any needle. Bytes from outside may hold as a string what spells an integer. */
+static uint32_t find_any(const uint8_t *p, uint32_t from, struct slice s, unsigned skip)
 {
     int64_t v = 0;
     bool is_int = parse_int(s, &v);
-    for (uint32_t at = from; p[at] != PACK_END;) {
+    for (uint32_t at = from; p[at] != PACK_END; at = skip_behind(p, at, skip)) {
         struct pack_item item = pack_get(p, at);
         if (item.is_int ? is_int && item.integer == v : slice_eq(item.bytes, s))
             return at;
-        at = pack_next(p, at);
-        for (unsigned i = 0; i < skip && p[at] != PACK_END; i++)
-            at = pack_next(p, at);
     }
     return 0;
+}
+
+static inline bool is_longer_string(uint8_t e) { return e >= 0xe0 && e <= 0xf0; }
+
+/* The last bytes, at most 8, of a string that ends at `end`. The load may begin before the string: in a pack the header
+ * is there. */
+static inline uint64_t last_bytes(const uint8_t *end, unsigned unused_bits)
+{
+    uint64_t v;
+    memcpy(&v, end - sizeof(v), sizeof(v));
+    return v >> unused_bits;
+}
+
+/* A needle of 1 to 63 bytes that is no integer. Fields of a hash are often as long as each other and begin alike: the
+ * ends are compared first, without a call. */
+static uint32_t find_short(const uint8_t *p, uint32_t from, struct slice s, unsigned skip)
+{
+    uint8_t padded[8 + 63], head = 0x80 | (uint8_t)s.len;
+    unsigned unused_bits = s.len < 8 ? 64 - 8 * (unsigned)s.len : 0;
+    memset(padded, 0, 8);
+    memcpy(padded + 8, s.p, s.len);
+    uint64_t want = last_bytes(padded + 8 + s.len, unused_bits);
+    for (uint32_t at = from; p[at] != PACK_END; at = skip_behind(p, at, skip)) {
+        const uint8_t *e = p + at;
+        if (*e == head) {
+            if (last_bytes(e + 1 + s.len, unused_bits) == want && memcmp(e + 1, s.p, s.len) == 0)
+                return at;
+        } else if (unlikely(is_longer_string(*e)) && pack_equals(pack_get(p, at), s)) {
+            return at; /* an encoding longer than needed */
+        }
+    }
+    return 0;
+}
+
+uint32_t pack_find(const uint8_t *p, uint32_t from, struct slice s, unsigned skip)
+{
+    int64_t v;
+    return s.len - 1 < 63 && !parse_int(s, &v) ? find_short(p, from, s, skip) : find_any(p, from, s, skip);
 }
 
 /* --- Changing --- */
@@ -369,10 +413,19 @@ static uint32_t head_size(uint8_t e)
     return e <= 0xf4 ? 1 + pack_int_width(e) : 0;
 }
 
-/* What follows the entry at `at`, if it lies wholly in [at, end) and its length behind is right; else 0. */
+/* The size of the length behind an entry of `len` bytes that ends at `e`, if it is there and right; else 0. */
+static uint32_t checked_backlen(const uint8_t *e, uint64_t room, uint32_t len)
+{
+    uint8_t want[BACKLEN_MAX];
+    if (likely(len <= 127))
+        return room > 0 && *e == len;
+    uint32_t size = (uint32_t)(put_backlen(want, len) - want);
+    return size <= room && memcmp(e, want, size) == 0 ? size : 0;
+}
+
+/* What follows the entry at `at`, if it lies wholly in [at, end); else 0. */
 static uint32_t checked_next(const uint8_t *p, uint32_t at, uint32_t end)
 {
-    uint8_t backlen[BACKLEN_MAX];
     uint32_t room = end - at, head = head_size(p[at]);
     if (head == 0 || head > room)
         return 0;
@@ -380,10 +433,8 @@ static uint32_t checked_next(const uint8_t *p, uint32_t at, uint32_t end)
     uint64_t len = head + (uint64_t)(item.is_int ? 0 : item.bytes.len);
     if (len > room)
         return 0;
-    uint32_t size = (uint32_t)(put_backlen(backlen, (uint32_t)len) - backlen);
-    if (size > room - len || memcmp(p + at + len, backlen, size) != 0)
-        return 0;
-    return at + (uint32_t)len + size;
+    uint32_t size = checked_backlen(p + at + len, room - len, (uint32_t)len);
+    return size == 0 ? 0 : at + (uint32_t)len + size;
 }
 
 static bool valid_frame(struct slice bytes)

@@ -1,99 +1,63 @@
-/* Layout.
- *
- *   directory   2^depth pointers to segments, indexed by the top bits of the hash; several neighbours may point to one
- *   segment     4 KiB: one header line and 63 buckets; covers the hashes that begin with its `depth` prefix bits
- *   bucket      one cache line: 7 item pointers, 7 fingerprints (0: empty), and a byte that says whether slot 6 holds
- *               not an item but a pointer to an overflow bucket of the same form
- *
- * A bucket holds a contiguous range of hashes: bucket = (bits below the prefix) * 63 >> 32. So storage order is hash
- * order, a split only refines it, and the start of a bucket's range is its scan cursor.
- *
- * A segment splits when it holds more than its limit (some 85 % of its slots). The limits differ from segment to
- * segment – they are drawn from the prefix – so that under a uniform hash not all split at about the same time, and the
- * average fill stays near its mean instead of swinging between one half and full. Segments never merge; a table that
- * has become empty starts again with one segment at the next insert. */
-#include "core/ds/table.h"
+/* Look-up, growing and shrinking; the rules for both stand in table_layout.h. */
+#include "core/ds/table_layout.h"
 
 #include <string.h>
 
 #include "core/base/mem.h"
 #include "core/base/panic.h"
 
-#define SLOTS 7
-#define BUCKETS 63
-#define CHAINED 0x80 /* in bucket.meta: slot 6 is the next bucket */
-#define LAST (SLOTS - 1)
-#define LIMIT_MIN 360
-#define LIMIT_SPREAD 48
-#define DEPTH_MAX 31
 #define HUGE_FROM (4 * MIB)
+#define GATHERED 512 /* items of a segment for which the stack has room */
 
-struct bucket {
-    union {
-        uint8_t fp[8]; /* fp[7] is meta */
-        uint64_t word;
-    };
-    void *slot[SLOTS];
-};
-_Static_assert(sizeof(struct bucket) == 64, "a bucket is one cache line");
+/* --- segments --- */
 
-struct seg {
-    uint32_t depth;
-    uint32_t count;
-    uint32_t limit;
-    uint32_t unused[13];
-    struct bucket bucket[BUCKETS];
-};
-_Static_assert(sizeof(struct seg) == 4096, "a segment is one page");
+/* Sizes for which the allocator has a class. */
+static const uint8_t sparse_rungs[] = {3, 7, 15, 31, BUCKETS_MAX};
+static const uint8_t dense_rungs[] = {3, 7, 11, 15, 23, 31, 47, BUCKETS_MAX};
 
-struct table {
-    struct table_type type;
-    struct seg **dir;
-    uint32_t depth;
-    size_t count;
-    size_t memory;
-};
+static const uint8_t *rungs_of(const struct table *t) { return t->type->dense ? dense_rungs : sparse_rungs; }
 
-/* --- places --- */
-
-static uint8_t fingerprint(uint64_t hash)
+/* The most items before a segment grows, by some 6 % up or down. */
+static uint32_t limit_of(const struct table *t, uint32_t buckets, uint64_t prefix)
 {
-    uint8_t fp = (uint8_t)hash;
-    return fp ? fp : 1;
+    uint32_t chance = (uint32_t)(((prefix + 1) * 0x9e3779b97f4a7c15ull) >> 57);
+    uint32_t percent_x10 = (t->type->dense ? 970 : 816) + chance;
+    return buckets * SLOTS * percent_x10 / 1000;
 }
 
-static size_t dir_index(uint64_t hash, uint32_t depth) { return depth ? (size_t)(hash >> (64 - depth)) : 0; }
-static uint32_t below_prefix(uint64_t hash, uint32_t depth) { return (uint32_t)((hash << depth) >> 32); }
-static uint32_t bucket_index(uint64_t hash, uint32_t depth)
+/* The rung on which `n` items have room to grow by a quarter. */
+static uint32_t fit(const struct table *t, size_t n)
 {
-    return (uint32_t)(((uint64_t)below_prefix(hash, depth) * BUCKETS) >> 32);
-}
-static struct seg *seg_of(const struct table *t, uint64_t hash) { return t->dir[dir_index(hash, t->depth)]; }
-static bool chained(const struct bucket *b) { return b->fp[SLOTS] & CHAINED; }
-static struct bucket *chain_of(const struct bucket *b) { return chained(b) ? b->slot[LAST] : NULL; }
-static uint32_t slots_of(const struct bucket *b) { return chained(b) ? (1u << LAST) - 1 : (1u << SLOTS) - 1; }
-
-/* A bit for each slot whose fingerprint equals fp (exact zero-byte test on the word). */
-static uint32_t match(const struct bucket *b, uint8_t fp)
-{
-    uint64_t x = b->word ^ (0x0101010101010101ull * fp);
-    uint64_t low = 0x7f7f7f7f7f7f7f7full;
-    uint64_t zero = ~(((x & low) + low) | x | low);
-    uint32_t mask = (uint32_t)((zero >> 7) * 0x0102040810204080ull >> 56);
-    return mask & slots_of(b);
+    const uint8_t *rung = rungs_of(t);
+    while (*rung < BUCKETS_MAX && limit_of(t, *rung, 0) < n + n / 4)
+        rung++;
+    return *rung;
 }
 
-/* --- memory --- */
-
-static size_t dir_bytes(uint32_t depth) { return sizeof(struct seg *) << depth; }
-
-static struct seg *seg_new(struct table *t, uint32_t depth, uint64_t prefix)
+static uint32_t next_rung(const struct table *t, uint32_t buckets)
 {
-    struct seg *s = mem_alloc_aligned(sizeof(*s), 64);
-    memset(s, 0, sizeof(*s));
-    s->depth = depth;
-    s->limit = LIMIT_MIN + (uint32_t)(((prefix + 1) * 0x9e3779b97f4a7c15ull) >> 58) % LIMIT_SPREAD;
-    t->memory += mem_class(sizeof(*s));
+    const uint8_t *rung = rungs_of(t);
+    while (*rung <= buckets)
+        rung++;
+    return *rung;
+}
+
+static uint32_t low_of(const struct table *t, uint32_t buckets)
+{
+    const uint8_t *rung = rungs_of(t);
+    uint32_t below = 0;
+    for (; *rung < buckets; rung++)
+        below = *rung;
+    return below ? limit_of(t, below, 0) / 2 : 1;
+}
+
+static struct seg *seg_new(struct table *t, uint32_t buckets, uint64_t prefix)
+{
+    struct seg *s = mem_alloc_aligned(seg_bytes(buckets), 64);
+    memset(s, 0, seg_bytes(buckets));
+    s->limit = limit_of(t, buckets, prefix);
+    s->low = low_of(t, buckets);
+    t->memory += mem_class(seg_bytes(buckets));
     return s;
 }
 
@@ -101,53 +65,72 @@ static void chain_free(struct table *t, struct bucket *b)
 {
     while (b != NULL) {
         struct bucket *next = chain_of(b);
-        mem_free_aligned(b, sizeof(*b), 64);
-        t->memory -= mem_class(sizeof(*b));
+        mem_free(b, OVERFLOW_BYTES);
+        t->memory -= mem_class(OVERFLOW_BYTES);
         b = next;
     }
 }
 
-static void seg_free(struct table *t, struct seg *s)
+static void seg_free(struct table *t, uint64_t ref)
 {
-    for (unsigned i = 0; i < BUCKETS; i++)
+    struct seg *s = seg_at(ref);
+    for (unsigned i = 0; s->chain > 0 && i < buckets_at(ref); i++)
         chain_free(t, chain_of(&s->bucket[i]));
-    mem_free_aligned(s, sizeof(*s), 64);
-    t->memory -= mem_class(sizeof(*s));
+    mem_free_aligned(s, seg_bytes(buckets_at(ref)), 64);
+    t->memory -= mem_class(seg_bytes(buckets_at(ref)));
 }
 
-static void start(struct table *t)
+static void set_refs(struct table *t, uint64_t prefix, uint64_t ref)
 {
-    t->depth = 0;
-    t->dir = mem_alloc(dir_bytes(0));
-    t->memory += mem_class(dir_bytes(0));
-    t->dir[0] = seg_new(t, 0, 0);
+    size_t span = span_of(t, ref);
+    for (size_t i = 0; i < span; i++)
+        t->dir[prefix * span + i] = ref;
 }
 
-static void clear(struct table *t)
+static void dir_free(struct table *t)
 {
-    size_t n = (size_t)1 << t->depth;
-    for (size_t i = 0; i < n;) {
-        struct seg *s = t->dir[i];
-        i += (size_t)1 << (t->depth - s->depth);
-        seg_free(t, s);
-    }
+    if (t->depth == 0)
+        return;
     t->memory -= mem_class(dir_bytes(t->depth));
     mem_free(t->dir, dir_bytes(t->depth));
 }
 
-struct table *table_new(const struct table_type *type)
+struct table *table_new(const struct table_type *type, void *arg)
 {
     struct table *t = mem_zalloc(sizeof(*t));
-    t->type = *type;
+    t->type = type;
+    t->arg = arg;
+    t->address = type->address ? type->address : UINT64_MAX;
     t->memory = mem_class(sizeof(*t));
-    start(t);
+    t->dir = &t->one;
+    t->one = make_ref(seg_new(t, rungs_of(t)[0], 0), 0, rungs_of(t)[0]);
+    t->deepest = 1;
     return t;
+}
+
+bool table_free_some(struct table *t, size_t max_items, void (*drop)(void *arg, void *item), void *arg)
+{
+    size_t n = (size_t)1 << t->depth, done = 0;
+    while (t->freed < n && done <= max_items) {
+        uint64_t ref = t->dir[t->freed];
+        for (uint32_t i = 0; drop != NULL && i < buckets_at(ref); i++)
+            each_item(t, &seg_at(ref)->bucket[i], drop, arg);
+        done += seg_at(ref)->count + 1;
+        t->count -= seg_at(ref)->count;
+        t->freed += span_of(t, ref);
+        seg_free(t, ref);
+    }
+    if (t->freed < n)
+        return false;
+    dir_free(t);
+    mem_free(t, sizeof(*t));
+    return true;
 }
 
 void table_free(struct table *t)
 {
-    clear(t);
-    mem_free(t, sizeof(*t));
+    while (!table_free_some(t, SIZE_MAX - 1, NULL, NULL))
+        ;
 }
 
 size_t table_count(const struct table *t) { return t->count; }
@@ -172,10 +155,8 @@ static void *candidate(struct table_probe *p)
 
 void *table_first(struct table *t, uint64_t hash, struct table_probe *p)
 {
-    struct seg *s = seg_of(t, hash);
-    struct bucket *b = &s->bucket[bucket_index(hash, s->depth)];
+    struct bucket *b = bucket_of(ref_of(t, hash), hash);
     p->t = t;
-    p->seg = s;
     p->bucket = b;
     p->hash = hash;
     p->mask = match(b, fingerprint(hash));
@@ -186,123 +167,230 @@ void *table_next(struct table_probe *p) { return candidate(p); }
 
 void table_prefetch_bucket(const struct table *t, uint64_t hash)
 {
-    const struct seg *s = seg_of(t, hash);
-    /* The depth of almost all segments is the directory's or one less; reading it here would be the miss we avoid. */
-    __builtin_prefetch(&s->depth);
-    __builtin_prefetch(&s->bucket[bucket_index(hash, t->depth)]);
-    if (t->depth > 0)
-        __builtin_prefetch(&s->bucket[bucket_index(hash, t->depth - 1)]);
+    uint64_t ref = ref_of(t, hash);
+    __builtin_prefetch(seg_at(ref)); /* an insert counts there */
+    __builtin_prefetch(bucket_of(ref, hash));
 }
 
 void table_prefetch_item(const struct table *t, uint64_t hash)
 {
-    const struct seg *s = seg_of(t, hash);
-    const struct bucket *b = &s->bucket[bucket_index(hash, s->depth)];
+    const struct bucket *b = bucket_of(ref_of(t, hash), hash);
     for (uint32_t mask = match(b, fingerprint(hash)); mask != 0; mask &= mask - 1)
-        __builtin_prefetch(b->slot[__builtin_ctz(mask)]);
+        prefetch(t, b->slot[__builtin_ctz(mask)]);
 }
 
-/* --- change --- */
+/* --- rebuilding segments --- */
 
-static void extend_chain(struct table *t, struct bucket *b)
+static struct bucket *extend_chain(struct table *t, struct bucket *b)
 {
-    struct bucket *next = mem_alloc_aligned(sizeof(*next), 64);
-    memset(next, 0, sizeof(*next));
-    t->memory += mem_class(sizeof(*next));
-    next->fp[0] = b->fp[LAST];
-    next->slot[0] = b->slot[LAST];
-    b->fp[LAST] = 0;
-    b->slot[LAST] = next;
-    b->fp[SLOTS] |= CHAINED;
+    uint32_t last = last_slot(b);
+    struct bucket *next = mem_alloc(OVERFLOW_BYTES);
+    memset(next, 0, OVERFLOW_BYTES);
+    t->memory += mem_class(OVERFLOW_BYTES);
+    next->fp[0] = b->fp[last];
+    next->slot[0] = b->slot[last];
+    next->fp[SLOTS] = SMALL;
+    b->fp[last] = 0;
+    b->slot[last] = next;
+    b->fp[SLOTS] |= (uint8_t)(CHAINED | 1u << last);
+    return next;
 }
 
-static void place(struct table *t, struct seg *s, uint64_t hash, void *item)
+static void place(struct table *t, uint64_t ref, uint64_t hash, void *item)
 {
-    struct bucket *b = &s->bucket[bucket_index(hash, s->depth)];
-    for (;;) {
-        uint32_t empty = match(b, 0);
-        if (empty != 0) {
-            uint32_t i = (uint32_t)__builtin_ctz(empty);
-            b->fp[i] = fingerprint(hash);
-            b->slot[i] = item;
-            s->count++;
-            return;
-        }
-        if (!chained(b))
-            extend_chain(t, b);
-        b = chain_of(b);
+    struct seg *s = seg_at(ref);
+    struct bucket *b = bucket_of(ref, hash);
+    uint32_t empty, length = 0;
+    while (unlikely((empty = match(b, 0)) == 0)) {
+        b = chained(b) ? chain_of(b) : extend_chain(t, b);
+        if (++length > s->chain)
+            s->chain = length;
     }
+    uint32_t i = (uint32_t)__builtin_ctz(empty);
+    b->fp[i] = fingerprint(hash);
+    b->slot[i] = item;
+    s->count++;
 }
+
+/* The items of segments on their way into others. */
+struct gather {
+    struct placed {
+        uint64_t hash;
+        void *item;
+    } * item, few[GATHERED];
+    size_t n, room;
+};
+
+static void gather_init(struct gather *g, size_t room)
+{
+    g->n = 0;
+    g->room = room;
+    g->item = room <= GATHERED ? g->few : mem_alloc(room * sizeof(*g->item));
+}
+
+static void gather_done(struct gather *g)
+{
+    if (g->item != g->few)
+        mem_free(g->item, g->room * sizeof(*g->item));
+}
+
+static void gather_bucket(const struct table *t, struct gather *g, const struct bucket *b)
+{
+    for (; b != NULL; b = chain_of(b))
+        for (uint32_t mask = used(b); mask != 0; mask &= mask - 1) {
+            void *item = b->slot[__builtin_ctz(mask)];
+            prefetch(t, item);
+            g->item[g->n++].item = item;
+        }
+}
+
+/* Takes the segment's items out and frees it. */
+static void gather_seg(struct table *t, struct gather *g, uint64_t ref)
+{
+    size_t from = g->n;
+    for (uint32_t i = 0; i < buckets_at(ref); i++)
+        gather_bucket(t, g, &seg_at(ref)->bucket[i]);
+    for (; from < g->n; from++)
+        g->item[from].hash = hash_of(t, g->item[from].item);
+    seg_free(t, ref);
+}
+
+/* A segment with those of the gathered items that have its prefix, of which there are `n`. */
+static void build(struct table *t, const struct gather *g, size_t n, uint32_t depth, uint64_t prefix, uint32_t buckets)
+{
+    uint64_t ref = make_ref(seg_new(t, buckets, prefix), depth, buckets);
+    for (size_t i = 0; i < g->n; i++)
+        if (top_bits(g->item[i].hash, depth) == prefix)
+            place(t, ref, g->item[i].hash, g->item[i].item);
+    ensure(seg_at(ref)->count == n);
+    set_refs(t, prefix, ref);
+}
+
+static void resize(struct table *t, uint64_t ref, uint64_t hash, uint32_t buckets)
+{
+    struct gather g;
+    uint32_t depth = depth_at(ref);
+    gather_init(&g, seg_at(ref)->count);
+    gather_seg(t, &g, ref);
+    build(t, &g, g.n, depth, top_bits(hash, depth), buckets);
+    gather_done(&g);
+}
+
+/* --- growing --- */
 
 static void double_dir(struct table *t)
 {
     size_t n = (size_t)1 << t->depth;
-    struct seg **dir = mem_alloc(dir_bytes(t->depth + 1));
-    ensure(t->depth < DEPTH_MAX);
+    uint64_t *dir = mem_alloc(dir_bytes(t->depth + 1));
     if (dir_bytes(t->depth + 1) >= HUGE_FROM)
         mem_advise_huge(dir, dir_bytes(t->depth + 1));
     for (size_t i = 0; i < n; i++)
         dir[2 * i] = dir[2 * i + 1] = t->dir[i];
-    t->memory += mem_class(dir_bytes(t->depth + 1)) - mem_class(dir_bytes(t->depth));
-    mem_free(t->dir, dir_bytes(t->depth));
+    dir_free(t);
     t->dir = dir;
     t->depth++;
+    t->memory += mem_class(dir_bytes(t->depth));
+    t->deepest = 0;
 }
 
-/* Calls `each` for the items of a bucket and its chain; prefetches them first, since `each` looks into them. */
-static void each_item(struct bucket *b, void (*each)(void *arg, void *item), void *arg)
+/* Many equal hashes cannot be split apart: the directory does not grow out of proportion for them. */
+static bool may_split(const struct table *t, uint32_t depth)
 {
-    for (struct bucket *at = b; at != NULL; at = chain_of(at))
-        for (uint32_t mask = slots_of(at) & ~match(at, 0); mask != 0; mask &= mask - 1)
-            __builtin_prefetch(at->slot[__builtin_ctz(mask)]);
-    for (struct bucket *at = b; at != NULL; at = chain_of(at))
-        for (uint32_t mask = slots_of(at) & ~match(at, 0); mask != 0; mask &= mask - 1)
-            each(arg, at->slot[__builtin_ctz(mask)]);
+    return depth < DEPTH_MAX && (depth < t->depth || dir_bytes(depth) < t->count + 512);
 }
 
-struct split {
-    struct table *t;
-    struct seg *child[2];
-    uint32_t depth; /* of the children */
-};
-
-static void move_item(void *arg, void *item)
+static void split(struct table *t, uint64_t ref, uint64_t hash)
 {
-    struct split *sp = arg;
-    uint64_t hash = sp->t->type.hash(item, sp->t->type.arg);
-    place(sp->t, sp->child[(hash >> (64 - sp->depth)) & 1], hash, item);
-}
+    struct gather g;
+    uint32_t depth = depth_at(ref) + 1;
+    uint64_t prefix = top_bits(hash, depth - 1) * 2;
+    size_t ones = 0;
 
-static void split(struct table *t, struct seg *s, uint64_t hash)
-{
-    struct split sp = {.t = t, .depth = s->depth + 1};
-    uint64_t prefix = s->depth ? hash >> (64 - s->depth) : 0;
-
-    if (s->depth == t->depth)
+    if (depth > t->depth)
         double_dir(t);
-    for (unsigned i = 0; i < 2; i++)
-        sp.child[i] = seg_new(t, sp.depth, prefix * 2 + i);
-    for (unsigned i = 0; i < BUCKETS; i++)
-        each_item(&s->bucket[i], move_item, &sp);
-    size_t span = (size_t)1 << (t->depth - sp.depth), first = (size_t)(prefix * 2) * span;
-    for (size_t i = 0; i < 2 * span; i++)
-        t->dir[first + i] = sp.child[i / span];
-    seg_free(t, s);
+    t->deepest += depth == t->depth ? 2 : 0;
+    gather_init(&g, seg_at(ref)->count);
+    gather_seg(t, &g, ref);
+    for (size_t i = 0; i < g.n; i++)
+        ones += top_bits(g.item[i].hash, depth) & 1;
+    build(t, &g, g.n - ones, depth, prefix, fit(t, g.n - ones));
+    build(t, &g, ones, depth, prefix + 1, fit(t, ones));
+    gather_done(&g);
+}
+
+static cold_fn void grow(struct table *t, uint64_t ref, uint64_t hash)
+{
+    if (buckets_at(ref) < BUCKETS_MAX)
+        resize(t, ref, hash, next_rung(t, buckets_at(ref)));
+    else if (may_split(t, depth_at(ref)))
+        split(t, ref, hash);
+    else
+        seg_at(ref)->limit += seg_at(ref)->limit / 4; /* chains must do */
 }
 
 void table_insert(struct table *t, uint64_t hash, void *item)
 {
-    if (unlikely(t->count == 0 && t->depth > 0)) {
-        clear(t);
-        start(t);
+    uint64_t ref = ref_of(t, hash);
+    debug_ensure(item != NULL);
+    while (unlikely(seg_at(ref)->count >= seg_at(ref)->limit)) {
+        grow(t, ref, hash);
+        ref = ref_of(t, hash);
     }
-    struct seg *s = seg_of(t, hash);
-    while (unlikely(s->count >= s->limit && s->depth < DEPTH_MAX)) {
-        split(t, s, hash);
-        s = seg_of(t, hash);
-    }
-    place(t, s, hash, item);
+    place(t, ref, hash, item);
+    if (unlikely(seg_at(ref)->count > t->peak))
+        t->peak = seg_at(ref)->count;
     t->count++;
+}
+
+/* --- shrinking --- */
+
+static void halve_dir(struct table *t)
+{
+    size_t n = (size_t)1 << (t->depth - 1);
+    uint64_t *dir = t->depth == 1 ? &t->one : mem_alloc(dir_bytes(t->depth - 1));
+    for (size_t i = 0; i < n; i++)
+        dir[i] = t->dir[2 * i];
+    dir_free(t);
+    t->dir = dir;
+    t->depth--;
+    t->memory += t->depth > 0 ? mem_class(dir_bytes(t->depth)) : 0;
+    for (size_t i = 0; i < n; i++)
+        t->deepest += depth_at(dir[i]) == t->depth;
+}
+
+/* Puts the segment and its buddy into one, if that would be no more than half full. */
+static bool merge(struct table *t, uint64_t ref, uint64_t hash)
+{
+    struct gather g;
+    uint32_t depth = depth_at(ref);
+    if (depth == 0)
+        return false;
+    uint64_t buddy = ref_of(t, hash ^ (uint64_t)1 << (64 - depth));
+    size_t n = seg_at(ref)->count + (depth_at(buddy) == depth ? seg_at(buddy)->count : 0);
+    if (depth_at(buddy) != depth || n > limit_of(t, BUCKETS_MAX, 0) / 2)
+        return false;
+    gather_init(&g, n);
+    gather_seg(t, &g, ref);
+    gather_seg(t, &g, buddy);
+    t->deepest -= depth == t->depth ? 2 : 0;
+    build(t, &g, n, depth - 1, top_bits(hash, depth - 1), fit(t, n));
+    gather_done(&g);
+    while (t->deepest == 0)
+        halve_dir(t);
+    return true;
+}
+
+static cold_fn void shrink(struct table *t, uint64_t hash)
+{
+    uint64_t ref = ref_of(t, hash);
+    while (merge(t, ref, hash))
+        ref = ref_of(t, hash);
+    uint32_t buckets = fit(t, seg_at(ref)->count);
+    bool too_big = seg_at(ref)->count < seg_at(ref)->low && buckets < buckets_at(ref);
+    if (too_big || (seg_at(ref)->count == 0 && seg_at(ref)->chain > 0))
+        resize(t, ref, hash, buckets);
+    if (t->depth == 0)
+        t->peak = seg_at(t->one)->count;
 }
 
 void table_replace_at(struct table_probe *p, void *item)
@@ -314,12 +402,14 @@ void table_replace_at(struct table_probe *p, void *item)
 void table_erase_at(struct table_probe *p)
 {
     struct bucket *b = p->bucket;
-    struct seg *s = p->seg;
+    struct seg *s = seg_at(ref_of(p->t, p->hash));
     ensure(b->fp[p->slot] != 0);
     b->fp[p->slot] = 0;
     b->slot[p->slot] = NULL;
     s->count--;
     p->t->count--;
+    if (unlikely(s->count < s->low))
+        shrink(p->t, p->hash);
 }
 
 static void probe_to(struct table *t, uint64_t hash, const void *item, struct table_probe *p)
@@ -343,96 +433,4 @@ void table_erase(struct table *t, uint64_t hash, const void *item)
     struct table_probe p;
     probe_to(t, hash, item, &p);
     table_erase_at(&p);
-}
-
-/* --- walking --- */
-
-/* Where the range of the bucket behind this one begins; 0 behind the last. */
-static uint64_t next_cursor(uint64_t cursor, uint32_t depth, uint32_t bucket)
-{
-    uint64_t prefix = depth ? cursor >> (64 - depth) : 0;
-    if (bucket + 1 < BUCKETS) {
-        uint64_t below = (((uint64_t)(bucket + 1) << 32) + BUCKETS - 1) / BUCKETS;
-        return (depth ? prefix << (64 - depth) : 0) | below << 32 >> depth;
-    }
-    return depth ? (prefix + 1) << (64 - depth) : 0; /* wraps to 0 behind the last segment */
-}
-
-uint64_t table_scan(struct table *t, uint64_t cursor, void (*visit)(void *arg, void *item), void *arg)
-{
-    struct seg *s = seg_of(t, cursor);
-    uint32_t bucket = bucket_index(cursor, s->depth);
-    uint64_t next = next_cursor(cursor, s->depth, bucket);
-    each_item(&s->bucket[bucket], visit, arg);
-    return next;
-}
-
-struct sample {
-    void **out;
-    size_t n, want;
-};
-
-static void sample_bucket(struct sample *sm, const struct bucket *b)
-{
-    for (; b != NULL; b = chain_of(b))
-        for (uint32_t mask = slots_of(b) & ~match(b, 0); mask != 0 && sm->n < sm->want; mask &= mask - 1)
-            sm->out[sm->n++] = b->slot[__builtin_ctz(mask)];
-}
-
-/* Neighbouring buckets from a random place on, once around at most: no item comes twice. */
-size_t table_sample(struct table *t, uint64_t random, void **out, size_t want)
-{
-    struct sample sm = {out, 0, want};
-    uint64_t cursor = random;
-    size_t looked = 0, enough = 4 * want + 64;
-    bool around = false;
-
-    while (t->count > 0 && sm.n < want && (looked++ < enough || sm.n == 0)) {
-        struct seg *s = seg_of(t, cursor);
-        /* An empty segment is passed over at once. */
-        uint32_t bucket = s->count == 0 ? BUCKETS - 1 : bucket_index(cursor, s->depth);
-        uint64_t next = next_cursor(cursor, s->depth, bucket);
-        if (around && (next == 0 || next > random))
-            break; /* this one holds the place where it began */
-        if (s->count > 0)
-            sample_bucket(&sm, &s->bucket[bucket]);
-        around |= next == 0;
-        cursor = next;
-    }
-    return sm.n;
-}
-
-/* --- validation --- */
-
-struct check {
-    struct table *t;
-    struct seg *seg;
-    uint32_t bucket;
-    size_t n;
-};
-
-static void check_item(void *arg, void *item)
-{
-    struct check *c = arg;
-    uint64_t hash = c->t->type.hash(item, c->t->type.arg);
-    ensure(item != NULL && seg_of(c->t, hash) == c->seg && bucket_index(hash, c->seg->depth) == c->bucket);
-    c->n++;
-}
-
-void table_validate(struct table *t)
-{
-    size_t total = 0, n = (size_t)1 << t->depth;
-    for (size_t i = 0; i < n;) {
-        struct check c = {.t = t, .seg = t->dir[i]};
-        size_t span = (size_t)1 << (t->depth - c.seg->depth);
-        ensure(c.seg->depth <= t->depth && i % span == 0);
-        for (size_t k = 0; k < span; k++)
-            ensure(t->dir[i + k] == c.seg);
-        for (c.bucket = 0; c.bucket < BUCKETS; c.bucket++)
-            each_item(&c.seg->bucket[c.bucket], check_item, &c);
-        ensure(c.n == c.seg->count);
-        total += c.n;
-        i += span;
-    }
-    ensure(total == t->count);
 }

@@ -24,6 +24,8 @@ static uint64_t entry_hash(const void *item, void *arg)
     return hash_key(entry_key(item), ks->hash_seed);
 }
 
+static const struct table_type entry_table = {.hash = entry_hash};
+
 static int due_cmp(const void *a, const void *b, void *arg)
 {
     const struct due *x = a, *y = b;
@@ -32,15 +34,16 @@ static int due_cmp(const void *a, const void *b, void *arg)
     return x->hash < y->hash ? -1 : x->hash > y->hash;
 }
 
+static const struct btree_type due_tree = {.elem_size = sizeof(struct due), .cmp = due_cmp};
+
 struct keyspace *keyspace_new(struct space_id id, uint64_t hash_seed)
 {
     struct keyspace *ks = mem_zalloc(sizeof(*ks));
-    struct table_type type = {entry_hash, ks};
     ks->id = id;
     ks->hash_seed = hash_seed;
-    ks->entries = table_new(&type);
-    ks->tombs = table_new(&type);
-    ks->expiry = btree_new(sizeof(struct due), due_cmp, NULL);
+    ks->entries = table_new(&entry_table, ks);
+    ks->tombs = table_new(&entry_table, ks);
+    ks->expiry = btree_new(&due_tree, NULL);
     queue_init(&ks->dirty);
     return ks;
 }
@@ -166,7 +169,8 @@ static void index_expiry(struct keyspace *ks, int64_t when_ms, uint64_t hash)
     if (when_ms == ENTRY_NO_EXPIRY)
         return;
     ks->changes++;
-    btree_insert(ks->expiry, &(struct due){when_ms, hash});
+    struct due due = {when_ms, hash};
+    btree_insert(ks->expiry, &due, &due);
     ks->expires++;
 }
 
@@ -175,7 +179,7 @@ static void unindex_expiry(struct keyspace *ks, int64_t when_ms, uint64_t hash)
     if (when_ms == ENTRY_NO_EXPIRY)
         return;
     ks->changes++;
-    bool found = btree_erase(ks->expiry, &(struct due){when_ms, hash});
+    bool found = btree_erase(ks->expiry, &(struct due){when_ms, hash}, NULL);
     ensure(found);
     ks->expires--;
 }
