@@ -41,7 +41,7 @@ static void read_file(struct fs *fs, const char *path, struct buf *text, struct 
         if (w != NULL)
             rdb_writer_add(w, &e);
         if (value_class_of_rdb(e.payload.p[0], &type) != NULL &&
-            value_class_of(type)->decode(e.payload.p[0], slice_of(e.payload.p + 1, e.payload.len - 1), &v) == 0)
+            value_decode(e.payload, &value_limits_default, &v) == 0)
             value_class_of(v.type)->release(&v);
     }
     rdb_reader_close(r);

@@ -21,6 +21,7 @@ struct rdb_entry {
     int64_t expire_ms;    /* Unix time; -1: none */
     int64_t idle_s, freq; /* -1: not told */
     struct slice payload; /* RDB type byte and the type's encoding, as value_encode makes them */
+    struct slice dump;    /* when read: the same as DUMP gives it, without a checksum */
 };
 
 /* --- writing --- */

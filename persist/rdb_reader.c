@@ -300,9 +300,13 @@ static int take_key(struct rdb_reader *r, uint8_t type, struct rdb_entry *e)
     int err = rdb_read_string(&r->source, &r->name);
     if (err == 0)
         err = rdb_collect(type, &r->source, false, &r->payload);
+    size_t len = r->payload.len;
+    buf_put_u16(&r->payload, RDB_VERSION_LEAST);
+    buf_put_u64(&r->payload, 0);
     e->db = r->db;
     e->name = buf_slice(&r->name);
-    e->payload = buf_slice(&r->payload);
+    e->dump = buf_slice(&r->payload);
+    e->payload = slice_of(r->payload.p, len);
     return err;
 }
 

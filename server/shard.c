@@ -11,6 +11,7 @@
 #include "server/flash.h"
 #include "server/forward.h"
 #include "server/server.h"
+#include "server/snapshot.h"
 
 #define EXPIRE_SLICE 400 /* keys a turn; more only while nobody waits */
 #define EXPIRE_SLICE_US 1000
@@ -231,6 +232,7 @@ static bool data_slices(struct shard *s)
     if (s->server->log != NULL)
         tier_log_progress(s->tier, log_durable(s->server->log));
     more |= checkpoint_slice(s);
+    more |= snapshot_slice(s);
     memory_maintain(s);
     more |= flash_slice(s);
     shard_append(s, 1ull << s->index); /* evictions */
