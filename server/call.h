@@ -135,6 +135,8 @@ unsigned call_keyspaces(const struct call *c, uint32_t db, struct keyspace **out
 /* Replaces the database by a new, empty space (FLUSHDB): the caller records the effect first. `async`: the old content
  * is freed by the background thread. ROUTE_ALL only. */
 void call_flush(struct call *c, uint32_t db, bool async);
+/* After FLUSHALL, with save points: the RDB file is to be emptied too, as in Redis. */
+void call_flushed_all(struct call *c);
 /* 0, or -EPERM if one is logged and the other is not. ROUTE_ALL only. */
 int call_swap(struct call *c, uint32_t a, uint32_t b);
 

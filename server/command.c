@@ -39,6 +39,7 @@ static struct command *const groups[] = {
     zset_pop_commands,
     zset_range_commands,
     zset_store_commands,
+    save_commands,
     /* clang-format on */
 };
 static const struct command *table[SLOTS];

@@ -227,8 +227,10 @@ void call_run(struct call *c)
     stat_add(&stats->calls, 1);
     if (unlikely(c->failed))
         stat_add(&stats->failed, 1);
-    if (c->changes)
+    if (c->changes && !c->in_exec) { /* EXEC's are those of its commands */
         stat_add(&s->stats.changes, c->changes);
+        stat_add(&s->changed, c->changes);
+    }
 }
 
 static void park(struct client *c, enum wait_why why)

@@ -9,6 +9,7 @@
 #include "server/checkpoint.h"
 #include "server/dispatch.h"
 #include "server/flash.h"
+#include "server/save.h"
 #include "server/spaces.h"
 
 /* --- listening --- */
@@ -207,6 +208,7 @@ void server_cron(struct server *server)
     measure_rate(server);
     flash_cron(server);
     checkpoint_cron(server);
+    save_cron(server);
 }
 
 void server_stop(struct server *server, int exit_code)
@@ -233,6 +235,8 @@ static void change_mode(struct call *c, uint32_t db)
         effect_in(c, db, 1, argv);
     }
     server->modes[db] = (uint8_t)now;
+    if (was == DURABILITY_SNAPSHOT || now == DURABILITY_SNAPSHOT)
+        checkpoint_ask(server->checkpoint); /* which records what a start has to read the RDB file for */
     if (was < DURABILITY_OS && now >= DURABILITY_OS)
         checkpoint_ask(server->checkpoint);
 }

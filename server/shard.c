@@ -11,6 +11,7 @@
 #include "server/flash.h"
 #include "server/forward.h"
 #include "server/server.h"
+#include "server/snapshot.h"
 
 #define EXPIRE_SLICE 400 /* keys a turn; more only while nobody waits */
 #define EXPIRE_SLICE_US 1000
@@ -240,6 +241,7 @@ static bool data_slices(struct shard *s)
         s->retry_now |= !tier_encoding(s->tier);
     }
     more |= checkpoint_slice(s);
+    more |= snapshot_slice(s);
     memory_maintain(s);
     more |= flash_slice(s);
     shard_append(s, 1ull << s->index); /* evictions */

@@ -23,6 +23,7 @@ struct server;
 struct client;
 struct sub;
 struct command;
+struct snapshot_part;
 
 struct list {
     void *first, *last;
@@ -93,11 +94,13 @@ struct shard {
     cache_aligned struct keyspace **spaces; /* by database number */
     struct tier *tier;
     struct stage stage;
+    struct snapshot_part *cut_part; /* its part of a snapshot (snapshot.h); NULL: none is under way */
     struct rng rng;
     struct temperature *temperature; /* by database: its policy's clock */
     int64_t now_ms;                  /* wall clock of this turn */
     uint64_t now_us;                 /* monotonic clock of this turn */
     uint64_t lsn;                    /* end of the last frame that touched this shard's keys */
+    _Atomic uint64_t changed;        /* keys changed ever, for save points; written by the owner */
     uint64_t always_lsn;             /* the same for frames with effects of `always` databases (I3) */
     struct table *watches;           /* tx.h: struct watched by (database, key) */
     uint64_t watch_version;
