@@ -1,5 +1,6 @@
 /* Bitmap commands: strings whose bits are addressed. BITFIELD is in bitfield.c. */
 #include "server/cmd/bitmap.h"
+
 #include "core/base/mem.h"
 #include "core/base/num.h"
 #include "core/value/bits.h"
