@@ -40,6 +40,11 @@ static struct command *const groups[] = {
     zset_range_commands,
     zset_store_commands,
     save_commands,
+    stream_commands,
+    stream_read_commands,
+    stream_group_commands,
+    stream_claim_commands,
+    stream_info_commands,
     /* clang-format on */
 };
 static const struct command *table[SLOTS];
@@ -172,10 +177,24 @@ static void keyword_range(const char *word, const struct slice *argv, int argc, 
     r->first = r->last = key;
 }
 
+/* Lists of the same length follow the word: keys, then what belongs to each. */
+static bool half_range(const char *word, const struct slice *argv, int argc, struct key_range *r)
+{
+    int at = r->first;
+    while (at < argc && !slice_is(argv[at], word))
+        at++;
+    int n = argc - at - 1;
+    r->first = at + 1;
+    r->last = at + n / 2;
+    return n > 0 && n % 2 == 0;
+}
+
 /* Which arguments the specification means; none if last < first or first >= argc. False if they make no sense. */
 static bool find_range(const struct key_spec *k, const struct slice *argv, int argc, struct key_range *r)
 {
     *r = (struct key_range){.first = k->first, .step = k->step > 0 ? k->step : 1};
+    if (k->half)
+        return half_range(k->keyword, argv, argc, r);
     if (k->keyword != NULL) {
         keyword_range(k->keyword, argv, argc, r);
         return true;

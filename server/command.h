@@ -89,6 +89,7 @@ struct key_spec {
     int8_t last;  /* relative to first as in Redis's find_keys range: 0 only this one, -1 the last argument */
     int8_t step;
     bool counted;        /* `first` is where the number of keys stands; they follow */
+    bool half;           /* with `keyword`: the first half of what is behind the first such word (XREAD STREAMS) */
     const char *keyword; /* not NULL: the key is behind the last such word at or behind `first` */
     uint8_t need;        /* enum key_need */
     const char *notes;   /* or NULL */
@@ -188,6 +189,11 @@ extern struct command zset_pop_commands[];
 extern struct command zset_range_commands[];
 extern struct command zset_store_commands[];
 extern struct command save_commands[];
+extern struct command stream_commands[];
+extern struct command stream_read_commands[];
+extern struct command stream_group_commands[];
+extern struct command stream_claim_commands[];
+extern struct command stream_info_commands[];
 /* clang-format on */
 
 /* Hashes all names. Once, before any thread. */

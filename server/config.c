@@ -123,6 +123,8 @@ const struct directive config_directives[] = {
     INT("set-max-listpack-value", limits.set_max_listpack_value, 0, INT_MAX, "64", 0),
     INT("zset-max-listpack-entries", limits.zset_max_listpack_entries, 0, INT_MAX, "128", 0),
     INT("zset-max-listpack-value", limits.zset_max_listpack_value, 0, INT_MAX, "64", 0),
+    BYTES("stream-node-max-bytes", limits.stream_node_max_bytes, 0, INT64_MAX, "4096", 0),
+    I64("stream-node-max-entries", limits.stream_node_max_entries, 0, INT64_MAX, "100", 0),
     BOOL("lazyfree-lazy-user-flush", lazyfree_lazy_user_flush, "no", 0),
     BOOL("appendonly", appendonly, "yes", DIRECTIVE_DURABILITY),
     WORD("appendfsync", appendfsync, fsyncs, "everysec", DIRECTIVE_DURABILITY),

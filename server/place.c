@@ -140,7 +140,7 @@ struct value *place_change(struct call *c, struct place *p, enum value_type type
 void place_changed(struct call *c, struct place *p)
 {
     const struct value_class *cls = value_class_of(p->value.type);
-    bool empty = cls->length(&p->value) == 0;
+    bool empty = !cls->may_be_empty && cls->length(&p->value) == 0;
     if (p->e != NULL)
         p->e = keyspace_changed(p->ks, p->e, p->key, &p->value, true);
     if (p->e != NULL && empty)

@@ -6,6 +6,7 @@
 #include "core/value/hash.h"
 #include "core/value/list.h"
 #include "core/value/set.h"
+#include "core/value/stream.h"
 #include "core/value/string.h"
 #include "core/value/zset.h"
 
@@ -18,13 +19,15 @@ const struct value_limits value_limits_default = {
     .set_max_listpack_value = 64,
     .zset_max_listpack_entries = 128,
     .zset_max_listpack_value = 64,
+    .stream_node_max_bytes = 4096,
+    .stream_node_max_entries = 100,
 };
 
 uint64_t value_hash_seed;
 
 static const struct value_class *const classes[VALUE_TYPES] = {
     [VALUE_STRING] = &string_class, [VALUE_HASH] = &hash_class, [VALUE_SET] = &set_class,
-    [VALUE_ZSET] = &zset_class,     [VALUE_LIST] = &list_class,
+    [VALUE_ZSET] = &zset_class,     [VALUE_LIST] = &list_class, [VALUE_STREAM] = &stream_class,
 };
 
 const struct value_class *value_class_of(uint8_t type) { return type < VALUE_TYPES ? classes[type] : NULL; }

@@ -38,6 +38,8 @@ struct value_limits {
     int hash_max_listpack_entries, hash_max_listpack_value;
     int set_max_intset_entries, set_max_listpack_entries, set_max_listpack_value;
     int zset_max_listpack_entries, zset_max_listpack_value;
+    uint64_t stream_node_max_bytes; /* 0: no limit of its own; so for the next */
+    int64_t stream_node_max_entries;
 };
 extern const struct value_limits value_limits_default;
 
@@ -59,6 +61,7 @@ struct value {
 struct value_class {
     const char *name;                                    /* what TYPE answers */
     const char *(*encoding_name)(const struct value *v); /* what OBJECT ENCODING answers */
+    bool may_be_empty;                                   /* a key whose collection has no elements stays */
     /* Appends the next part of the encoding, at least `budget` bytes if that many are left, and not much more. Returns
      * the RDB type byte, the same for all parts. *cursor is 0 for the first part and again when the last is done; what
      * it is in between is the class's. The value must not change between the parts. Most callers want value_encode. */

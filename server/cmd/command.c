@@ -146,7 +146,7 @@ static void reply_find_keys(struct call *c, const struct key_spec *k)
     reply_typed(c, "range", 3);
     reply_fact(c, "lastkey", k->last);
     reply_fact(c, "keystep", k->step ? k->step : 1);
-    reply_fact(c, "limit", 0);
+    reply_fact(c, "limit", k->half ? 2 : 0);
 }
 
 static void reply_key_spec(struct call *c, const struct key_spec *k)

@@ -9,6 +9,7 @@ import random
 
 import diffgen_hash
 import diffgen_set
+import diffgen_stream
 import diffgen_zset
 
 KEYS = [b'k%d' % i for i in range(12)] + [b'', b'{tag}a', b'{tag}b', b'\x00\r\n bin', b'key with spaces']
@@ -452,6 +453,7 @@ GENERATORS = {
 GENERATORS.update(diffgen_set.GENERATORS)
 GENERATORS.update(diffgen_hash.GENERATORS)
 GENERATORS.update(diffgen_zset.GENERATORS)
+GENERATORS.update(diffgen_stream.GENERATORS)
 
 # Commands that prepare state for others: strings of all kinds, with and without expiry, in some databases.
 _SETUP = ['SET'] * 6 + ['SETBIT', 'APPEND', 'INCRBY', 'MSET', 'PEXPIREAT', 'EXPIRE', 'DEL', 'RENAME', 'SETRANGE', 'INCRBYFLOAT']
