@@ -84,7 +84,7 @@ void reply_help(struct call *c, const char *const *lines)
     for (size_t i = 0; i < n; i++)
         reply_simple(c, lines[i]);
     reply_simple(c, "HELP");
-    reply_simple(c, "    Print this help.");
+    reply_simple(c, "    Prints this help.");
 }
 
 bool arg_i64_or(struct call *c, struct slice s, int64_t *out, const char *error)
