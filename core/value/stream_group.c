@@ -41,8 +41,27 @@ static void key_id(void *key, const void *elem, void *arg)
     memcpy(key, elem, sizeof(struct stream_id));
 }
 
-static const struct btree_type groups_type = {.elem_size = sizeof(void *), .cmp = cmp_group};
-static const struct btree_type consumers_type = {.elem_size = sizeof(void *), .cmp = cmp_consumer};
+static void key_pointer(void *key, const void *elem, void *arg)
+{
+    (void)arg;
+    memcpy(key, elem, sizeof(void *));
+}
+
+/* Probes are names. */
+static const struct btree_type groups_type = {
+    .elem_size = sizeof(void *),
+    .key_size = sizeof(void *),
+    .cmp = cmp_group,
+    .key = key_pointer,
+    .cmp_key = cmp_group,
+};
+static const struct btree_type consumers_type = {
+    .elem_size = sizeof(void *),
+    .key_size = sizeof(void *),
+    .cmp = cmp_consumer,
+    .key = key_pointer,
+    .cmp_key = cmp_consumer,
+};
 static const struct btree_type pending_type = {
     .elem_size = sizeof(struct stream_pending),
     .key_size = sizeof(struct stream_id),
