@@ -20,7 +20,8 @@ EXPECTED = '''append bgrewriteaof bitcount bitfield bitfield_ro bitop bitpos cli
     expireat expiretime flushall flushdb get getbit getdel getex getrange getset hello incr incrby incrbyfloat info keys lcs
     memory mget move mset msetnx multi object persist pexpire pexpireat pexpiretime pfadd pfcount pfdebug pfmerge pfselftest ping psetex pttl quit randomkey rename
     renamenx reset restore scan select set setbit setex setnx setrange shutdown strlen substr swapdb time touch ttl type unlink
-    unwatch wait watch'''.split()
+    unwatch wait watch xack xackdel xadd xautoclaim xclaim xdel xdelex xgroup xinfo xlen xpending xrange xread xreadgroup
+    xrevrange xsetid xtrim'''.split()
 INFO_FIELDS = 'name', 'arity', 'flags', 'first key', 'last key', 'step', 'categories', 'tips', 'key specs'
 # Not the summary: 7.2 wrote all of them anew.
 DOC_FIELDS = 'since', 'group', 'complexity', 'doc_flags', 'deprecated_since', 'replaced_by', 'history', 'arguments'
@@ -85,6 +86,61 @@ DIFFERENCES = {
     ('shutdown', 'arguments'): (
         'save-selector:oneof?(nosave:pure-token=NOSAVE save:pure-token=SAVE) now:pure-token=NOW@7.0.0? '
         'force:pure-token=FORCE@7.0.0? abort:pure-token=ABORT@7.0.0?', NAMES),
+    ('xadd', 'history'): (
+        [['6.2.0', 'Added the `NOMKSTREAM` option, `MINID` trimming strategy and the `LIMIT` option.'],
+         ['7.0.0', 'Added support for the `<ms>-*` explicit ID form.'],
+         ['8.2.0', 'Added the `KEEPREF`, `DELREF` and `ACKED` options.']],
+        'new in 8.2'),
+    ('xadd', 'arguments'): (
+        'key:key#0 nomkstream:pure-token=NOMKSTREAM@6.2.0? condition:oneof@8.2.0?(keepref:pure-token=KEEPREF '
+        'delref:pure-token=DELREF acked:pure-token=ACKED) trim:block?(strategy:oneof(maxlen:pure-token=MAXLEN '
+        'minid:pure-token=MINID@6.2.0) operator:oneof?(equal:pure-token== approximately:pure-token=~) '
+        'threshold:string count:integer=LIMIT@6.2.0?) id-selector:oneof(auto-id:pure-token=* id:string) '
+        'data:block*(field:string value:string)', NAMES),
+    ('xclaim', 'arguments'): (
+        'key:key#0 group:string consumer:string min-idle-time:string id:string* ms:integer=IDLE? unix-time-'
+        'milliseconds:unix-time=TIME? count:integer=RETRYCOUNT? force:pure-token=FORCE? justid:pure-'
+        'token=JUSTID? lastid:string=LASTID?', NAMES),
+    ('xgroup|create', 'arguments'): (
+        'key:key#0 group:string id-selector:oneof(id:string new-id:pure-token=$) mkstream:pure-'
+        'token=MKSTREAM? entries-read:integer=ENTRIESREAD?', NAMES),
+    ('xgroup|createconsumer', 'arguments'): (
+        'key:key#0 group:string consumer:string', NAMES),
+    ('xgroup|delconsumer', 'arguments'): (
+        'key:key#0 group:string consumer:string', NAMES),
+    ('xgroup|destroy', 'arguments'): (
+        'key:key#0 group:string', NAMES),
+    ('xgroup|setid', 'arguments'): (
+        'key:key#0 group:string id-selector:oneof(id:string new-id:pure-token=$) entries-'
+        'read:integer=ENTRIESREAD?', NAMES),
+    ('xinfo|consumers', 'history'): (
+        [['7.2.0', 'Added the `inactive` field, and changed the meaning of `idle`.']],
+        'came with 7.2'),
+    ('xinfo|consumers', 'arguments'): (
+        'key:key#0 group:string', NAMES),
+    ('xinfo|stream', 'history'): (
+        [['6.0.0', 'Added the `FULL` modifier.'],
+         ['7.0.0', 'Added the `max-deleted-entry-id`, `entries-added`, `recorded-first-entry-id`, `entries-read` '
+          'and `lag` fields'],
+         ['7.2.0', 'Added the `active-time` field, and changed the meaning of `seen-time`.']],
+        'came with 7.2'),
+    ('xinfo|stream', 'arguments'): (
+        'key:key#0 full-block:block=FULL?(count:integer=COUNT?)', NAMES),
+    ('xreadgroup', 'arguments'): (
+        'group-block:block=GROUP(group:string consumer:string) count:integer=COUNT? '
+        'milliseconds:integer=BLOCK? noack:pure-token=NOACK? streams:block=STREAMS(key:key#0* id:string*)', NAMES),
+    ('xsetid', 'arguments'): (
+        'key:key#0 last-id:string entries-added:integer=ENTRIESADDED@7.0.0? max-deleted-'
+        'id:string=MAXDELETEDID@7.0.0?', NAMES),
+    ('xtrim', 'history'): (
+        [['6.2.0', 'Added the `MINID` trimming strategy and the `LIMIT` option.'],
+         ['8.2.0', 'Added the `KEEPREF`, `DELREF` and `ACKED` options.']],
+        'new in 8.2'),
+    ('xtrim', 'arguments'): (
+        'key:key#0 trim:block(strategy:oneof(maxlen:pure-token=MAXLEN minid:pure-token=MINID@6.2.0) '
+        'operator:oneof?(equal:pure-token== approximately:pure-token=~) threshold:string '
+        'count:integer=LIMIT@6.2.0? condition:oneof@8.2.0?(keepref:pure-token=KEEPREF delref:pure-'
+        'token=DELREF acked:pure-token=ACKED))', NAMES),
 }
 for _name in ('mset', 'msetnx'):
     DIFFERENCES[_name, 'arguments'] = ('data:block*(key:key#0 value:string)', NAMES)
