@@ -77,9 +77,9 @@ void place_written(struct call *c, struct place *p);
  * missing. The type has been checked. Until place_changed (or place_unchanged, if nothing was changed) nothing else may
  * be done with keys. */
 struct value *place_change(struct call *c, struct place *p, enum value_type type);
-/* Stores what has become of it: the key is created, or deleted if the collection is empty now (p->e is NULL then), unless
- * its class lets it be (value_class.may_be_empty). What is recorded for the log has to have the same outcome when it is
- * applied. */
+/* Stores what has become of it: the key is created, or deleted if the collection is empty now (p->e is NULL then),
+ * unless its class lets it be (value_class.may_be_empty). What is recorded for the log has to have the same outcome
+ * when it is applied. */
 void place_changed(struct call *c, struct place *p);
 void place_unchanged(struct call *c, struct place *p);
 /* The value of a collection to be read; place_change without the right to change, and for existing keys only. */

@@ -41,6 +41,7 @@ static struct command *const groups[] = {
     zset_store_commands,
     save_commands,
     stream_commands,
+    stream_add_commands,
     stream_read_commands,
     stream_group_commands,
     stream_claim_commands,

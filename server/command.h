@@ -190,6 +190,7 @@ extern struct command zset_range_commands[];
 extern struct command zset_store_commands[];
 extern struct command save_commands[];
 extern struct command stream_commands[];
+extern struct command stream_add_commands[];
 extern struct command stream_read_commands[];
 extern struct command stream_group_commands[];
 extern struct command stream_claim_commands[];

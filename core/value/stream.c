@@ -86,7 +86,7 @@ bool stream_iter_next(struct stream_iter *it)
 {
     while (!it->done && step(it)) {
         struct stream_id id = it->entry.id;
-        bool low = stream_id_cmp(id, it->from) < 0, high = stream_id_cmp(id, it->to) > 0;
+        bool low = stream_id_cmp(id, it->from)<0, high = stream_id_cmp(id, it->to)> 0;
         if (it->back ? low : high)
             break;
         if (!low && !high && !it->entry.deleted)

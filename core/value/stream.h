@@ -8,8 +8,8 @@
  * What is pending stays so when its entry is deleted, unless the deletion says otherwise (enum stream_refs).
  *
  * The times at which consumers were last seen and active are no contents: they are in the encoding, but polling that
- * finds nothing changes them alone, and is no change of the value. Knows no entries of keyspaces, no replies; owned like
- * any value. */
+ * finds nothing changes them alone, and is no change of the value. Knows no entries of keyspaces, no replies; owned
+ * like any value. */
 #ifndef VALUE_STREAM_H
 #define VALUE_STREAM_H
 
@@ -86,8 +86,8 @@ struct stream_trim {
     uint64_t limit;      /* no more entries are looked at; 0: no limit */
     enum stream_refs refs;
 };
-/* Removes from the front, in order, whatever is to go (and, with STREAM_ACKED, can); returns how many entries that were.
- * So the same trim without whole_nodes and limit to the length that is left has the same outcome. */
+/* Removes from the front, in order, whatever is to go (and, with STREAM_ACKED, can); returns how many entries that
+ * were. So the same trim without whole_nodes and limit to the length that is left has the same outcome. */
 uint64_t stream_trim(struct stream *s, const struct stream_trim *t);
 
 /* Aborts if an invariant is broken (tests). O(n). */

@@ -193,15 +193,6 @@ static uint64_t get_length(struct input *in)
     return n;
 }
 
-/* A number that is replied as a signed one. */
-static uint64_t get_count(struct input *in)
-{
-    uint64_t n = get_length(in);
-    if (n > INT64_MAX)
-        refuse(in);
-    return n;
-}
-
 static struct stream_id get_id(struct input *in)
 {
     uint64_t ms = get_length(in), seq = get_length(in);
@@ -216,10 +207,7 @@ static struct stream_id raw_id(struct slice bytes)
     return (struct stream_id){__builtin_bswap64(be[0]), __builtin_bswap64(be[1])};
 }
 
-static struct stream_id get_raw_id(struct input *in)
-{
-    return raw_id(reader_bytes(&in->r, sizeof(struct stream_id)));
-}
+static struct stream_id get_raw_id(struct input *in) { return raw_id(reader_bytes(&in->r, sizeof(struct stream_id))); }
 
 /* A time that is not negative, or `none`. */
 static int64_t get_time(struct input *in, int64_t none)
@@ -261,7 +249,7 @@ static void get_nodes(struct input *in)
     struct stream_id last = STREAM_ID_MIN;
     for (uint64_t n = get_length(in); n > 0 && !in->r.bad; n--)
         get_node(in, &last);
-    if (get_count(in) != s->length)
+    if (get_length(in) != s->length)
         refuse(in);
     s->last = get_id(in);
     if (stream_id_cmp(s->last, last) < 0)
@@ -271,7 +259,7 @@ static void get_nodes(struct input *in)
         return;
     get_id(in); /* the nodes say which id is the first one */
     s->max_deleted = get_id(in);
-    s->added = get_count(in);
+    s->added = get_length(in);
 }
 
 static void get_pending(struct input *in, struct stream_group *g)
@@ -280,7 +268,7 @@ static void get_pending(struct input *in, struct stream_group *g)
     for (uint64_t n = get_length(in), i = 0; i < n && !in->r.bad; i++) {
         struct stream_pending p = {.id = get_raw_id(in)};
         p.delivered_ms = get_time(in, 0);
-        p.deliveries = get_count(in);
+        p.deliveries = get_length(in);
         if (i > 0 && stream_id_cmp(p.id, last) <= 0)
             refuse(in);
         last = p.id;
@@ -329,8 +317,8 @@ static void get_group(struct input *in)
     g->last = get_id(in);
     if (in->type != RDB_STREAM)
         g->read = (int64_t)get_length(in);
-    if (g->read < STREAM_READ_UNKNOWN)
-        refuse(in);
+    if (g->read < 0) /* Redis 7.0 lets it overflow */
+        g->read = STREAM_READ_UNKNOWN;
     get_pending(in, g);
     uint64_t owned = 0;
     for (uint64_t n = get_length(in); n > 0 && !in->r.bad; n--)

@@ -178,26 +178,27 @@ static bool has_gaps(const struct stream *s, struct stream_id from)
 /* How many entries were added up to this id; STREAM_READ_UNKNOWN if deletions hide it. */
 static int64_t added_up_to(const struct stream *s, struct stream_id id)
 {
-    int64_t added = (int64_t)s->added, trimmed = added - (int64_t)s->length;
+    int64_t added = (int64_t)s->added, trimmed = (int64_t)(s->added - s->length);
     int to_last = stream_id_cmp(id, s->last), to_first = stream_id_cmp(id, s->first);
     if (s->added == 0)
         return 0;
     if (to_last == 0 || (s->length == 0 && to_last < 0))
-        return added;
+        return added >= 0 ? added : STREAM_READ_UNKNOWN;
     if (!stream_id_zero(id) && stream_id_cmp(id, s->max_deleted) < 0)
         return STREAM_READ_UNKNOWN;
     if (to_last > 0 || to_first > 0)
         return STREAM_READ_UNKNOWN;
     if (!stream_id_zero(s->max_deleted) && stream_id_cmp(s->max_deleted, s->first) >= 0)
         return STREAM_READ_UNKNOWN;
-    return trimmed + (to_first == 0);
+    return trimmed >= 0 && trimmed < INT64_MAX ? trimmed + (to_first == 0) : STREAM_READ_UNKNOWN;
 }
 
 void stream_group_advance(const struct stream *s, struct stream_group *g, struct stream_id id)
 {
     if (stream_id_cmp(id, g->last) <= 0)
         return;
-    if (g->read != STREAM_READ_UNKNOWN && stream_id_cmp(g->last, s->first) >= 0 && !has_gaps(s, g->last))
+    bool known = g->read != STREAM_READ_UNKNOWN && g->read != INT64_MAX;
+    if (known && stream_id_cmp(g->last, s->first) >= 0 && !has_gaps(s, g->last))
         g->read++;
     else if (s->added > 0)
         g->read = added_up_to(s, id);
@@ -212,7 +213,7 @@ bool stream_group_lag(const struct stream *s, const struct stream_group *g, int6
         return true;
     if (read == STREAM_READ_UNKNOWN || has_gaps(s, g->last))
         read = added_up_to(s, g->last);
-    *lag = (int64_t)s->added - read;
+    *lag = (int64_t)(s->added - (uint64_t)read);
     return read != STREAM_READ_UNKNOWN;
 }
 

@@ -41,8 +41,7 @@ bool stream_id_parse(struct slice text, uint64_t seq, struct stream_id *out)
     if (dash == NULL)
         return parse_part(text, &out->ms);
     size_t at = (size_t)(dash - text.p);
-    return parse_part(slice_of(text.p, at), &out->ms) &&
-           parse_part(slice_of(dash + 1, text.len - at - 1), &out->seq);
+    return parse_part(slice_of(text.p, at), &out->ms) && parse_part(slice_of(dash + 1, text.len - at - 1), &out->seq);
 }
 
 bool stream_id_parse_open(struct slice text, struct stream_id *out, bool *any_seq)

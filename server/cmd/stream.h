@@ -10,7 +10,8 @@
 
 /* "ms-seq", or "ms" alone with this `seq`. */
 bool arg_stream_id(struct call *c, struct slice s, uint64_t seq, struct stream_id *out);
-/* The ids from argument `from` up to `until`; caller frees with stream_ids_free. NULL: one was bad, it has been replied.
+/* The ids from argument `from` up to `until`; caller frees with stream_ids_free. NULL: one was bad, it has been
+ * replied.
  */
 struct stream_id *arg_stream_ids(struct call *c, int from, int until);
 static inline struct stream_id *arg_stream_ids_rest(struct call *c, int from)
@@ -73,11 +74,11 @@ void effect_acked(struct call *c, struct slice key, struct slice group, struct s
 
 /* For the declarations. */
 #define STREAM .acl = ACL_STREAM, .route = ROUTE_KEYS, .group = "stream"
-#define STREAM_KEY(f, at)                                            \
-    {                                                                \
-        {                                                            \
+#define STREAM_KEY(f, at)                                              \
+    {                                                                  \
+        {                                                              \
             .flags = (f), .first = (at), .step = 1, .need = NEED_VALUE \
-        }                                                            \
+        }                                                              \
     }
 
 #endif

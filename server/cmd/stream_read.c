@@ -1,14 +1,15 @@
 /* XREAD and XREADGROUP. A call is checked as a whole (parse, check_streams) before its first stream is served; serve()
- * replies if there is anything to be said at once, and nothing has been changed if not, but that consumers were seen. */
+ * replies if there is anything to be said at once, and nothing has been changed if not, but that consumers were seen.
+ */
 #include "server/cmd/stream.h"
 
 #include "core/base/mem.h"
 
 enum from_what {
-    FROM_ID,      /* entries behind it; XREADGROUP: of what is pending with the consumer */
-    FROM_NEW,     /* ">": what the group has not delivered */
-    FROM_NOW,     /* "$": nothing that is there now */
-    FROM_LAST,    /* "+": the last entry alone */
+    FROM_ID,   /* entries behind it; XREADGROUP: of what is pending with the consumer */
+    FROM_NEW,  /* ">": what the group has not delivered */
+    FROM_NOW,  /* "$": nothing that is there now */
+    FROM_LAST, /* "+": the last entry alone */
 };
 
 struct read {
@@ -337,12 +338,11 @@ static const struct command_arg xreadgroup_args[] = {
     ARG_END,
 };
 
-#define STREAMS_KEYS(f, at)                                                                               \
-    {                                                                                                     \
-        {                                                                                                 \
-            .flags = (f), .first = (at), .last = -1, .step = 1, .keyword = "STREAMS", .half = true,       \
-            .need = NEED_VALUE                                                                            \
-        }                                                                                                 \
+#define STREAMS_KEYS(f, at)                                                                                            \
+    {                                                                                                                  \
+        {                                                                                                              \
+            .flags = (f), .first = (at), .last = -1, .step = 1, .keyword = "STREAMS", .half = true, .need = NEED_VALUE \
+        }                                                                                                              \
     }
 
 struct command stream_read_commands[] = {

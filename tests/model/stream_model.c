@@ -71,7 +71,10 @@ static struct slice big_value(uint64_t seed)
 static void make_fields(uint64_t seed, struct fields *f)
 {
     unsigned kind = seed % 10;
-    f->in = (struct stream_input){.items = f->items, .fields = kind < 7 ? 2 : kind < 9 ? 1 + seed / 10 % 5 : FIELDS_MAX};
+    f->in = (struct stream_input){.items = f->items,
+                                  .fields = kind < 7   ? 2
+                                            : kind < 9 ? 1 + seed / 10 % 5
+                                                       : FIELDS_MAX};
     for (unsigned i = 0; i < f->in.fields; i++) {
         int n = snprintf(f->text[2 * i], sizeof(f->text[0]), kind == 8 ? "other%u" : "field%u", i);
         f->items[2 * i] = slice_of(f->text[2 * i], (size_t)n);
