@@ -339,11 +339,9 @@ static void pop_one(struct call *c, struct place *p)
 static void pop_all(struct call *c, struct place *p)
 {
     struct value v = place_value(p);
-    struct slice argv[] = {SLICE_LIT("DEL"), p->key.name};
     reply_set(c, set_count(&v));
     reply_all(c, &v);
-    effect(c, 2, argv);
-    place_delete(c, p);
+    place_remove(c, p);
 }
 
 static void pop_piece(struct call *c, struct place *p, struct rng *rng, uint64_t n)
