@@ -13,8 +13,9 @@
 #define NAME_MAX_BYTES 32
 
 static struct command *const groups[] = {
-    string_commands,      generic_commands, expire_commands, scan_commands,    dump_commands,  connection_commands,
-    transaction_commands, server_commands,  config_commands, command_commands, debug_commands, info_commands,
+    string_commands,     generic_commands,     expire_commands, scan_commands,   dump_commands,
+    connection_commands, transaction_commands, server_commands, config_commands, command_commands,
+    debug_commands,      info_commands,        list_commands,
 };
 static const struct command *table[SLOTS];
 

@@ -162,7 +162,7 @@ struct command {
 /* Every file in server/cmd/ offers its commands as an array ended by a literal with name NULL; command.c lists them. */
 extern struct command string_commands[], expire_commands[], scan_commands[], dump_commands[], command_commands[],
     debug_commands[], info_commands[], generic_commands[], connection_commands[], transaction_commands[],
-    server_commands[], config_commands[];
+    server_commands[], config_commands[], list_commands[];
 
 /* Hashes all names. Once, before any thread. */
 void command_table_init(void);
