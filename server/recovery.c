@@ -45,8 +45,7 @@ int recovery_open_store(struct server *server, char *error)
         snprintf(error, ERROR_MAX, "cannot make %.400s: %s", path, strerror(-err));
         return err;
     }
-    struct store_config cfg = {
-        .path = path, .memory_bytes = server->config->tier_memory, .background_threads = 2, .compression = "none"};
+    struct store_config cfg = {.path = path, .memory_bytes = server->config->tier_memory, .background_threads = 2};
     return store_rocks_open(&server->store, &cfg, error);
 }
 
