@@ -243,28 +243,30 @@ static void lmpop_run(struct call *c)
 
 /* --- LMOVE, RPOPLPUSH --- */
 
-/* The effect is the command itself: a list that becomes empty and is filled again keeps its expiry. */
+/* The item goes to the other end of its list, of which it is not the only one: the list would not be empty in between.
+ */
 static void rotate(struct call *c, struct place *p, enum list_end from)
 {
     struct list_iter it;
     struct pack_item item;
-    struct buf text = {0};
     char scratch[PACK_TEXT_MAX];
     struct value *v = place_change(c, p, VALUE_LIST);
     uint64_t index = from == LIST_HEAD ? 0 : list_count(v) - 1;
     list_iter_init(&it, v, index, false);
     list_iter_next(&it, &item);
-    struct list_item moved = {.blob = it.blob != NULL ? blob_ref(it.blob) : NULL};
+    struct slice text = pack_text(item, scratch);
+    struct blob *copy = it.blob != NULL ? blob_ref(it.blob) : blob_copy(text, text.len);
+    struct list_item moved = {.bytes = blob_slice(copy), .blob = copy};
+    struct slice argv[] = {SLICE_LIT("LPUSH"), p->key.name, moved.bytes};
+    if (from == LIST_HEAD)
+        argv[0] = SLICE_LIT("RPUSH");
     reply_item(c, &it, item);
-    buf_append_slice(&text, pack_text(item, scratch));
-    moved.bytes = moved.blob != NULL ? blob_slice(moved.blob) : buf_slice(&text);
     list_erase(v, index, 1, call_limits(c));
     list_push(v, from == LIST_HEAD ? LIST_TAIL : LIST_HEAD, &moved, call_limits(c));
     place_changed(c, p);
-    effect_verbatim(c);
-    buf_free(&text);
-    if (moved.blob != NULL)
-        blob_unref(moved.blob);
+    effect_pop(c, p->key.name, from, 1);
+    effect(c, 3, argv);
+    blob_unref(copy);
 }
 
 /* The item is put while it still lies in the source: it is not copied in between. */
@@ -301,14 +303,13 @@ static void move(struct call *c, enum list_end from, enum list_end to)
     struct place dst = place_write(c, 2);
     if (!place_is(c, &dst, VALUE_LIST))
         return;
-    if (!slice_eq(src.key.name, dst.key.name)) {
+    struct value v = place_value(&src);
+    if (!slice_eq(src.key.name, dst.key.name))
         move_between(c, &src, &dst, from, to);
-    } else if (from != to) {
+    else if (from != to && list_count(&v) > 1)
         rotate(c, &src, from);
-    } else {
-        struct value v = place_value(&src);
+    else
         reply_range(c, &v, from == LIST_HEAD ? 0 : list_count(&v) - 1, 1, false);
-    }
 }
 
 static void lmove_run(struct call *c)
