@@ -40,6 +40,7 @@ static struct command *const groups[] = {
     zset_range_commands,
     zset_store_commands,
     list_commands,
+    list_index_commands,
     /* clang-format on */
 };
 static const struct command *table[SLOTS];

@@ -188,6 +188,7 @@ extern struct command zset_pop_commands[];
 extern struct command zset_range_commands[];
 extern struct command zset_store_commands[];
 extern struct command list_commands[];
+extern struct command list_index_commands[];
 /* clang-format on */
 
 /* Hashes all names. Once, before any thread. */
