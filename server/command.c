@@ -41,6 +41,8 @@ static struct command *const groups[] = {
     zset_range_commands,
     zset_store_commands,
     save_commands,
+    list_commands,
+    list_index_commands,
     /* clang-format on */
 };
 static const struct command *table[SLOTS];

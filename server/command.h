@@ -197,6 +197,8 @@ extern struct command zset_pop_commands[];
 extern struct command zset_range_commands[];
 extern struct command zset_store_commands[];
 extern struct command save_commands[];
+extern struct command list_commands[];
+extern struct command list_index_commands[];
 /* clang-format on */
 
 /* Hashes all names. Once, before any thread. */
