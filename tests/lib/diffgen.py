@@ -8,6 +8,7 @@ off, and so far apart, that both servers see the same.
 import random
 
 import diffgen_hash
+import diffgen_list
 import diffgen_set
 import diffgen_zset
 
@@ -451,6 +452,7 @@ GENERATORS = {
 }
 GENERATORS.update(diffgen_set.GENERATORS)
 GENERATORS.update(diffgen_hash.GENERATORS)
+GENERATORS.update(diffgen_list.GENERATORS)
 GENERATORS.update(diffgen_zset.GENERATORS)
 
 # Commands that prepare state for others: strings of all kinds, with and without expiry, in some databases.

@@ -106,6 +106,8 @@ DIFFERENCES['hscan', 'arguments'] = (
     '7.4 added NOVALUES')
 for _name in ('hset', 'hmset'):
     DIFFERENCES[_name, 'arguments'] = ('key:key#0 data:block*(field:string value:string)', NAMES)
+EXPECTED += '''lindex linsert llen lmove lmpop lpop lpos lpush lpushx lrange lrem lset ltrim rpop rpoplpush rpush
+    rpushx'''.split()
 EXPECTED += '''hdel hexists hget hgetall hincrby hincrbyfloat hkeys hlen hmget hmset hrandfield hscan hset hsetnx hstrlen
     hvals'''.split()
 EXPECTED += '''sadd scard sdiff sdiffstore sinter sintercard sinterstore sismember smembers smismember smove spop srandmember
