@@ -10,6 +10,7 @@ import random
 import diffgen_hash
 import diffgen_list
 import diffgen_set
+import diffgen_sort
 import diffgen_zset
 
 KEYS = [b'k%d' % i for i in range(12)] + [b'', b'{tag}a', b'{tag}b', b'\x00\r\n bin', b'key with spaces']
@@ -451,6 +452,7 @@ GENERATORS = {
     'unknown commands': _unknown,
 }
 GENERATORS.update(diffgen_set.GENERATORS)
+GENERATORS.update(diffgen_sort.GENERATORS)
 GENERATORS.update(diffgen_hash.GENERATORS)
 GENERATORS.update(diffgen_list.GENERATORS)
 GENERATORS.update(diffgen_zset.GENERATORS)

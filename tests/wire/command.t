@@ -96,7 +96,7 @@ for _name, _word in (('setnx', 'NX'), ('setex', 'EX'), ('psetex', 'PX')):
     DIFFERENCES[_name, 'deprecated_since'] = ('2.6.12', DEPRECATED)
     DIFFERENCES[_name, 'replaced_by'] = (f'`SET` with the `{_word}` argument', DEPRECATED)
 # display_text, new in 7.2: the name, but for these.
-DISPLAY = {'old-format': 'ip:port', 'addr': 'ip:port', 'laddr': 'ip:port'}
+DISPLAY = {'old-format': 'ip:port', 'addr': 'ip:port', 'laddr': 'ip:port', 'by-pattern': 'pattern', 'get-pattern': 'pattern'}
 DIFFERENCES['sscan', 'complexity'] = (
     'O(1) for every call. O(N) for a complete iteration, including enough command calls for the cursor to return back to '
     '0. N is the number of elements inside the collection.', '7.2 took a full stop away')
@@ -110,8 +110,12 @@ EXPECTED += '''lindex linsert llen lmove lmpop lpop lpos lpush lpushx lrange lre
     rpushx'''.split()
 EXPECTED += '''hdel hexists hget hgetall hincrby hincrbyfloat hkeys hlen hmget hmset hrandfield hscan hset hsetnx hstrlen
     hvals'''.split()
+_SORTED = ('key:key#0 by-pattern:pattern#1=BY? limit:block=LIMIT?(offset:integer count:integer) get-pattern:pattern#1=GET?*+ '
+           'order:oneof?(asc:pure-token=ASC desc:pure-token=DESC) sorting:pure-token=ALPHA?')
+DIFFERENCES['sort_ro', 'arguments'] = (_SORTED, NAMES)
+DIFFERENCES['sort', 'arguments'] = (_SORTED + ' destination:key#2=STORE?', NAMES)
 EXPECTED += '''sadd scard sdiff sdiffstore sinter sintercard sinterstore sismember smembers smismember smove spop srandmember
-    srem sscan sunion sunionstore'''.split()
+    srem sscan sunion sunionstore sort sort_ro'''.split()
 ZSCAN_COST = ('O(1) for every call. O(N) for a complete iteration, including enough command calls for the cursor to return '
               'back to 0. N is the number of elements inside the collection.')
 DIFFERENCES['zscan', 'complexity'] = (ZSCAN_COST, '7.2 took a full stop away')
@@ -156,7 +160,8 @@ CALLS = '''
 CALLS += '''
     SADD k a, SREM k a, SISMEMBER k a, SMISMEMBER k a b, SCARD k, SMEMBERS k, SRANDMEMBER k, SPOP k 2, SMOVE a b x, SINTER a b
     SUNION a, SDIFF a b c, SINTERSTORE d a b, SUNIONSTORE d a, SDIFFSTORE d a, SINTERCARD 2 a b LIMIT 1, SINTERCARD 3 a b
-    SINTERCARD x a, SINTERCARD 0 a, SSCAN k 0
+    SINTERCARD x a, SINTERCARD 0 a, SSCAN k 0, SORT k, SORT k BY w_* GET # LIMIT 0 1 STORE d, SORT k STORE d STORE e
+    SORT_RO k, SORT_RO k BY STORE, SORT k BOGUS STORE d, SORT k LIMIT 1 STORE d
 '''
 CALLS += '''
     HSET k f v, HSETNX k f v, HMSET k f v, HGET k f, HMGET k f g, HGETALL k, HKEYS k, HVALS k, HLEN k, HEXISTS k f, HSTRLEN k f
@@ -464,7 +469,7 @@ def _(s):
             what = f'{name}: {arg["name"].decode()}'
             group = arg['type'] in (b'oneof', b'block')
             eq('arguments' in arg, group, what)
-            eq('key_spec_index' in arg, arg['type'] == b'key', what)
+            eq('key_spec_index' in arg, arg['type'] == b'key' or arg['name'] in (b'by-pattern', b'get-pattern'), what)
             ok('token' in arg or arg['type'] != b'pure-token', what)
             display = DISPLAY.get(arg['name'].decode(), arg['name'].decode())
             eq(arg.get('display_text'), None if group else display.encode(), what)
