@@ -14,11 +14,11 @@
 
 static struct command *const groups[] = {
     /* clang-format off: a line for each, so that additions do not meet */
-    string_commands,     generic_commands,     expire_commands,      scan_commands,     dump_commands,
-    connection_commands, transaction_commands, server_commands,      config_commands,   command_commands,
-    debug_commands,      info_commands,        bitmap_commands,      bitfield_commands, hyperloglog_commands,
-    memory_commands,     set_commands,         set_algebra_commands, zset_commands,     zset_pop_commands,
-    zset_range_commands, zset_store_commands,
+    string_commands,     generic_commands,     expire_commands,      scan_commands,       dump_commands,
+    connection_commands, transaction_commands, server_commands,      config_commands,     command_commands,
+    debug_commands,      info_commands,        bitmap_commands,      bitfield_commands,   hyperloglog_commands,
+    memory_commands,     set_commands,         set_algebra_commands, zset_commands,       zset_pop_commands,
+    zset_range_commands, zset_store_commands,  geo_commands,         geo_search_commands,
     /* clang-format on */
 };
 static const struct command *table[SLOTS];
