@@ -7,6 +7,7 @@ off, and so far apart, that both servers see the same.
 """
 import random
 
+import diffgen_geo
 import diffgen_set
 import diffgen_zset
 
@@ -450,6 +451,7 @@ GENERATORS = {
 }
 GENERATORS.update(diffgen_set.GENERATORS)
 GENERATORS.update(diffgen_zset.GENERATORS)
+GENERATORS.update(diffgen_geo.GENERATORS)
 
 # Commands that prepare state for others: strings of all kinds, with and without expiry, in some databases.
 _SETUP = ['SET'] * 6 + ['SETBIT', 'APPEND', 'INCRBY', 'MSET', 'PEXPIREAT', 'EXPIRE', 'DEL', 'RENAME', 'SETRANGE', 'INCRBYFLOAT']
