@@ -11,7 +11,7 @@ struct config *admin_config(struct call *c);
 /* After CONFIG SET, under a hold of all: modes, limits and log settings follow. */
 void admin_config_changed(struct call *c);
 void admin_reset_stats(struct call *c);
-/* Shuts down: SIGTERM's way. `now`: does not wait for the log thread's last sync of nothing. */
+/* Shuts down, as SIGTERM does; the client that asked is closed. */
 void admin_shutdown(struct call *c);
 
 #endif

@@ -18,6 +18,8 @@ struct shard;
 struct client;
 struct server;
 
+#define SHARDS_MAX 64 /* a set of shards is a mask */
+
 struct call {
     struct server *server;
     struct shard *shard;   /* whose thread runs it */
@@ -86,6 +88,9 @@ struct value place_take(struct call *c, struct place *p);
 void place_set_expiry(struct call *c, struct place *p, int64_t expire_ms);
 /* p->e becomes NULL. */
 void place_delete(struct call *c, struct place *p);
+/* The same two with their effects: DEL; PEXPIREAT, or PERSIST for ENTRY_NO_EXPIRY. */
+void place_remove(struct call *c, struct place *p);
+void place_expire(struct call *c, struct place *p, int64_t expire_ms);
 
 /* Whether an absolute time has passed already, so that setting it deletes the key. Never true while effects are
  * applied. */
@@ -130,9 +135,9 @@ unsigned call_keyspaces(const struct call *c, uint32_t db, struct keyspace **out
 /* Replaces the database by a new, empty space (FLUSHDB): the caller records the effect first. `async`: the old content
  * is freed by the background thread. ROUTE_ALL only. */
 void call_flush(struct call *c, uint32_t db, bool async);
+/* After FLUSHALL, with save points: the RDB file is to be emptied too, as in Redis. */
+void call_flushed_all(struct call *c);
 /* 0, or -EPERM if one is logged and the other is not. ROUTE_ALL only. */
 int call_swap(struct call *c, uint32_t a, uint32_t b);
-/* Whether changes of this database are logged (for MOVE and COPY across: always effects on both sides anyway). */
-bool call_same_durability(const struct call *c, uint32_t a, uint32_t b);
 
 #endif

@@ -13,12 +13,35 @@
 #define NAME_MAX_BYTES 32
 
 static struct command *const groups[] = {
-    /* clang-format off: a line for each, so that additions do not meet */
-    string_commands,     generic_commands,     expire_commands,      scan_commands,       dump_commands,
-    connection_commands, transaction_commands, server_commands,      config_commands,     command_commands,
-    debug_commands,      info_commands,        bitmap_commands,      bitfield_commands,   hyperloglog_commands,
-    memory_commands,     set_commands,         set_algebra_commands, zset_commands,       zset_pop_commands,
-    zset_range_commands, zset_store_commands,  geo_commands,         geo_search_commands,
+    /* A line for each, so that additions do not meet. */
+    /* clang-format off */
+    string_commands,
+    generic_commands,
+    expire_commands,
+    scan_commands,
+    dump_commands,
+    connection_commands,
+    transaction_commands,
+    server_commands,
+    config_commands,
+    command_commands,
+    debug_commands,
+    info_commands,
+    bitmap_commands,
+    bitfield_commands,
+    hyperloglog_commands,
+    memory_commands,
+    set_commands,
+    set_algebra_commands,
+    hash_commands,
+    hash_scan_commands,
+    zset_commands,
+    zset_pop_commands,
+    zset_range_commands,
+    zset_store_commands,
+    geo_commands,
+    geo_search_commands,
+    save_commands,
     /* clang-format on */
 };
 static const struct command *table[SLOTS];
@@ -184,4 +207,20 @@ int command_keys(const struct command *cmd, const struct slice *argv, int argc, 
                 out[n] = (struct key_ref){i, (uint8_t)(cmd->need ? cmd->need(argv, argc, i) : k->need), flags};
     }
     return n;
+}
+
+void command_key_refs(const struct command *cmd, const struct slice *argv, int argc, struct key_refs *out)
+{
+    out->at = out->few;
+    out->n = command_keys(cmd, argv, argc, out->few, ARRAY_LEN(out->few));
+    if (out->n <= (int)ARRAY_LEN(out->few))
+        return;
+    out->at = mem_alloc(sizeof(*out->at) * (size_t)out->n);
+    command_keys(cmd, argv, argc, out->at, out->n);
+}
+
+void key_refs_free(struct key_refs *r)
+{
+    if (r->at != r->few)
+        mem_free(r->at, sizeof(*r->at) * (size_t)r->n);
 }

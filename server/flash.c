@@ -313,19 +313,11 @@ static int pick_db(struct shard *s)
     return db;
 }
 
-static bool may_evict(const struct shard *s, uint32_t db)
-{
-    struct server *server = s->server;
-    if (atomic_load_explicit(&server->paused_until_ms, memory_order_relaxed) > s->now_ms)
-        return false;
-    return !server_logged(server, db) || log_admit(server->log, 256 + s->stage.bytes.len, true) == LOG_ROOM_OK;
-}
-
 /* Victims that are only in RAM are passed over: they free no flash. */
 static unsigned evict_slice(struct shard *s, uint32_t db)
 {
     unsigned n = 0;
-    for (int i = 0; i < VICTIMS_A_SLICE && may_evict(s, db); i++) {
+    for (int i = 0; i < VICTIMS_A_SLICE && shard_may_delete(s, db); i++) {
         struct entry *e = evict_victim(s, db);
         if (e == NULL || !(e->flags & ENTRY_ON_FLASH)) {
             s->fruitless++;

@@ -8,6 +8,7 @@
 #include "persist/state.h"
 #include "server/checkpoint.h"
 #include "server/dispatch.h"
+#include "server/import.h"
 #include "server/replay.h"
 #include "server/spaces.h"
 
@@ -23,6 +24,8 @@ struct recovery {
     uint64_t next_progress_us, end;
     char *error;
     bool serving; /* recovery_reload: what is not logged stays */
+    bool fresh;   /* no checkpoint has completed yet: nothing was ever served */
+    bool broken;  /* fresh, but not the first try: what an import has left on flash counts for nothing */
 };
 
 static void progress(struct recovery *r, const char *what, uint64_t n)
@@ -45,13 +48,14 @@ int recovery_open_store(struct server *server, char *error)
         snprintf(error, ERROR_MAX, "cannot make %.400s: %s", path, strerror(-err));
         return err;
     }
-    struct store_config cfg = {
-        .path = path, .memory_bytes = server->config->tier_memory, .background_threads = 2, .compression = "none"};
+    struct store_config cfg = {.path = path, .memory_bytes = server->config->tier_memory, .background_threads = 2};
     return store_rocks_open(&server->store, &cfg, error);
 }
 
 static bool live_space(const struct recovery *r, struct space_id id)
 {
+    if (r->broken)
+        return false;
     for (uint32_t db = 0; db < r->state.databases; db++)
         if (r->state.db[db].logged && space_id_eq(r->state.db[db].space, id))
             return true;
@@ -185,6 +189,34 @@ static int replay_log(struct recovery *r, struct log *log)
     return err < 0 ? err : replay_barrier(r->replay, r->error);
 }
 
+/* Which databases live by the RDB file. Those whose durability was another when it was written have come from flash and
+ * log. */
+static bool wants_file(const struct recovery *r, uint32_t db)
+{
+    const struct state_db none = {.logged = false};
+    const struct state_db *was = db < r->state.databases ? &r->state.db[db] : &none;
+    return was->snapshot || (!was->logged && r->server->config->db[db].durability == DURABILITY_SNAPSHOT);
+}
+
+/* On a first start all of it: it lies below the first byte of the log. */
+static int load_file(struct recovery *r)
+{
+    struct server *server = r->server;
+    size_t databases = (size_t)server->config->databases;
+    bool *wanted = mem_zalloc(databases), first = r->fresh && r->end == 0, any = false;
+    struct import_figures figures = {0};
+    for (uint32_t db = 0; db < databases; db++) {
+        wanted[db] = first || wants_file(r, db);
+        any |= wanted[db];
+    }
+    int err = any ? import_file(server, r->replay, first ? NULL : wanted, &figures, r->error) : 0;
+    mem_free(wanted, databases);
+    server->imported = first && figures.loaded > 0;
+    server->loaded_keys = figures.loaded;
+    server->loaded_expired = figures.expired;
+    return err;
+}
+
 static int load_and_replay(struct recovery *r)
 {
     struct log_recovery report = {.from = r->l0};
@@ -200,7 +232,8 @@ static int load_and_replay(struct recovery *r)
         logger_line(server->logger, LOG_WARNING, "Recovery: a torn tail of %llu bytes was cut at LSN %llu",
                     (unsigned long long)report.cut_bytes, (unsigned long long)report.end);
     r->end = report.end;
-    return replay_log(r, server->log);
+    err = replay_log(r, server->log);
+    return err < 0 ? err : load_file(r);
 }
 
 static void report(struct recovery *r, uint64_t started_us)
@@ -209,60 +242,76 @@ static void report(struct recovery *r, uint64_t started_us)
     replay_figures(r->replay, &figures);
     logger_line(r->server->logger, LOG_NOTICE,
                 "DB loaded: %llu keys on flash, %llu effects replayed (%llu already on flash), %.3f seconds",
-                (unsigned long long)r->keys, (unsigned long long)figures.effects, (unsigned long long)figures.skipped,
-                (double)(clock_mono_us(r->server->clock) - started_us) / 1e6);
+                (unsigned long long)r->keys, (unsigned long long)(figures.effects - r->server->loaded_keys),
+                (unsigned long long)figures.skipped, (double)(clock_mono_us(r->server->clock) - started_us) / 1e6);
+}
+
+static bool mode_differs(const struct state_db *was, int durability)
+{
+    return was->logged != (durability >= DURABILITY_OS) || was->snapshot != (durability == DURABILITY_SNAPSHOT);
 }
 
 /* After replay: what the configuration says differs from the record? That is a change of mode, made durable by a
  * checkpoint before anything is served (main waits for it). */
-static bool adopt_config_modes(struct server *server)
+static bool adopt_config_modes(struct server *server, const struct state *state)
 {
+    const struct state_db none = {.logged = false};
     bool differs = false;
     for (uint32_t db = 0; db < (uint32_t)server->config->databases; db++) {
-        bool was = server_logged(server, db);
         server->modes[db] = (uint8_t)server->config->db[db].durability;
-        differs |= was != server_logged(server, db);
+        differs |= mode_differs(db < state->databases ? &state->db[db] : &none, server->modes[db]);
         spaces_apply_mode(server, db);
     }
     spaces_refresh(server);
     return differs;
 }
 
+/* What the last checkpoint recorded; before the first one, what the configuration says. */
+static int read_record(struct recovery *r)
+{
+    struct server *server = r->server;
+    const struct log_checkpoint *last = log_last_checkpoint(server->log);
+    r->fresh = !log_existed(server->log) || last->state.len == 0;
+    if (!r->fresh && state_decode(last->state, &r->state) < 0) {
+        snprintf(r->error, ERROR_MAX, "the checkpoint record in the manifest is damaged");
+        return -EBADMSG;
+    }
+    if (!r->fresh) {
+        r->l0 = last->l0;
+        value_hash_seed = server->hash_seed = r->state.hash_seed;
+        return 0;
+    }
+    r->broken = log_existed(server->log);
+    state_init(&r->state, (uint32_t)server->config->databases);
+    for (uint32_t db = 0; db < r->state.databases; db++) {
+        r->state.db[db].logged = server->config->db[db].durability >= DURABILITY_OS;
+        r->state.db[db].snapshot = server->config->db[db].durability == DURABILITY_SNAPSHOT;
+    }
+    return r->broken ? 0 : import_check_aof(server, r->error);
+}
+
 int recovery_run(struct server *server, char *error)
 {
     struct recovery r = {.server = server, .error = error};
-    const struct log_checkpoint *last = log_last_checkpoint(server->log);
     uint64_t started_us = clock_mono_us(server->clock);
-    bool fresh = !log_existed(server->log) || last->state.len == 0;
-    int err = 0;
-
-    if (fresh)
-        state_init(&r.state, (uint32_t)server->config->databases);
-    else
-        err = state_decode(last->state, &r.state);
+    int err = read_record(&r);
     if (err < 0) {
-        snprintf(error, ERROR_MAX, "the checkpoint record in the manifest is damaged");
+        state_free(&r.state);
         return err;
     }
-    for (uint32_t db = 0; fresh && db < r.state.databases; db++)
-        r.state.db[db].logged = server->config->db[db].durability >= DURABILITY_OS;
-    r.l0 = fresh ? 0 : last->l0;
-    if (!fresh)
-        value_hash_seed = server->hash_seed = r.state.hash_seed;
     apply_recorded_modes(&r);
     r.replay = replay_new(server, &r.state, false);
     err = load_and_replay(&r);
     if (err == 0)
         report(&r, started_us);
     replay_free(r.replay);
+    if (err == 0) {
+        for (unsigned i = 0; i < server->nshards; i++)
+            server->shards[i]->lsn = r.end;
+        server->checkpoint_first = adopt_config_modes(server, &r.state) || r.fresh;
+    }
     state_free(&r.state);
-    if (err < 0)
-        return err;
-    for (unsigned i = 0; i < server->nshards; i++)
-        server->shards[i]->lsn = r.end;
-    if (adopt_config_modes(server) || fresh)
-        server->checkpoint_first = true;
-    return 0;
+    return err;
 }
 
 /* --- reloading while serving --- */

@@ -17,8 +17,9 @@ struct scan_options {
     bool all;
     int64_t count;
     struct slice type; /* p is NULL: any */
+    bool no_values;
 };
-enum scan_of { SCAN_KEYS, SCAN_ELEMENTS }; /* TYPE is for keys only */
+enum scan_of { SCAN_KEYS, SCAN_ELEMENTS, SCAN_FIELDS }; /* TYPE is for keys only, NOVALUES for fields */
 /* The options from argv[from] on; replies with an error if it returns false. */
 bool scan_options(struct call *c, int from, enum scan_of of, struct scan_options *o);
 bool scan_matches(const struct scan_options *o, struct slice name);

@@ -369,6 +369,8 @@ int tier_fetch_now(struct tier *t, struct keyspace *ks, struct entry **e, struct
 {
     struct buf store_key = {0};
     struct value v;
+    if (*e == NULL || !entry_cold(*e))
+        return 0;
     record_value_key(&store_key, ks->id, key);
     int err = read_value(t, buf_slice(&store_key), t->cfg.limits, &v);
     buf_free(&store_key);

@@ -1,12 +1,15 @@
-/* The states of an entry and the functions behind each transition stand in keyspace.h. Two rules hold everywhere here:
+/* The states of an entry and the functions behind each transition stand in keyspace.h. Three rules hold everywhere
+ * here:
  *   - whatever allocates or frees goes through charge/discharge, so that ks->bytes is exact at all times;
- *   - an entry that moves (its layout changes) is replaced in the table by relocate, which keeps flags and temperature.
+ *   - an entry that moves (its layout changes) is replaced in the table by relocate, which keeps flags and temperature;
+ *   - what changes an entry calls before_change first: a snapshot may still want it as it is.
  */
 #include "core/keyspace/keyspace.h"
 
 #include "core/base/mem.h"
 #include "core/base/panic.h"
 #include "core/ds/pack.h"
+#include "core/keyspace/cut.h"
 
 #define EMBED_PACK_MAX 256 /* a pack up to this many bytes stands in its entry: a change copies it twice */
 
@@ -112,6 +115,7 @@ static void free_items(struct keyspace *ks, struct table *t)
 
 void keyspace_free(struct keyspace *ks)
 {
+    ensure(ks->cut == NULL);
     ks->discard = NULL;
     free_items(ks, ks->entries);
     free_items(ks, ks->tombs);
@@ -184,7 +188,13 @@ static void unindex_expiry(struct keyspace *ks, int64_t when_ms, uint64_t hash)
 
 #define KEPT_FLAGS                                                                                                    \
     (ENTRY_QUEUED | ENTRY_ON_FLASH | ENTRY_WRITING | ENTRY_DIRTY | ENTRY_META_DIRTY | ENTRY_PROBATION | ENTRY_FRESH | \
-     ENTRY_ENCODING)
+     ENTRY_CUT | ENTRY_ENCODING)
+
+static inline void before_change(struct keyspace *ks, struct entry *e)
+{
+    if (unlikely(ks->cut != NULL))
+        cut_touch(ks, e);
+}
 
 /* A new key takes over what its tomb knows of flash. */
 static void inherit_tomb(struct keyspace *ks, struct entry *e, struct key key)
@@ -225,6 +235,7 @@ static void count_removed(struct keyspace *ks, const struct entry *e)
 static struct entry *create(struct keyspace *ks, struct key key, const struct value *v, int64_t expire_ms)
 {
     struct entry *e = entry_new(key.name, v, expire_ms);
+    e->flags |= ks->cut_seen;
     inherit_tomb(ks, e, key);
     charge(ks, e);
     count_added(ks, e);
@@ -310,6 +321,8 @@ struct entry *keyspace_put_at(struct keyspace *ks, struct entry *e, struct key k
 {
     if (expire_ms == EXPIRE_KEEP)
         expire_ms = e == NULL ? ENTRY_NO_EXPIRY : entry_expiry(e);
+    if (e != NULL)
+        before_change(ks, e);
     e = put(ks, e, key, v, expire_ms);
     contents_changed(ks, e, key);
     return e;
@@ -317,6 +330,7 @@ struct entry *keyspace_put_at(struct keyspace *ks, struct entry *e, struct key k
 
 struct entry *keyspace_set_value(struct keyspace *ks, struct entry *e, struct key key, const struct value *v)
 {
+    before_change(ks, e);
     e = put(ks, e, key, v, entry_expiry(e));
     contents_changed(ks, e, key);
     return e;
@@ -333,6 +347,7 @@ struct blob *keyspace_writable(struct keyspace *ks, struct entry **e, struct key
 
     ensure(old.type == VALUE_STRING);
     (*e)->flags &= (uint16_t)~ENTRY_ENCODING;
+    before_change(ks, *e);
     if (old.encoding == ENC_RAW && blob_unique(old.blob) && old.blob->cap >= len)
         return old.blob;
     size_t cap = roomy(len < bytes.len ? bytes.len : len, bytes.len);
@@ -347,6 +362,7 @@ struct value keyspace_change(struct keyspace *ks, struct entry *e)
 {
     struct value v = entry_value(e);
     ensure(!entry_cold(e) && e->type != VALUE_STRING);
+    before_change(ks, e);
     discharge(ks, e);
     e->flags &= (uint16_t)~ENTRY_ENCODING;
     if (e->encoding == ENC_EMBED)
@@ -378,6 +394,7 @@ struct entry *keyspace_set_expiry(struct keyspace *ks, struct entry *e, struct k
     int64_t old = entry_expiry(e);
     if (old == expire_ms)
         return e;
+    before_change(ks, e);
     unindex_expiry(ks, old, key.hash);
     index_expiry(ks, expire_ms, key.hash);
     if (old != ENTRY_NO_EXPIRY && expire_ms != ENTRY_NO_EXPIRY) {
@@ -408,6 +425,7 @@ static void bury(struct keyspace *ks, struct slice name, uint64_t hash, uint16_t
 
 static void unlink_entry(struct keyspace *ks, struct entry *e, uint64_t hash)
 {
+    before_change(ks, e);
     table_erase(ks->entries, hash, e);
     unindex_expiry(ks, entry_expiry(e), hash);
     count_removed(ks, e);
@@ -557,6 +575,8 @@ void keyspace_cleaned(struct keyspace *ks, struct key key)
     struct entry *e = find_anywhere(ks, key, &p);
     if (e == NULL || !(e->flags & ENTRY_WRITING))
         return;
+    if (!(e->flags & ENTRY_TOMB))
+        before_change(ks, e); /* a value that becomes clean now is not in a snapshot of the store from before */
     e->flags &= (uint16_t)~ENTRY_WRITING;
     if (e->flags & ENTRY_FORGET) {
         table_erase_at(&p);
@@ -648,6 +668,7 @@ static void tally_item(void *arg, void *item)
     ensure(!(e->flags & (ENTRY_DIRTY | ENTRY_META_DIRTY)) || (e->flags & ENTRY_QUEUED) || !t->ks->queue_dirty);
     if (e->flags & ENTRY_TOMB)
         return;
+    ensure(t->ks->cut != NULL || !cut_wants(t->ks, e));
     t->keys++;
     t->cold += entry_cold(e);
     t->cold_bytes += entry_cold(e) ? entry_cold_size(e) : 0;

@@ -38,6 +38,8 @@ struct space_id {
 };
 static inline bool space_id_eq(struct space_id a, struct space_id b) { return a.lsn == b.lsn && a.db == b.db; }
 
+struct cut;
+
 struct keyspace {
     struct space_id id;
     uint64_t hash_seed;
@@ -57,11 +59,13 @@ struct keyspace {
     /* Takes a value that is too much to be freed at once (VALUE_EFFORT_MAX), and frees it elsewhere. NULL: freed here.
      * `bytes` is what it was charged with. */
     void (*discard)(void *arg, const struct value *v, uint64_t bytes);
-    void *arg; /* handed to discard */
+    void *arg;         /* handed to discard */
+    struct cut *cut;   /* a snapshot is being taken of it (cut.h); NULL: none is */
+    uint16_t cut_seen; /* ENTRY_CUT or 0: what it is in entries that no snapshot waits for */
 };
 
 struct keyspace *keyspace_new(struct space_id id, uint64_t hash_seed);
-/* Frees everything. Cost: O(keys). Any thread once detached from its shard. */
+/* Frees everything; no cut may be under way. Cost: O(keys). Any thread once detached from its shard. */
 void keyspace_free(struct keyspace *ks);
 static inline struct key key_of(const struct keyspace *ks, struct slice name)
 {

@@ -67,6 +67,12 @@ static int64_t first_one(size_t byte, uint8_t bits) { return (int64_t)(byte * 8)
 /* Searches ones in whole bytes from..to (exclusive) of the string, all of whose bits `flip` inverts. */
 static int64_t find_bytes(const uint8_t *p, size_t from, size_t to, uint64_t flip)
 {
+    for (; to - from >= 32; from += 32) { /* long runs: four words at a time */
+        uint64_t w[4];
+        memcpy(w, p + from, sizeof(w));
+        if (((w[0] ^ flip) | (w[1] ^ flip) | (w[2] ^ flip) | (w[3] ^ flip)) != 0)
+            break;
+    }
     for (; to - from >= 8; from += 8) {
         uint64_t w = load_be(p + from) ^ flip;
         if (w != 0)
@@ -101,20 +107,23 @@ int64_t bits_find(struct slice s, uint64_t first, uint64_t last, bool on)
 
 #define BLOCK 4096
 
-typedef uint64_t lane __attribute__((vector_size(32), may_alias));
+typedef uint64_t lane __attribute__((vector_size(32), may_alias, aligned(1)));
 #define LANES (BLOCK / sizeof(lane))
 
 struct block {
     lane v[LANES];
 };
 
-/* The block of a source at byte `at`, zero-filled. */
-static void block_load(struct block *b, struct slice s, size_t at)
+/* The block of a source at byte `at`: in place, or where the source ends zero-filled in *spare. */
+static const struct block *block_of(struct slice s, size_t at, struct block *spare)
 {
-    size_t have = s.len > at ? min_u64(s.len - at, BLOCK) : 0;
+    size_t have = s.len > at ? s.len - at : 0;
+    if (have >= BLOCK)
+        return (const struct block *)(s.p + at);
     if (have > 0)
-        memcpy(b, s.p + at, have);
-    memset((uint8_t *)b + have, 0, BLOCK - have);
+        memcpy(spare, s.p + at, have);
+    memset((uint8_t *)spare + have, 0, BLOCK - have);
+    return spare;
 }
 
 #define EACH_LANE(expr)                  \
@@ -158,31 +167,34 @@ static void block_finish(enum bits_op op, struct block *a, const struct block *b
 
 static void combine_block(enum bits_op op, const struct slice *sources, size_t n, size_t at, struct block *a)
 {
-    struct block b, apart = {0};
+    struct block spare, first, twice;
+    const struct block *apart = &twice;
     size_t i = 0;
     if (first_apart(op))
-        block_load(&apart, sources[i++], at);
+        apart = block_of(sources[i++], at, &first);
+    else if (op == BITS_ONE)
+        memset(&twice, 0, sizeof(twice));
     if (i < n)
-        block_load(a, sources[i++], at);
+        memcpy(a, block_of(sources[i++], at, &spare), sizeof(*a));
     else
         memset(a, 0, sizeof(*a));
-    for (; i < n; i++) {
-        if (sources[i].len <= at && op != BITS_AND)
-            continue; /* zeros change nothing */
-        block_load(&b, sources[i], at);
-        block_fold(op, a, &apart, &b);
-    }
-    block_finish(op, a, &apart);
+    for (; i < n; i++)
+        if (sources[i].len > at || op == BITS_AND) /* zeros change nothing else */
+            block_fold(op, a, &twice, block_of(sources[i], at, &spare));
+    block_finish(op, a, apart);
 }
 
 void bits_combine(enum bits_op op, const struct slice *sources, size_t n, uint8_t *out, size_t len)
 {
-    struct block a;
+    struct block last;
+    size_t at = 0;
     ensure(n > 0 && (op != BITS_NOT || n == 1));
-    for (size_t at = 0; at < len; at += BLOCK) {
-        combine_block(op, sources, n, at, &a);
-        memcpy(out + at, &a, min_u64(len - at, BLOCK));
-    }
+    for (; len - at >= BLOCK; at += BLOCK)
+        combine_block(op, sources, n, at, (struct block *)(out + at));
+    if (at == len)
+        return;
+    combine_block(op, sources, n, at, &last);
+    memcpy(out + at, &last, len - at);
 }
 
 /* --- fields --- */

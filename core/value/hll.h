@@ -66,6 +66,8 @@ enum hll_found hll_find(struct slice s, struct hll_mark m, const struct hll_spot
 bool hll_raise(struct blob *b, struct hll_mark m, const struct hll_spot *spot, size_t limit) must_check;
 /* Makes a sparse string dense; the blob has room for HLL_DENSE_BYTES. False, with nothing changed, if it is corrupt. */
 bool hll_make_dense(struct blob *b) must_check;
+/* Gives a string, which may have been sparse, these registers in the dense form; the same room. */
+void hll_set_dense(struct blob *b, const uint8_t reg[HLL_REGISTERS]);
 
 /* --- reading --- */
 

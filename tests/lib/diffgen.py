@@ -8,6 +8,7 @@ off, and so far apart, that both servers see the same.
 import random
 
 import diffgen_geo
+import diffgen_hash
 import diffgen_set
 import diffgen_zset
 
@@ -450,6 +451,7 @@ GENERATORS = {
     'unknown commands': _unknown,
 }
 GENERATORS.update(diffgen_set.GENERATORS)
+GENERATORS.update(diffgen_hash.GENERATORS)
 GENERATORS.update(diffgen_zset.GENERATORS)
 GENERATORS.update(diffgen_geo.GENERATORS)
 

@@ -100,6 +100,14 @@ DISPLAY = {'old-format': 'ip:port', 'addr': 'ip:port', 'laddr': 'ip:port'}
 DIFFERENCES['sscan', 'complexity'] = (
     'O(1) for every call. O(N) for a complete iteration, including enough command calls for the cursor to return back to '
     '0. N is the number of elements inside the collection.', '7.2 took a full stop away')
+DIFFERENCES['hscan', 'complexity'] = DIFFERENCES['sscan', 'complexity']
+DIFFERENCES['hscan', 'arguments'] = (
+    'key:key#0 cursor:integer pattern:pattern=MATCH? count:integer=COUNT? novalues:pure-token=NOVALUES@7.4.0?',
+    '7.4 added NOVALUES')
+for _name in ('hset', 'hmset'):
+    DIFFERENCES[_name, 'arguments'] = ('key:key#0 data:block*(field:string value:string)', NAMES)
+EXPECTED += '''hdel hexists hget hgetall hincrby hincrbyfloat hkeys hlen hmget hmset hrandfield hscan hset hsetnx hstrlen
+    hvals'''.split()
 EXPECTED += '''sadd scard sdiff sdiffstore sinter sintercard sinterstore sismember smembers smismember smove spop srandmember
     srem sscan sunion sunionstore'''.split()
 ZSCAN_COST = ('O(1) for every call. O(N) for a complete iteration, including enough command calls for the cursor to return '
@@ -176,6 +184,8 @@ CALLS += '''
     SINTERCARD x a, SINTERCARD 0 a, SSCAN k 0
 '''
 CALLS += '''
+    HSET k f v, HSETNX k f v, HMSET k f v, HGET k f, HMGET k f g, HGETALL k, HKEYS k, HVALS k, HLEN k, HEXISTS k f, HSTRLEN k f
+    HINCRBY k f 1, HINCRBYFLOAT k f 1, HDEL k f g, HSCAN k 0, HRANDFIELD k 2
     ZADD k 1 a, ZRANGE k 0 1, ZRANGESTORE a b 0 1, ZUNION 2 a b, ZUNION 2 a b WEIGHTS 1 2, ZUNIONSTORE d 2 a b, ZINTER 1 a
     ZDIFFSTORE d 1 a, ZINTERCARD 2 a b LIMIT 1, ZMPOP 2 a b MIN, ZUNION 3 a b, ZUNION x a, ZUNIONSTORE d 0 a, ZPOPMIN k
     GEOADD k 1 2 m, GEOSEARCHSTORE d s FROMMEMBER m BYRADIUS 1 m, GEORADIUS k 1 2 3 m, GEORADIUS k 1 2 3 m STORE d
@@ -416,6 +426,12 @@ def _(s):
     for call in (call.strip() for line in CALLS.strip().splitlines() for call in line.split(',')):
         for form in ('GETKEYS', 'GETKEYSANDFLAGS'):
             eq(*(show(c.call('COMMAND', form, *call.split())) for c in (a, b)), f'{form} {call}')
+
+
+@test('GETKEYS of a call with very many keys')
+def _(s):
+    names = [f'k{i}' for i in range(3000)]
+    eq(s.client().call('COMMAND', 'GETKEYS', 'MGET', *names), [name.encode() for name in names])
 
 
 @test('GETKEYS of a call without arguments')

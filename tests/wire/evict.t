@@ -79,6 +79,21 @@ def _(_s):
     server.stop()
 
 
+@test('nothing is evicted while writes are paused')
+def _(_s):
+    server = server_with('allkeys-lru')
+    c = server.client()
+    eq(fill(c, 4000), 0)
+    eq(server.info('stats')['evicted_keys'], '0')
+    c.call('CLIENT', 'PAUSE', 100000, 'WRITE')
+    c.call('CONFIG', 'SET', 'db.0.maxmemory' if server.is_kelvin else 'maxmemory', BUDGET // 4)
+    time.sleep(0.5)
+    eq(server.info('stats')['evicted_keys'], '0')
+    c.call('CLIENT', 'UNPAUSE')
+    eventually(lambda: server.info('stats')['evicted_keys'] != '0', 'afterwards room is made')
+    server.stop()
+
+
 @test('LFU keeps what is read often')
 def _(_s):
     server = server_with('allkeys-lfu')

@@ -1,0 +1,28 @@
+/* Loading an RDB file at start: a first start on a data set of Redis, and databases whose durability is `snapshot`. The
+ * file is only read. Before the shards start; the main thread owns everything. */
+#ifndef SERVER_IMPORT_H
+#define SERVER_IMPORT_H
+
+#include "server/call.h"
+#include "server/replay.h"
+#include "server/server.h"
+
+struct import_figures {
+    uint64_t loaded, expired;
+};
+
+/* Loads the configured file's keys of the databases for which `wanted` is true (by number; NULL: all) into their
+ * spaces, which hold nothing else, through `r`. Keys that have expired are left out. 0, also if there is no file; or a
+ * negative errno with the reason in `error` (512 bytes). */
+int import_file(struct server *server, struct replay *r, const bool *wanted, struct import_figures *out,
+                char *error) must_check;
+/* Whether there is such a file. */
+bool import_possible(struct server *server);
+/* DEBUG RELOAD: loads the file's keys as commands of the call, which holds all shards: with effects, in frames of their
+ * own. `merge`: a key that exists is replaced, else it is an error. May exceed the memory budget. */
+int import_running(struct call *c, bool merge, char *error) must_check;
+/* On a first start: 0, or -EEXIST with the reason in `error` if the directory holds a log of Redis, which is newer than
+ * its RDB file and cannot be read. */
+int import_check_aof(struct server *server, char *error) must_check;
+
+#endif
