@@ -187,6 +187,8 @@ extern struct command zset_commands[];
 extern struct command zset_pop_commands[];
 extern struct command zset_range_commands[];
 extern struct command zset_store_commands[];
+extern struct command geo_commands[];
+extern struct command geo_search_commands[];
 extern struct command save_commands[];
 /* clang-format on */
 
