@@ -29,6 +29,8 @@ static struct command *const groups[] = {
     info_commands,
     bitfield_commands,
     bitmap_commands,
+    geo_commands,
+    geo_search_commands,
     hash_commands,
     hash_scan_commands,
     hyperloglog_commands,

@@ -185,6 +185,8 @@ extern struct command debug_commands[];
 extern struct command info_commands[];
 extern struct command bitfield_commands[];
 extern struct command bitmap_commands[];
+extern struct command geo_commands[];
+extern struct command geo_search_commands[];
 extern struct command hash_commands[];
 extern struct command hash_scan_commands[];
 extern struct command hyperloglog_commands[];
