@@ -23,9 +23,10 @@ struct recovery {
     struct replay *replay;
     uint64_t next_progress_us, end;
     char *error;
-    bool serving; /* recovery_reload: what is not logged stays */
-    bool fresh;   /* no checkpoint has completed yet: nothing was ever served */
-    bool broken;  /* fresh, but not the first try: what an import has left on flash counts for nothing */
+    bool serving;   /* recovery_reload: what is not logged stays */
+    bool fresh;     /* no checkpoint has completed yet: nothing was ever served */
+    bool from_file; /* a database that the record calls logged was taken from the RDB file */
+    bool broken;    /* fresh, but not the first try: what an import has left on flash counts for nothing */
 };
 
 static void progress(struct recovery *r, const char *what, uint64_t n)
@@ -190,29 +191,46 @@ static int replay_log(struct recovery *r, struct log *log)
     return err < 0 ? err : replay_barrier(r->replay, r->error);
 }
 
-/* Which databases live by the RDB file. Those whose durability was another when it was written have come from flash and
- * log. */
-static bool wants_file(const struct recovery *r, uint32_t db)
+static bool listed(struct slice numbers, uint32_t db)
 {
-    const struct state_db none = {.logged = false};
-    const struct state_db *was = db < r->state.databases ? &r->state.db[db] : &none;
-    return was->snapshot || (!was->logged && r->server->config->db[db].durability == DURABILITY_SNAPSHOT);
+    uint64_t n = 0;
+    for (size_t i = 0; i < numbers.len; i++) {
+        bool digit = numbers.p[i] >= '0' && numbers.p[i] <= '9';
+        n = digit ? n * 10 + numbers.p[i] - '0' : 0;
+        bool end = i + 1 == numbers.len || numbers.p[i + 1] == ' ';
+        if (digit && end && n == db)
+            return true;
+    }
+    return false;
 }
 
-/* On a first start all of it: it lies below the first byte of the log. */
+/* Whether the file has what a database held last. On a first start it is all there is. Else it has if the record says
+ * that the database lives by it. If the record says that it is logged, it may have changed to the file since: then it
+ * is listed in a file that is newer than the record (admin_config_prepare sees to it that it is, and that it is written
+ * before the log forgets the database); what the log has of it is no newer. */
+static bool wants_file(void *arg, uint32_t db, const struct rdb_about *about)
+{
+    struct recovery *r = arg;
+    struct server *server = r->server;
+    const struct state_db none = {.logged = false};
+    const struct state_db *was = db < r->state.databases ? &r->state.db[db] : &none;
+    if (r->fresh)
+        return r->end == 0;
+    if (!was->logged)
+        return was->snapshot || server->config->db[db].durability == DURABILITY_SNAPSHOT;
+    if (!about->of_kelvin || about->lsn <= r->l0 || !listed(about->living, db))
+        return false;
+    spaces_reset(server, db, server->shards[0]->spaces[db]->id);
+    r->from_file = true;
+    return true;
+}
+
 static int load_file(struct recovery *r)
 {
     struct server *server = r->server;
-    size_t databases = (size_t)server->config->databases;
-    bool *wanted = mem_zalloc(databases), first = r->fresh && r->end == 0, any = false;
-    struct import_figures figures = {0};
-    for (uint32_t db = 0; db < databases; db++) {
-        wanted[db] = first || wants_file(r, db);
-        any |= wanted[db];
-    }
-    int err = any ? import_file(server, r->replay, first ? NULL : wanted, &figures, r->error) : 0;
-    mem_free(wanted, databases);
-    server->imported = first && figures.loaded > 0;
+    struct import_figures figures;
+    int err = import_file(server, r->replay, wants_file, r, &figures, r->error);
+    server->imported = (r->fresh && figures.loaded > 0) || r->from_file;
     server->loaded_keys = figures.loaded;
     server->loaded_expired = figures.expired;
     return err;
@@ -260,6 +278,7 @@ static bool adopt_config_modes(struct server *server, const struct state *state)
     bool differs = false;
     for (uint32_t db = 0; db < (uint32_t)server->config->databases; db++) {
         server->modes[db] = (uint8_t)server->config->db[db].durability;
+        server->save_first |= db < state->databases && state->db[db].logged && server->modes[db] == DURABILITY_SNAPSHOT;
         differs |= mode_differs(db < state->databases ? &state->db[db] : &none, server->modes[db]);
         spaces_apply_mode(server, db);
     }
@@ -309,7 +328,7 @@ int recovery_run(struct server *server, char *error)
     if (err == 0) {
         for (unsigned i = 0; i < server->nshards; i++)
             server->shards[i]->lsn = r.end;
-        server->checkpoint_first = adopt_config_modes(server, &r.state) || r.fresh;
+        server->checkpoint_first = adopt_config_modes(server, &r.state) || r.fresh || server->imported;
     }
     state_free(&r.state);
     return err;

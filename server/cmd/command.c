@@ -23,10 +23,10 @@ static const struct {
     {CMD_FAST, "fast"},
     {CMD_NO_AUTH, "no_auth"},
     {CMD_MAY_REPLICATE, "may_replicate"},
+    {CMD_NO_ASYNC_LOADING, "no_async_loading"},
     {CMD_NO_MULTI, "no_multi"},
     {CMD_MOVABLE_KEYS, "movablekeys"},
     {CMD_ALLOW_BUSY, "allow_busy"},
-    {CMD_NO_ASYNC_LOADING, "no_async_loading"},
 };
 
 /* A command is in a category that it declares, or whose flag it has; @slow is what is not @fast. In Redis's order. */

@@ -142,7 +142,12 @@ static void config_set_run(struct call *c)
         if (!ok)
             reply_errorf(c, "ERR CONFIG SET failed (possibly related to argument '%s') - %s", d->name, error);
     }
-    for (i -= 4; !ok && i >= 2; i -= 2) {
+    int last = ok ? i - 2 : i - 4;
+    if (ok && !admin_config_prepare(c, error)) {
+        ok = false;
+        reply_errorf(c, "ERR CONFIG SET failed - %s", error);
+    }
+    for (i = last; !ok && i >= 2; i -= 2) {
         struct slice rest, words[16];
         int db = split_name(c, c->argv[i], &rest);
         const struct directive *d = config_find(rest, db >= 0);

@@ -79,7 +79,7 @@ for _name, _word in (('setnx', 'NX'), ('setex', 'EX'), ('psetex', 'PX')):
 # display_text, new in 7.2: the name, but for these.
 DISPLAY = {'old-format': 'ip:port', 'addr': 'ip:port', 'laddr': 'ip:port'}
 # Calls that are refused whatever their arguments.
-UNDOCUMENTED = {'debug|jmap', 'debug|reload', 'debug|loadaof', 'debug|segfault'}
+UNDOCUMENTED = {'debug|jmap', 'debug|loadaof', 'debug|segfault'}
 
 # Whose keys are asked for; all but the last line have some.
 CALLS = '''
