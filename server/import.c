@@ -183,6 +183,24 @@ int import_file(struct server *server, struct replay *replay,
     return err;
 }
 
+int import_about(struct server *server, struct rdb_about *about, struct buf *living, char *error)
+{
+    char path[PATH_MAX_BYTES];
+    struct rdb_reader *r;
+    struct rdb_entry first;
+    file_path(server, path);
+    int err = rdb_reader_open(&r, server->fs, path, error);
+    if (err < 0)
+        return err;
+    err = rdb_reader_next(r, &first, error);
+    rdb_reader_about(r, about);
+    buf_clear(living);
+    buf_append_slice(living, about->living);
+    about->living = buf_slice(living);
+    rdb_reader_close(r);
+    return err < 0 ? err : 0;
+}
+
 /* --- while serving --- */
 
 #define FRAME_BYTES (MIB)

@@ -18,6 +18,9 @@ struct import_figures {
 int import_file(struct server *server, struct replay *r,
                 bool (*wants)(void *arg, uint32_t db, const struct rdb_about *about), void *arg,
                 struct import_figures *out, char *error) must_check;
+/* What the head of the file tells. *living is filled with what about->living refers to; caller frees it. 0, -ENOENT, or
+ * another negative errno with the reason in `error`. Cost: does not read the keys. */
+int import_about(struct server *server, struct rdb_about *about, struct buf *living, char *error) must_check;
 /* DEBUG RELOAD: loads the file's keys as commands of the call, which holds all shards: with effects, in frames of their
  * own. `merge`: a key that exists is replaced, else it is an error. May exceed the memory budget. */
 int import_running(struct call *c, bool merge, char *error) must_check;
