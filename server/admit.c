@@ -109,7 +109,7 @@ static bool evictable(const struct db_config *cfg) { return cfg->eviction != EVI
 static uint64_t evict_some(struct shard *s, uint32_t db, uint64_t bytes)
 {
     uint64_t before = keyspace_memory(s->spaces[db]), freed = 0;
-    for (int i = 0; i < EVICTIONS_A_SLICE && freed < bytes; i++) {
+    for (int i = 0; i < EVICTIONS_A_SLICE && freed < bytes && shard_may_delete(s, db); i++) {
         struct entry *e = evict_victim(s, db);
         if (e == NULL)
             break;
@@ -431,30 +431,6 @@ static enum admit wait_retry(struct call *c, struct waiter *w, enum wait_why why
     return ADMIT_WAIT;
 }
 
-/* The keys of one call; more than fit in `few` are allocated. */
-struct refs {
-    struct key_ref few[16], *at;
-    int n, cap;
-};
-
-static void refs_of(const struct call *c, struct refs *r)
-{
-    r->at = r->few;
-    r->cap = ARRAY_LEN(r->few);
-    r->n = command_keys(c->cmd, c->argv, c->argc, r->at, r->cap);
-    if (r->n <= r->cap)
-        return;
-    r->cap = r->n;
-    r->at = mem_alloc(sizeof(*r->at) * (size_t)r->cap);
-    r->n = command_keys(c->cmd, c->argv, c->argc, r->at, r->cap);
-}
-
-static void refs_free(struct refs *r)
-{
-    if (r->at != r->few)
-        mem_free(r->at, sizeof(*r->at) * (size_t)r->cap);
-}
-
 static bool has_cold(const struct call *c)
 {
     if (likely(!c->held))
@@ -468,17 +444,17 @@ static bool has_cold(const struct call *c)
 /* Calls `each` for every cold or hot key whose value the call needs; stops when it returns true. */
 static bool each_needed(struct call *c, bool (*each)(struct call *c, struct needed *k, void *arg), void *arg)
 {
-    struct refs refs;
+    struct key_refs refs;
     bool stopped = false;
     if (c->cmd->keys[0].first == 0)
         return false;
-    refs_of(c, &refs);
+    command_key_refs(c->cmd, c->argv, c->argc, &refs);
     for (int i = 0; i < refs.n && !stopped; i++)
         if (refs.at[i].need == NEED_VALUE) {
             struct needed k = need_of(c, refs.at[i].arg);
             stopped = each(c, &k, arg);
         }
-    refs_free(&refs);
+    key_refs_free(&refs);
     return stopped;
 }
 
@@ -562,6 +538,34 @@ enum admit admit_values(struct call *calls, int n, struct waiter *w)
     return ADMIT_RUN;
 }
 
+/* --- values that are being written out in parts --- */
+
+static bool encodes_here(const struct call *c)
+{
+    if (likely(!c->held))
+        return tier_encoding(c->shard->tier);
+    for (uint64_t mask = c->server->holds.held; mask != 0; mask &= mask - 1)
+        if (tier_encoding(c->server->shards[__builtin_ctzll(mask)]->tier))
+            return true;
+    return false;
+}
+
+/* Whether the call may change a value of which parts have been encoded. */
+static bool touches_encoding(struct call *c)
+{
+    struct key_refs refs;
+    bool touches = false;
+    if (likely(!encodes_here(c)) || c->cmd->keys[0].first == 0)
+        return false;
+    command_key_refs(c->cmd, c->argv, c->argc, &refs);
+    for (int i = 0; i < refs.n && !touches; i++) {
+        struct needed k = need_of(c, refs.at[i].arg);
+        touches = tier_encoding_key(k.owner->tier, k.ks, k.key.hash);
+    }
+    key_refs_free(&refs);
+    return touches;
+}
+
 /* --- the log and pauses --- */
 
 static size_t args_bytes(const struct call *c)
@@ -614,15 +618,15 @@ enum admit admit_pause(struct call *c, struct waiter *w)
 /* Whether a key of the call would have to be handed over to a snapshot before it changes. */
 static bool would_hand_over(struct call *c)
 {
-    struct refs refs;
+    struct key_refs refs;
     bool would = false;
-    refs_of(c, &refs);
+    command_key_refs(c->cmd, c->argv, c->argc, &refs);
     for (int i = 0; i < refs.n && !would; i++) {
         struct needed k = need_of(c, refs.at[i].arg);
         struct entry *e = keyspace_find(k.ks, k.key);
         would = e != NULL && cut_wants(k.ks, e);
     }
-    refs_free(&refs);
+    key_refs_free(&refs);
     return would;
 }
 
@@ -640,6 +644,8 @@ enum admit admit_write(struct call *c, struct waiter *w, size_t *total)
 {
     size_t bytes = args_bytes(c);
     *total += bytes;
+    if (unlikely(touches_encoding(c)))
+        return wait_retry(c, w, WAIT_VALUE);
     if (unlikely(save_stops_writes(c->server)))
         return refuse_unsaved(c);
     if (unlikely(snapshot_holds_back(c->shard)) && !c->held && would_hand_over(c))

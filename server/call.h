@@ -18,6 +18,8 @@ struct shard;
 struct client;
 struct server;
 
+#define SHARDS_MAX 64 /* a set of shards is a mask */
+
 struct call {
     struct server *server;
     struct shard *shard;   /* whose thread runs it */
@@ -86,6 +88,9 @@ struct value place_take(struct call *c, struct place *p);
 void place_set_expiry(struct call *c, struct place *p, int64_t expire_ms);
 /* p->e becomes NULL. */
 void place_delete(struct call *c, struct place *p);
+/* The same two with their effects: DEL; PEXPIREAT, or PERSIST for ENTRY_NO_EXPIRY. */
+void place_remove(struct call *c, struct place *p);
+void place_expire(struct call *c, struct place *p, int64_t expire_ms);
 
 /* Whether an absolute time has passed already, so that setting it deletes the key. Never true while effects are
  * applied. */
@@ -120,7 +125,9 @@ uint64_t call_shard_keys(const struct call *c, unsigned shard);
 uint64_t call_random(struct call *c);
 const struct value_limits *call_limits(const struct call *c);
 int64_t call_max_string(const struct call *c); /* proto-max-bulk-len */
-bool call_lazy_flush(const struct call *c);    /* lazyfree-lazy-user-flush */
+/* hll-sparse-max-bytes. No limit while effects are applied: where it made a string dense, the effects say so. */
+size_t call_hll_sparse_max(const struct call *c);
+bool call_lazy_flush(const struct call *c); /* lazyfree-lazy-user-flush */
 /* Keys in the call's database over all shards this call holds. */
 uint64_t call_dbsize(const struct call *c);
 /* Shards that this call may touch: all under a hold of all, else one. For KEYS, RANDOMKEY, DBSIZE, FLUSH: ROUTE_ALL. */
@@ -132,7 +139,5 @@ void call_flush(struct call *c, uint32_t db, bool async);
 void call_flushed_all(struct call *c);
 /* 0, or -EPERM if one is logged and the other is not. ROUTE_ALL only. */
 int call_swap(struct call *c, uint32_t a, uint32_t b);
-/* Whether changes of this database are logged (for MOVE and COPY across: always effects on both sides anyway). */
-bool call_same_durability(const struct call *c, uint32_t a, uint32_t b);
 
 #endif

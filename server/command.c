@@ -6,15 +6,41 @@
 
 #include "core/base/hash.h"
 #include "core/base/mem.h"
+#include "core/base/num.h"
 #include "core/base/panic.h"
 
 #define SLOTS 1024
 #define NAME_MAX_BYTES 32
 
 static struct command *const groups[] = {
-    string_commands,     generic_commands,     expire_commands, scan_commands,   dump_commands,
-    connection_commands, transaction_commands, server_commands, config_commands, command_commands,
-    debug_commands,      info_commands,        save_commands,
+    /* A line for each, so that additions do not meet. */
+    /* clang-format off */
+    string_commands,
+    generic_commands,
+    expire_commands,
+    scan_commands,
+    dump_commands,
+    connection_commands,
+    transaction_commands,
+    server_commands,
+    config_commands,
+    command_commands,
+    debug_commands,
+    info_commands,
+    bitmap_commands,
+    bitfield_commands,
+    hyperloglog_commands,
+    memory_commands,
+    set_commands,
+    set_algebra_commands,
+    hash_commands,
+    hash_scan_commands,
+    zset_commands,
+    zset_pop_commands,
+    zset_range_commands,
+    zset_store_commands,
+    save_commands,
+    /* clang-format on */
 };
 static const struct command *table[SLOTS];
 
@@ -123,18 +149,76 @@ bool command_arity_ok(const struct command *cmd, int argc)
     return cmd->arity >= 0 ? argc == cmd->arity : argc >= -cmd->arity;
 }
 
+struct key_range {
+    int first, last, step;
+};
+
+static bool counted_range(const struct slice *argv, int argc, struct key_range *r)
+{
+    int64_t count;
+    if (!num_parse_i64(argv[r->first], &count) || count < 1 || count >= argc - r->first)
+        return false;
+    r->last = r->first++ + (int)count;
+    return true;
+}
+
+/* An option that is given twice counts as it is given last. */
+static void keyword_range(const char *word, const struct slice *argv, int argc, struct key_range *r)
+{
+    int key = argc;
+    for (int i = r->first; i < argc; i++)
+        if (slice_is(argv[i], word))
+            key = ++i;
+    r->first = r->last = key;
+}
+
+/* Which arguments the specification means; none if last < first or first >= argc. False if they make no sense. */
+static bool find_range(const struct key_spec *k, const struct slice *argv, int argc, struct key_range *r)
+{
+    *r = (struct key_range){.first = k->first, .step = k->step > 0 ? k->step : 1};
+    if (k->keyword != NULL) {
+        keyword_range(k->keyword, argv, argc, r);
+        return true;
+    }
+    if (k->first >= argc)
+        return false;
+    if (k->counted)
+        return counted_range(argv, argc, r);
+    r->last = k->last >= 0 ? k->first + k->last : argc + k->last;
+    return true;
+}
+
 int command_keys(const struct command *cmd, const struct slice *argv, int argc, struct key_ref *out, int max)
 {
     int n = 0;
     for (int s = 0; s < COMMAND_KEY_SPECS && cmd->keys[s].first > 0; s++) {
         const struct key_spec *k = &cmd->keys[s];
-        int last = k->last >= 0 ? k->first + k->last : argc + k->last;
-        int step = k->step > 0 ? k->step : 1;
-        if (k->first >= argc)
-            return -1;
-        for (int i = k->first; i <= last && i < argc; i += step, n++)
+        uint16_t flags = cmd->key_flags ? cmd->key_flags(argv, argc) : k->flags;
+        struct key_range r;
+        if (!find_range(k, argv, argc, &r)) {
+            if (s == 0 || k->counted)
+                return -1;
+            continue; /* of a later list there may be none: PFMERGE with a destination alone */
+        }
+        for (int i = r.first; i <= r.last && i < argc; i += r.step, n++)
             if (n < max)
-                out[n] = (struct key_ref){i, (uint8_t)(cmd->need ? cmd->need(argv, argc, i) : k->need), k->flags};
+                out[n] = (struct key_ref){i, (uint8_t)(cmd->need ? cmd->need(argv, argc, i) : k->need), flags};
     }
     return n;
+}
+
+void command_key_refs(const struct command *cmd, const struct slice *argv, int argc, struct key_refs *out)
+{
+    out->at = out->few;
+    out->n = command_keys(cmd, argv, argc, out->few, ARRAY_LEN(out->few));
+    if (out->n <= (int)ARRAY_LEN(out->few))
+        return;
+    out->at = mem_alloc(sizeof(*out->at) * (size_t)out->n);
+    command_keys(cmd, argv, argc, out->at, out->n);
+}
+
+void key_refs_free(struct key_refs *r)
+{
+    if (r->at != r->few)
+        mem_free(r->at, sizeof(*r->at) * (size_t)r->n);
 }

@@ -88,8 +88,10 @@ struct key_spec {
     int8_t first; /* index of the first key; 0: no such spec */
     int8_t last;  /* relative to first as in Redis's find_keys range: 0 only this one, -1 the last argument */
     int8_t step;
-    uint8_t need;      /* enum key_need */
-    const char *notes; /* or NULL */
+    bool counted;        /* `first` is where the number of keys stands; they follow */
+    const char *keyword; /* not NULL: the key is behind the last such word at or behind `first` */
+    uint8_t need;        /* enum key_need */
+    const char *notes;   /* or NULL */
 };
 #define COMMAND_KEY_SPECS 3
 
@@ -142,6 +144,8 @@ struct command {
     struct key_spec keys[COMMAND_KEY_SPECS];
     /* Optional: the need of argument `arg` where it depends on the options (SET ... GET). */
     enum key_need (*need)(const struct slice *argv, int argc, int arg);
+    /* Optional: what a call does to its keys (KEY_*) where that depends on its arguments. */
+    uint16_t (*key_flags)(const struct slice *argv, int argc);
     /* Optional: a route that depends on the arguments. */
     enum command_route (*route_of)(const struct slice *argv, int argc);
     const char *group, *summary, *since, *complexity;
@@ -158,9 +162,33 @@ struct command {
 };
 
 /* Every file in server/cmd/ offers its commands as an array ended by a literal with name NULL; command.c lists them. */
-extern struct command string_commands[], expire_commands[], scan_commands[], dump_commands[], command_commands[],
-    debug_commands[], info_commands[], generic_commands[], connection_commands[], transaction_commands[],
-    server_commands[], config_commands[], save_commands[];
+/* clang-format off */
+extern struct command string_commands[];
+extern struct command generic_commands[];
+extern struct command expire_commands[];
+extern struct command scan_commands[];
+extern struct command dump_commands[];
+extern struct command connection_commands[];
+extern struct command transaction_commands[];
+extern struct command server_commands[];
+extern struct command config_commands[];
+extern struct command command_commands[];
+extern struct command debug_commands[];
+extern struct command info_commands[];
+extern struct command bitmap_commands[];
+extern struct command bitfield_commands[];
+extern struct command hyperloglog_commands[];
+extern struct command memory_commands[];
+extern struct command set_commands[];
+extern struct command set_algebra_commands[];
+extern struct command hash_commands[];
+extern struct command hash_scan_commands[];
+extern struct command zset_commands[];
+extern struct command zset_pop_commands[];
+extern struct command zset_range_commands[];
+extern struct command zset_store_commands[];
+extern struct command save_commands[];
+/* clang-format on */
 
 /* Hashes all names. Once, before any thread. */
 void command_table_init(void);
@@ -179,5 +207,13 @@ struct key_ref {
     uint16_t flags;
 };
 int command_keys(const struct command *cmd, const struct slice *argv, int argc, struct key_ref *out, int max);
+/* All of them, however many: more than fit in `few` are allocated. `n` as command_keys returns it. End with
+ * key_refs_free. */
+struct key_refs {
+    struct key_ref few[16], *at;
+    int n;
+};
+void command_key_refs(const struct command *cmd, const struct slice *argv, int argc, struct key_refs *out);
+void key_refs_free(struct key_refs *r);
 
 #endif

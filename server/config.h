@@ -47,7 +47,7 @@ struct config {
     char *logfile, *dir, *pidfile, *appenddirname;
     bool enable_debug_command, daemonize, protected_mode;
     /* limits */
-    uint64_t proto_max_bulk_len, client_query_buffer_limit;
+    uint64_t proto_max_bulk_len, client_query_buffer_limit, hll_sparse_max_bytes;
     struct {
         uint64_t hard, soft;
         int soft_seconds;

@@ -42,9 +42,8 @@ static void task_init(struct task *t, void (*run)(struct task *, void *))
     t->control = true;
 }
 
-void holds_init(struct holds *h, struct server *server)
+void holds_init(struct holds *h)
 {
-    (void)server;
     pthread_mutex_init(&h->lock, NULL);
     for (unsigned i = 0; i < SHARDS_MAX; i++) {
         task_init(&h->lend[i], run_lend);

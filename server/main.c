@@ -165,14 +165,6 @@ static int create_shards(struct server *s, char *error)
     return 0;
 }
 
-static bool everysec(const struct server *s)
-{
-    for (int db = 0; db < s->config->databases; db++)
-        if (s->modes[db] == DURABILITY_EVERYSEC)
-            return true;
-    return false;
-}
-
 static int open_trainer(struct server *s, char *error)
 {
     return trainer_open(&s->trainer,
@@ -207,7 +199,7 @@ static int load(struct server *s, char *error)
     s->snapshot = snapshot_new(s);
     s->save = save_new(s);
     save_count_from_here(s->save);
-    log_set_everysec(s->log, everysec(s));
+    log_set_everysec(s->log, server_everysec(s));
     return log_start(s->log, error);
 }
 
@@ -385,11 +377,10 @@ static struct server *server_new(struct config *cfg)
     s->started_wall_s = clock_wall_ms(s->clock) / 1000;
     entropy_hex(s->entropy, s->run_id, 40);
     s->entropy->fill(s->entropy, &s->hash_seed, sizeof(s->hash_seed));
-    pthread_mutex_init(&s->stop_lock, NULL);
-    pthread_cond_init(&s->stop_cond, NULL);
+    value_hash_seed = s->hash_seed;
     if (readlink("/proc/self/exe", s->executable, sizeof(s->executable) - 1) < 0)
         s->executable[0] = 0;
-    holds_init(&s->holds, s);
+    holds_init(&s->holds);
     return s;
 }
 

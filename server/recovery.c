@@ -49,8 +49,7 @@ int recovery_open_store(struct server *server, char *error)
         snprintf(error, ERROR_MAX, "cannot make %.400s: %s", path, strerror(-err));
         return err;
     }
-    struct store_config cfg = {
-        .path = path, .memory_bytes = server->config->tier_memory, .background_threads = 2, .compression = "none"};
+    struct store_config cfg = {.path = path, .memory_bytes = server->config->tier_memory, .background_threads = 2};
     return store_rocks_open(&server->store, &cfg, error);
 }
 
@@ -347,7 +346,7 @@ static int read_record(struct recovery *r)
     }
     if (!r->fresh) {
         r->l0 = last->l0;
-        server->hash_seed = r->state.hash_seed;
+        value_hash_seed = server->hash_seed = r->state.hash_seed;
         return 0;
     }
     r->broken = log_existed(server->log);

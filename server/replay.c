@@ -141,24 +141,19 @@ static void chunk_add(struct chunk *c, const struct effect_item *e, const struct
 
 /* --- applying, on a worker or, for effects without a key, on the dealer --- */
 
-/* Values that an effect needs are read on the spot. */
+/* The value that an effect needs is read on the spot. It touches at most one key (I4). */
 static int fetch_needed(struct shard *s, struct call *c)
 {
-    struct key_ref refs[64];
-    int n = command_keys(c->cmd, c->argv, c->argc, refs, ARRAY_LEN(refs));
-    if (n > (int)ARRAY_LEN(refs))
+    struct key_ref ref;
+    int n = command_keys(c->cmd, c->argv, c->argc, &ref, 1);
+    if (n > 1)
         return -EBADMSG;
-    for (int i = 0; i < n; i++) {
-        struct keyspace *ks = s->spaces[c->db];
-        struct key key = key_of(ks, c->argv[refs[i].arg]);
-        struct entry *e = keyspace_find(ks, key);
-        if (refs[i].need != NEED_VALUE || e == NULL || !entry_cold(e))
-            continue;
-        int err = tier_fetch_now(s->tier, ks, &e, key);
-        if (err < 0)
-            return err;
-    }
-    return 0;
+    if (n < 1 || ref.need != NEED_VALUE)
+        return 0;
+    struct keyspace *ks = s->spaces[c->db];
+    struct key key = key_of(ks, c->argv[ref.arg]);
+    struct entry *e = keyspace_find(ks, key);
+    return tier_fetch_now(s->tier, ks, &e, key);
 }
 
 static int apply(struct shard *s, const struct chunk_item *item, struct buf *nowhere)

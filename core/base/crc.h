@@ -1,5 +1,5 @@
 /* CRC-32C (Castagnoli; SSE4.2 or ARMv8 instructions where the CPU has them, found at run time) for log and flash
- * records; CRC-64/Jones as in RDB files and DUMP payloads; SHA-1 hex is not here. Chain by passing the last result. */
+ * records; CRC-64/Jones as in RDB files and DUMP payloads. Chain by passing the last result. */
 #ifndef BASE_CRC_H
 #define BASE_CRC_H
 

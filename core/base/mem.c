@@ -69,6 +69,8 @@ size_t mem_class(size_t size)
     return (size + step - 1) & ~(step - 1);
 }
 
+bool mem_same_class(size_t old, size_t size) { return mem_class(old) == mem_class(size); }
+
 static uint64_t stat_of(const char *name)
 {
     size_t value = 0, len = sizeof(value);
@@ -108,6 +110,12 @@ void mem_after_fork(void)
 {
     bool on = true;
     mallctl("background_thread", NULL, NULL, &on, sizeof(on));
+}
+
+bool mem_report(void (*write)(void *arg, const char *text), void *arg)
+{
+    malloc_stats_print(write, arg, NULL);
+    return true;
 }
 
 void mem_purge(void)
@@ -169,16 +177,22 @@ void mem_free(void *p, size_t size)
 }
 
 size_t mem_class(size_t size) { return (at_least_one(size) + 15) & ~(size_t)15; }
+/* A block is exactly as long as it was asked for: the sanitizers see every byte beyond. */
+bool mem_same_class(size_t old, size_t size) { return old == size; }
 
 static void allocator_stats(struct mem_stats *out) { (void)out; }
 void mem_keep_pages_ms(int64_t ms) { (void)ms; }
 void mem_own_arena(void) {}
 void mem_after_fork(void) {}
+bool mem_report(void (*write)(void *arg, const char *text), void *arg)
+{
+    (void)write;
+    (void)arg;
+    return false;
+}
 void mem_purge(void) {}
 
 #endif
-
-bool mem_same_class(size_t old, size_t size) { return mem_class(old) == mem_class(size); }
 
 void mem_advise_huge(void *p, size_t size)
 {

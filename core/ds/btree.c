@@ -290,6 +290,15 @@ static void split_two(struct btree *t, struct btree_node *p, uint32_t i)
     move_left(t, p, i + 1, child(t, p, i + 2)->n / 3u);
 }
 
+/* Full child `i` and both its siblings become four. */
+static void split_three(struct btree *t, struct btree_node *p, uint32_t i)
+{
+    add_child(t, p, i);
+    move_right(t, p, i, child(t, p, i)->n / 2u);
+    move_left(t, p, i + 1, child(t, p, i + 2)->n / 4u);
+    move_right(t, p, i - 1, child(t, p, i - 1)->n / 4u);
+}
+
 static bool at_right_edge(const struct btree_iter *it)
 {
     for (uint32_t level = 1; level < it->t->height; level++)
@@ -319,7 +328,9 @@ static void spread(struct btree_iter *it, uint32_t level)
     } else {
         first = i - (i > 0);
         offset = offset_from(it, level, first);
-        if (p->n > 1)
+        if (i > 0 && i + 1 < p->n)
+            split_three(t, p, i);
+        else if (p->n > 1)
             split_two(t, p, first);
         else
             split_one(t, p);

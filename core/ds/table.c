@@ -7,7 +7,7 @@
 #include "core/base/panic.h"
 
 #define HUGE_FROM (4 * MIB)
-#define GATHERED 512 /* items of a segment for which the stack has room */
+#define GATHERED 640 /* items of a segment for which the stack has room */
 
 /* --- segments --- */
 
@@ -21,7 +21,7 @@ static const uint8_t *rungs_of(const struct table *t) { return t->type->dense ? 
 static uint32_t limit_of(const struct table *t, uint32_t buckets, uint64_t prefix)
 {
     uint32_t chance = (uint32_t)(((prefix + 1) * 0x9e3779b97f4a7c15ull) >> 57);
-    uint32_t percent_x10 = (t->type->dense ? 970 : 816) + chance;
+    uint32_t percent_x10 = (t->type->dense ? 1150 : 816) + chance;
     return buckets * SLOTS * percent_x10 / 1000;
 }
 
@@ -255,15 +255,19 @@ static void gather_seg(struct table *t, struct gather *g, uint64_t ref)
     seg_free(t, ref);
 }
 
-/* A segment with those of the gathered items that have its prefix, of which there are `n`. */
-static void build(struct table *t, const struct gather *g, size_t n, uint32_t depth, uint64_t prefix, uint32_t buckets)
+/* An empty segment in the place of what covered its hashes before. */
+static uint64_t new_seg_at(struct table *t, uint32_t depth, uint64_t prefix, uint32_t buckets)
 {
     uint64_t ref = make_ref(seg_new(t, buckets, prefix), depth, buckets);
-    for (size_t i = 0; i < g->n; i++)
-        if (top_bits(g->item[i].hash, depth) == prefix)
-            place(t, ref, g->item[i].hash, g->item[i].item);
-    ensure(seg_at(ref)->count == n);
     set_refs(t, prefix, ref);
+    return ref;
+}
+
+/* Puts the gathered items into the first or the second segment, by bit `depth` of their hashes. */
+static void scatter(struct table *t, const struct gather *g, uint64_t zero, uint64_t one, uint32_t depth)
+{
+    for (size_t i = 0; i < g->n; i++)
+        place(t, top_bits(g->item[i].hash, depth) & 1 ? one : zero, g->item[i].hash, g->item[i].item);
 }
 
 static void resize(struct table *t, uint64_t ref, uint64_t hash, uint32_t buckets)
@@ -272,7 +276,8 @@ static void resize(struct table *t, uint64_t ref, uint64_t hash, uint32_t bucket
     uint32_t depth = depth_at(ref);
     gather_init(&g, seg_at(ref)->count);
     gather_seg(t, &g, ref);
-    build(t, &g, g.n, depth, top_bits(hash, depth), buckets);
+    ref = new_seg_at(t, depth, top_bits(hash, depth), buckets);
+    scatter(t, &g, ref, ref, depth);
     gather_done(&g);
 }
 
@@ -313,8 +318,8 @@ static void split(struct table *t, uint64_t ref, uint64_t hash)
     gather_seg(t, &g, ref);
     for (size_t i = 0; i < g.n; i++)
         ones += top_bits(g.item[i].hash, depth) & 1;
-    build(t, &g, g.n - ones, depth, prefix, fit(t, g.n - ones));
-    build(t, &g, ones, depth, prefix + 1, fit(t, ones));
+    uint64_t left = new_seg_at(t, depth, prefix, fit(t, g.n - ones));
+    scatter(t, &g, left, new_seg_at(t, depth, prefix + 1, fit(t, ones)), depth);
     gather_done(&g);
 }
 
@@ -373,7 +378,8 @@ static bool merge(struct table *t, uint64_t ref, uint64_t hash)
     gather_seg(t, &g, ref);
     gather_seg(t, &g, buddy);
     t->deepest -= depth == t->depth ? 2 : 0;
-    build(t, &g, n, depth - 1, top_bits(hash, depth - 1), fit(t, n));
+    ref = new_seg_at(t, depth - 1, top_bits(hash, depth - 1), fit(t, n));
+    scatter(t, &g, ref, ref, depth);
     gather_done(&g);
     while (t->deepest == 0)
         halve_dir(t);

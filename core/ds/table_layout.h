@@ -13,12 +13,12 @@
  * hash order whatever the number of buckets, and a scan's cursor, below which all has been visited, stays true.
  *
  * A segment that holds more than its limit is rebuilt with more buckets (the next *rung*), or, at 63, split. Sparse
- * tables climb from 31 to 63 at once and split at some 85 % of the slots; dense ones take more rungs and put up with
- * more overflow buckets. The limits differ from segment to segment – they are drawn from the prefix – so that under a
- * uniform hash not all grow at about the same time, and the average fill stays near its mean.
- * A segment that holds less than half of what the rung below can is merged with its buddy, if both together fit well
- * into one, or rebuilt smaller. The directory is halved when no segment has its depth any more. An empty table is
- * thereby back at one small segment. */
+ * tables climb from 31 to 63 at once and split at some 88 % of the slots; dense ones have more rungs and are filled to
+ * some 120 %, where bytes an item are least, the overflow buckets included (measured: 12.3 against 16.3, look-ups as
+ * fast). The limits differ from segment to segment – they are drawn from the prefix – so that under a uniform hash not
+ * all grow at about the same time, and the average fill stays near its mean. A segment that holds less than half of
+ * what the rung below can is merged with its buddy, if both together fit well into one, or rebuilt smaller. The
+ * directory is halved when no segment has its depth any more. An empty table is thereby back at one small segment. */
 #ifndef DS_TABLE_LAYOUT_H
 #define DS_TABLE_LAYOUT_H
 

@@ -28,6 +28,7 @@ enum entry_flag {
     ENTRY_FRESH = 1 << 9,      /* on probation and not yet read by whoever it was fetched for */
     ENTRY_FORGET = 1 << 8,     /* tombs: its record is being removed; freed when that is done */
     ENTRY_CUT = 1 << 10,       /* compared with keyspace.cut_seen: whether a snapshot under way has it (cut.h) */
+    ENTRY_ENCODING = 1 << 11,  /* its value is being encoded in parts: a change of the value ends that */
 };
 
 struct entry {

@@ -188,7 +188,7 @@ static void unindex_expiry(struct keyspace *ks, int64_t when_ms, uint64_t hash)
 
 #define KEPT_FLAGS                                                                                                    \
     (ENTRY_QUEUED | ENTRY_ON_FLASH | ENTRY_WRITING | ENTRY_DIRTY | ENTRY_META_DIRTY | ENTRY_PROBATION | ENTRY_FRESH | \
-     ENTRY_CUT)
+     ENTRY_CUT | ENTRY_ENCODING)
 
 static inline void before_change(struct keyspace *ks, struct entry *e)
 {
@@ -307,7 +307,7 @@ static struct entry *put(struct keyspace *ks, struct entry *e, struct key key, c
 
 static void contents_changed(struct keyspace *ks, struct entry *e, struct key key)
 {
-    e->flags &= (uint16_t) ~(ENTRY_PROBATION | ENTRY_FRESH);
+    e->flags &= (uint16_t) ~(ENTRY_PROBATION | ENTRY_FRESH | ENTRY_ENCODING);
     mark(ks, e, key.hash, ENTRY_DIRTY);
 }
 
@@ -346,6 +346,7 @@ struct blob *keyspace_writable(struct keyspace *ks, struct entry **e, struct key
     struct slice bytes = string_bytes(&old, scratch);
 
     ensure(old.type == VALUE_STRING);
+    (*e)->flags &= (uint16_t)~ENTRY_ENCODING;
     before_change(ks, *e);
     if (old.encoding == ENC_RAW && blob_unique(old.blob) && old.blob->cap >= len)
         return old.blob;
@@ -363,6 +364,7 @@ struct value keyspace_change(struct keyspace *ks, struct entry *e)
     ensure(!entry_cold(e) && e->type != VALUE_STRING);
     before_change(ks, e);
     discharge(ks, e);
+    e->flags &= (uint16_t)~ENTRY_ENCODING;
     if (e->encoding == ENC_EMBED)
         v = (struct value){.type = v.type, .encoding = ENC_PACK, .ptr = pack_copy(v.embed)};
     return v;
@@ -545,10 +547,17 @@ struct entry *keyspace_drop(struct keyspace *ks, struct entry *e, struct key key
     return e;
 }
 
+void keyspace_encoding(struct entry *e)
+{
+    ensure((e->flags & ENTRY_DIRTY) && !(e->flags & ENTRY_WRITING));
+    e->flags |= ENTRY_ENCODING;
+}
+
 void keyspace_cleaning(struct keyspace *ks, struct entry *e)
 {
     ensure(!(e->flags & ENTRY_WRITING));
     unmark(ks, e);
+    e->flags &= (uint16_t)~ENTRY_ENCODING;
     if (!(e->flags & (ENTRY_ON_FLASH | ENTRY_TOMB)))
         ks->flash_keys++;
     e->flags |= ENTRY_WRITING | ENTRY_ON_FLASH;
@@ -621,7 +630,7 @@ struct dirty_item keyspace_find_dirty(struct keyspace *ks, uint64_t hash)
     if (e == NULL && table_count(ks->tombs) > 0)
         e = find_dirty_in(ks, ks->tombs, hash);
     bool dirty = e != NULL && (e->flags & (ENTRY_DIRTY | ENTRY_META_DIRTY));
-    if (dirty && (e->flags & ENTRY_WRITING))
+    if (dirty && (e->flags & (ENTRY_WRITING | ENTRY_ENCODING)))
         return (struct dirty_item){e, true};
     if (e != NULL)
         e->flags &= (uint16_t)~ENTRY_QUEUED;

@@ -132,6 +132,10 @@ struct entry *keyspace_install(struct keyspace *ks, struct entry *e, struct key 
 struct entry *keyspace_drop(struct keyspace *ks, struct entry *e, struct key key);
 /* A write of this entry (or tomb) has been encoded: DIRTY, META_DIRTY cleared, WRITING and ON_FLASH set. */
 void keyspace_cleaning(struct keyspace *ks, struct entry *e);
+/* The value is too large to be encoded at once: a cleaning of it in parts begins. Whoever does it looks before every
+ * part, and at the end, whether ENTRY_ENCODING still stands: if not, the value has changed and the parts are worthless.
+ */
+void keyspace_encoding(struct entry *e);
 /* The write of `key` has completed: clears WRITING wherever the key now is. A tomb stays, recorded, until a checkpoint
  * has passed its stamp and keyspace_forgetting was called for it: then it is freed here. */
 void keyspace_cleaned(struct keyspace *ks, struct key key);
@@ -146,7 +150,7 @@ uint64_t keyspace_ram_bytes(const struct entry *e);
 
 struct dirty_item {
     struct entry *e; /* an entry or a tomb; NULL: nothing to do for this word any more */
-    bool busy;       /* a write of it is in flight: it still counts as queued, look again after it completed */
+    bool busy;       /* a write of it is in flight, or being encoded: it still counts as queued, look again later */
 };
 /* Takes up to `max` words from the front of the dirty queue, none at or behind position `until`. Returns how many. Each
  * has to be handed to keyspace_find_dirty. */

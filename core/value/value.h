@@ -41,6 +41,10 @@ struct value_limits {
 };
 extern const struct value_limits value_limits_default;
 
+/* Seeds the hashes of members in big collections, so that nobody can choose members whose hashes are alike. Set once,
+ * before there is a value, and the same after a restart: it is part of what the cursors of SSCAN and the like mean. */
+extern uint64_t value_hash_seed;
+
 struct value {
     uint8_t type;
     uint8_t encoding;

@@ -42,8 +42,6 @@ static void sleep_run(struct call *c)
 /* A cold value is read on the spot: DEBUG may block. */
 static bool make_hot(struct call *c, struct place *p)
 {
-    if (p->e == NULL || !entry_cold(p->e))
-        return true;
     if (tier_fetch_now(p->owner->tier, p->ks, &p->e, p->key) == 0)
         return true;
     reply_error(c, "ERR cannot read the value from the flash tier");

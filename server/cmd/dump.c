@@ -79,13 +79,14 @@ static bool restore_options(struct call *c, struct restore *o)
     return true;
 }
 
-static void effect_restore(struct call *c, struct slice key, int64_t when, struct slice payload)
+static void effect_restore(struct call *c, const struct place *p, int64_t expire_ms, struct slice payload)
 {
     char text[NUM_I64_MAX];
+    int64_t when = expire_ms == ENTRY_NO_EXPIRY ? 0 : expire_ms;
     struct slice argv[] = {
-        SLICE_LIT("RESTORE"), key, slice_of(text, num_format_i64(text, when)), payload, SLICE_LIT("REPLACE"),
-        SLICE_LIT("ABSTTL")};
-    effect(c, 6, argv);
+        SLICE_LIT("RESTORE"), p->key.name,        slice_of(text, num_format_i64(text, when)), payload,
+        SLICE_LIT("REPLACE"), SLICE_LIT("ABSTTL")};
+    effect_in(c, p->db, ARRAY_LEN(argv), argv);
 }
 
 static void restore_value(struct call *c, struct place *p, const struct restore *o, int64_t ttl, struct value *v)
@@ -95,18 +96,15 @@ static void restore_value(struct call *c, struct place *p, const struct restore 
         when = 0; /* as in Redis, where the sum turns negative: long past */
     if (when != ENTRY_NO_EXPIRY && call_past(c, when)) {
         value_class_of(v->type)->release(v);
-        if (p->e != NULL) {
-            struct slice del[] = {SLICE_LIT("DEL"), p->key.name};
-            place_delete(c, p);
-            effect(c, 2, del);
-        }
+        if (p->e != NULL)
+            place_remove(c, p);
         reply_ok(c);
         return;
     }
     place_put(c, p, v, when);
     if (o->idle_s >= 0 || o->freq >= 0)
         place_set_temperature(c, p, o->idle_s, o->freq);
-    effect_restore(c, p->key.name, when == ENTRY_NO_EXPIRY ? 0 : when, c->argv[3]);
+    effect_restore(c, p, when, c->argv[3]);
     reply_ok(c);
 }
 

@@ -6,16 +6,17 @@
 #include "core/base/num.h"
 #include "server/reply.h"
 
-#define SHARD_BITS 63u
-#define SHARDS_MAX_HERE 64
+#define SHARD_BITS (SHARDS_MAX - 1u)
+#define COUNT_MAX ((int64_t)1 << 48) /* ten times it is still a number */
 
 unsigned scan_cursor_shard(uint64_t cursor, unsigned shards) { return (unsigned)(cursor & SHARD_BITS) % shards; }
 
-/* As strtoul reads it, for clients that rely on that: nothing is 0, a sign is allowed. */
+/* As strtoul reads it, for clients that rely on that: nothing is 0, a sign is allowed, a NUL ends it. */
 bool scan_cursor_parse(struct slice s, uint64_t *cursor)
 {
     bool minus = s.len > 0 && s.p[0] == '-';
     *cursor = 0;
+    s.len = strnlen((const char *)s.p, s.len);
     if (s.len > 1 && (minus || s.p[0] == '+'))
         s = slice_of(s.p + 1, s.len - 1);
     for (size_t i = 0; i < s.len; i++)
@@ -29,11 +30,7 @@ bool scan_cursor_parse(struct slice s, uint64_t *cursor)
 
 struct scan {
     struct call *c;
-    struct slice match;
-    bool all; /* MATCH * or none */
-    int64_t count;
-    const char *type; /* NULL: any */
-    bool no_type;     /* a type that does not exist */
+    struct scan_options o;
     struct buf out;
     size_t found, seen;
 };
@@ -42,11 +39,9 @@ static bool visible(const struct scan *s, const struct entry *e)
 {
     if (!s->c->apply && entry_expired(e, s->c->now_ms))
         return false;
-    if (s->no_type)
+    if (s->o.type.p != NULL && !slice_is(s->o.type, value_class_of(e->type)->name))
         return false;
-    if (s->type != NULL && !slice_is(slice_str(value_class_of(e->type)->name), s->type))
-        return false;
-    return s->all || glob_match(s->match, entry_key(e), false);
+    return scan_matches(&s->o, entry_key(e));
 }
 
 static void visit(void *arg, void *item)
@@ -60,43 +55,66 @@ static void visit(void *arg, void *item)
     s->found++;
 }
 
-static bool scan_options(struct call *c, struct scan *s, char *type, size_t cap)
+static bool scan_option(struct call *c, int i, enum scan_of of, struct scan_options *o)
 {
-    for (int i = 2; i < c->argc; i += 2) {
+    struct slice word = c->argv[i], value = c->argv[i + 1];
+    if (slice_is(word, "count")) {
+        if (!arg_i64(c, value, &o->count))
+            return false;
+        if (o->count >= 1) {
+            o->count = o->count < COUNT_MAX ? o->count : COUNT_MAX;
+            return true;
+        }
+    } else if (slice_is(word, "match")) {
+        o->match = value;
+        o->all = value.len == 1 && value.p[0] == '*';
+        return true;
+    } else if (slice_is(word, "type") && of == SCAN_KEYS) {
+        o->type = value;
+        return true;
+    }
+    reply_syntax(c);
+    return false;
+}
+
+bool scan_options(struct call *c, int from, enum scan_of of, struct scan_options *o)
+{
+    *o = (struct scan_options){.all = true, .count = 10};
+    for (int i = from; i < c->argc; i += 2) {
+        if (of == SCAN_FIELDS && slice_is(c->argv[i], "novalues")) {
+            o->no_values = true;
+            i--;
+            continue;
+        }
         if (i + 1 == c->argc) {
             reply_syntax(c);
             return false;
         }
-        if (slice_is(c->argv[i], "count")) {
-            if (!arg_i64(c, c->argv[i + 1], &s->count))
-                return false;
-            if (s->count < 1) {
-                reply_syntax(c);
-                return false;
-            }
-        } else if (slice_is(c->argv[i], "match")) {
-            s->match = c->argv[i + 1];
-            s->all = s->match.len == 1 && s->match.p[0] == '*';
-        } else if (slice_is(c->argv[i], "type")) {
-            s->no_type = c->argv[i + 1].len >= cap;
-            if (!s->no_type) {
-                memcpy(type, c->argv[i + 1].p, c->argv[i + 1].len);
-                type[c->argv[i + 1].len] = 0;
-                s->type = type;
-            }
-        } else {
-            reply_syntax(c);
+        if (!scan_option(c, i, of, o))
             return false;
-        }
     }
     return true;
 }
 
+bool scan_matches(const struct scan_options *o, struct slice name)
+{
+    return o->all || glob_match(o->match, name, false);
+}
+
+void scan_reply(struct call *c, uint64_t cursor, size_t n, struct buf *items)
+{
+    char text[NUM_I64_MAX];
+    reply_array(c, 2);
+    reply_bulk(c, slice_of(text, num_format_u64(text, cursor)));
+    reply_array(c, n);
+    buf_append_slice(c->out, buf_slice(items));
+    buf_free(items);
+}
+
 static void scan_run(struct call *c)
 {
-    struct scan s = {.c = c, .all = true, .count = 10};
+    struct scan s = {.c = c};
     struct keyspace *ks;
-    char type[32];
     uint64_t cursor;
     unsigned shards = call_shards(c);
 
@@ -104,26 +122,19 @@ static void scan_run(struct call *c)
         reply_error(c, "ERR invalid cursor");
         return;
     }
-    if (!scan_options(c, &s, type, sizeof(type)))
+    if (!scan_options(c, 2, SCAN_KEYS, &s.o))
         return;
     unsigned shard = scan_cursor_shard(cursor, shards);
-    uint64_t at = cursor & ~(uint64_t)SHARD_BITS, rounds = (uint64_t)s.count * 10;
+    uint64_t at = cursor & ~(uint64_t)SHARD_BITS, rounds = (uint64_t)s.o.count * 10;
     call_keyspaces(c, c->db, &ks, 1);
     do
         at = table_scan(ks->entries, at, visit, &s);
-    while (at != 0 && (int64_t)s.found < s.count && (int64_t)s.seen < s.count * 10 && --rounds > 0);
+    while (at != 0 && (int64_t)s.found < s.o.count && (int64_t)s.seen < s.o.count * 10 && --rounds > 0);
     /* Shards without keys are passed over: what has been acknowledged has been counted. */
     if (at == 0)
         for (shard++; shard < shards && call_shard_keys(c, shard) == 0;)
             shard++;
-    uint64_t next = at != 0 ? at | shard : shard < shards ? shard : 0;
-
-    char text[NUM_I64_MAX];
-    reply_array(c, 2);
-    reply_bulk(c, slice_of(text, num_format_u64(text, next)));
-    reply_array(c, s.found);
-    buf_append_slice(c->out, buf_slice(&s.out));
-    buf_free(&s.out);
+    scan_reply(c, at != 0 ? at | shard : shard < shards ? shard : 0, s.found, &s.out);
 }
 
 static void scan_all(struct keyspace *ks, struct scan *s)
@@ -136,9 +147,10 @@ static void scan_all(struct keyspace *ks, struct scan *s)
 
 static void keys_run(struct call *c)
 {
-    struct keyspace *ks[SHARDS_MAX_HERE];
-    struct scan s = {.c = c, .match = c->argv[1], .all = c->argv[1].len == 1 && c->argv[1].p[0] == '*'};
-    for (unsigned i = 0, n = call_keyspaces(c, c->db, ks, SHARDS_MAX_HERE); i < n; i++)
+    struct keyspace *ks[SHARDS_MAX];
+    struct slice pattern = c->argv[1];
+    struct scan s = {.c = c, .o = {.match = pattern, .all = pattern.len == 1 && pattern.p[0] == '*'}};
+    for (unsigned i = 0, n = call_keyspaces(c, c->db, ks, SHARDS_MAX); i < n; i++)
         scan_all(ks[i], &s);
     reply_array(c, s.found);
     buf_append_slice(c->out, buf_slice(&s.out));
@@ -167,8 +179,8 @@ static struct entry *random_entry(struct call *c, struct keyspace **ks, unsigned
 
 static void randomkey_run(struct call *c)
 {
-    struct keyspace *ks[SHARDS_MAX_HERE];
-    struct entry *e = random_entry(c, ks, call_keyspaces(c, c->db, ks, SHARDS_MAX_HERE));
+    struct keyspace *ks[SHARDS_MAX];
+    struct entry *e = random_entry(c, ks, call_keyspaces(c, c->db, ks, SHARDS_MAX));
     if (e == NULL)
         reply_null(c);
     else

@@ -1,7 +1,6 @@
 /* Server commands: time, checkpoint, shutdown, WAIT, roles. */
 #include <signal.h>
 
-#include "core/base/num.h"
 #include "server/admin.h"
 #include "server/checkpoint.h"
 #include "server/dispatch.h"
@@ -34,17 +33,8 @@ static void bgrewriteaof_run(struct call *c)
 static void wait_run(struct call *c)
 {
     int64_t replicas, timeout;
-    if (!arg_i64(c, c->argv[1], &replicas))
-        return;
-    if (!num_parse_i64(c->argv[2], &timeout)) {
-        reply_error(c, "ERR timeout is not an integer or out of range");
-        return;
-    }
-    if (timeout < 0) {
-        reply_error(c, "ERR timeout is negative");
-        return;
-    }
-    reply_int(c, 0);
+    if (arg_i64(c, c->argv[1], &replicas) && arg_timeout_ms(c, c->argv[2], &timeout))
+        reply_int(c, 0);
 }
 
 static void role_run(struct call *c)
