@@ -233,14 +233,15 @@ def _(_s):
     for bad in ('100', '0 1', '100 -1', 'a b', '1 2 3'):
         expect(c, f'CONFIG SET save "{bad}"',
                "-ERR CONFIG SET failed (possibly related to argument 'save') - Invalid save parameters")
-    expect(c, 'CONFIG REWRITE', '+OK')
-    server.restart()
-    expect(server.client(), 'CONFIG GET save', '["save", "100 5"]')
-    expect(server.client(), 'CONFIG SET save ""', '+OK')
-    expect(server.client(), 'CONFIG GET save', '["save", ""]')
-    expect(server.client(), 'CONFIG REWRITE', '+OK')
-    server.restart()
-    expect(server.client(), 'CONFIG GET save', '["save", ""]')
+    for points in ('100 5', ''):
+        expect(c, f'CONFIG SET save "{points}"', '+OK')
+        expect(c, 'CONFIG REWRITE', '+OK')
+        with open(server.conf) as conf:
+            lines = [line for line in conf.read().splitlines() if line.startswith('save')]
+        eq(lines, ['save ' + (points or '""')])
+        again = Server(lines=lines)
+        expect(again.client(), 'CONFIG GET save', f'["save", "{points}"]')
+        again.stop()
     server.stop()
     lines = Server(lines=['save 3600 1', 'save ""', 'save 5 6'])
     expect(lines.client(), 'CONFIG GET save', '["save", "5 6"]')

@@ -8,7 +8,6 @@ import signal
 import subprocess
 import sys
 import time
-import zlib
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), '..', 'lib'))
 from kelvin import (IS_KELVIN, ORACLE, SANITIZED, Server, StartError, eq, eventually, expect, note, ok, run, seed, session,
@@ -132,6 +131,153 @@ def _(_s):
             eq(f.read(9), b'REDIS0010')
         ok(not [n for n in os.listdir(server.dir) if n.startswith('temp-')], 'a temporary file is left')
         server.stop()
+
+
+def has(server, command):
+    return type(server.client().call('COMMAND', 'INFO', command)[0]) is list
+
+
+def collections(c, streams):
+    """Every type in its small and its large form, on a redis-server."""
+    r = random.Random(SEED)
+    for size in (1, 3, 20, 300):
+        words = [r.choice((str(i), f'member {i} ' + 'x' * r.randrange(90), str(r.randrange(-10**10, 10**10)),
+                           r.randbytes(r.randrange(1, 40)))) for i in range(size)]
+        c.call('RPUSH', f'list:{size}', *words)
+        c.call('SADD', f'set:{size}', *words)
+        c.call('SADD', f'intset:{size}', *range(-size, size))
+        c.call('SADD', f'bigintset:{size}', *[i * 10**16 for i in range(size)])
+        c.call('HSET', f'hash:{size}', *[w for i in range(size) for w in (f'f{i}', words[i])])
+        c.call('ZADD', f'zset:{size}', *[w for i in range(size)
+                                         for w in (r.choice((i, i / 3, 'inf', '-inf', 1e300, -2.5, 3e-9)), words[i])])
+    c.call('RPUSH', 'list:plain', 'x' * 100000, *range(50), b'\x00' * 70000)
+    c.call('HSET', 'hash:long', 'f' * 5000, 'v' * 50000)
+    c.call('PEXPIREAT', 'hash:3', FAR)
+    if streams:
+        for i in range(1, 300):
+            c.call('XADD', 'stream', f'{i}-{i % 3}', 'field', i, 'other', 'x' * (i % 50))
+        c.call('XGROUP', 'CREATE', 'stream', 'group', '0')
+        c.call('XREADGROUP', 'GROUP', 'group', 'alice', 'COUNT', 7, 'STREAMS', 'stream', '>')
+        c.call('XACK', 'stream', 'group', '2-2')
+        c.call('XDEL', 'stream', '5-2', '299-2')
+
+
+SMALL = {'set-max-intset-entries': 2, 'list-max-listpack-size': 3, 'hash-max-listpack-entries': 2,
+         'zset-max-listpack-entries': 2}
+
+
+@test('all types and encodings, through Kelvin and back')
+def _(_s):
+    streams = has(Server(), 'XADD')
+    for conf in ({}, SMALL, {'rdbcompression': 'no'}):
+        redis = Server(conf, binary=ORACLE)
+        collections(redis.client(), streams)
+        want = contents(redis)
+        digest = redis.client().call('DEBUG', 'DIGEST')
+        saved(redis)
+        redis.stop()
+        for options in ({'shards': '1'}, {'shards': '3'}, {'maxmemory': '96mb', 'tier-memory': '8mb'}, SMALL):
+            lines = ['db 0 maxmemory 1mb'] if 'maxmemory' in options else []
+            server = on_copy(redis, options=options, lines=lines)
+            os.unlink(file_of(server))
+            server.restart(kill=True)
+            if 'maxmemory' not in options:
+                expect(server.client(), 'DEBUG RELOAD', '+OK')
+            saved(server, 'BGSAVE')
+            checked(file_of(server))
+            back = on_copy(server, binary=ORACLE)
+            same(contents(back), want, f'{conf} {options}')
+            eq(back.client().call('DEBUG', 'DIGEST'), digest, f'{conf} {options}')
+            back.stop()
+            server.stop()
+
+
+# --- encodings that no server of today writes ---
+
+def plain(s):
+    """A string without compression or integers."""
+    n = len(s)
+    return (bytes([n]) if n < 64 else bytes([0x40 | n >> 8, n & 255]) if n < 16384 else b'\x80' + n.to_bytes(4, 'big')) + s
+
+
+def ziplist(items):
+    body, before, tail = b'', 0, 10
+    for item in items:
+        data = (b'\xfe' + item.to_bytes(1, 'little', signed=True) if isinstance(item, int) else bytes([len(item)]) + item)
+        tail = 10 + len(body)
+        entry = bytes([before]) + data
+        body += entry
+        before = len(entry)
+    return (11 + len(body)).to_bytes(4, 'little') + tail.to_bytes(4, 'little') + len(items).to_bytes(2, 'little') + body + b'\xff'
+
+
+def zipmap(pairs):
+    return bytes([len(pairs)]) + b''.join(bytes([len(f)]) + f + bytes([len(v), 0]) + v for f, v in pairs) + b'\xff'
+
+
+def listpack(items):
+    body = b''
+    for item in items:
+        data = bytes([item]) if isinstance(item, int) else bytes([0x80 | len(item)]) + item
+        body += data + bytes([len(data)])
+    return (7 + len(body)).to_bytes(4, 'little') + len(items).to_bytes(2, 'little') + body + b'\xff'
+
+
+def old_file(version, *values):
+    """(type, key, encoding) of each."""
+    return b'REDIS%04d' % version + b'\xfe\x00' + b''.join(bytes([t]) + plain(k) + v for t, k, v in values) + b'\xff' + bytes(8)
+
+
+@test('encodings of old files')
+def _(_s):
+    data = old_file(
+        7,
+        (3, b'zset, scores as text', b'\x04' + plain(b'a') + b'\x031.5' + plain(b'b') + b'\xfe' + plain(b'c') + b'\xff' + plain(b'd') + b'\x02-7'),
+        (9, b'zipmap', plain(zipmap([(b'f', b'v'), (b'field', b'value')]))),
+        (10, b'list, ziplist', plain(ziplist([b'a', 5, b'c' * 60, -3]))),
+        (11, b'intset', plain(b'\x02\0\0\0\x03\0\0\0' + b''.join(x.to_bytes(2, 'little', signed=True) for x in (-5, 7, 300)))),
+        (12, b'zset, ziplist', plain(ziplist([b'a', 1, b'b', b'2.25']))),
+        (13, b'hash, ziplist', plain(ziplist([b'f', b'v', b'g', 9]))),
+        (14, b'list, quicklist of ziplists', b'\x02' + plain(ziplist([b'a', b'b'])) + plain(ziplist([b'c']))),
+        (1, b'list, plain', b'\x03' + plain(b'a') + b'\xc0\x05' + b'\xc3\x04\x0a\x01aa\xff'[:0] + plain(b'c')),
+    )
+    redis = Server(directory=file_with(data), binary=ORACLE)
+    want = contents(redis)
+    eq(len(want), 8)
+    server = Server(directory=file_with(data))
+    saved(server)
+    back = on_copy(server, binary=ORACLE)
+    same(contents(back), want, 'old encodings')
+    for s in (redis, server, back):
+        s.stop()
+
+
+@test('encodings that are newer than the oracle')
+def _(_s):
+    server = Server()
+    known = has(server, 'HPEXPIRETIME')
+    server.stop()
+    data = old_file(
+        12,
+        (20, b'set', plain(listpack([b'a', 5, b'c']))),
+        *([(24, b'hash', (FAR).to_bytes(8, 'little') + b'\x02' + b'\x01' + plain(b'f') + plain(b'v') + b'\0' + plain(b'g') + plain(b'w')),
+           (25, b'packed', (FAR).to_bytes(8, 'little') + plain(listpack([b'g', b'w', 0, b'f', b'v', 1])[:-1] + b'\xff'))][:1] if known else []))
+    server = Server(directory=file_with(data))
+    c = server.client()
+    eq(sorted(c.call('SMEMBERS', 'set')), [b'5', b'a', b'c'])
+    saved(server)
+    with open(file_of(server), 'rb') as f:
+        head = f.read(9)
+    if known:
+        eq(c.call('HPEXPIRETIME', 'hash', 'FIELDS', 2, 'f', 'g'), [FAR, -1])
+        eq(head, b'REDIS0012')
+        server.restart()
+        eq(server.client().call('HPEXPIRETIME', 'hash', 'FIELDS', 2, 'f', 'g'), [FAR, -1])
+        expect(server.client(), 'DEBUG RELOAD', '+OK')
+        eq(server.client().call('HPEXPIRETIME', 'hash', 'FIELDS', 2, 'f', 'g'), [FAR, -1])
+    else:
+        eq(head, b'REDIS0010')
+    server.stop()
 
 
 @test("Redis's file on a first start, and again from flash and log")
