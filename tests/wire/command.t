@@ -169,7 +169,7 @@ for _name, _args in {
     DIFFERENCES[_name, 'arguments'] = (_args, NAMES)
 DISPLAY.update({'storekey': 'key', 'storedistkey': 'key'})
 # Calls that are refused whatever their arguments.
-UNDOCUMENTED = {'debug|jmap', 'debug|reload', 'debug|loadaof', 'debug|segfault'}
+UNDOCUMENTED = {'debug|jmap', 'debug|loadaof', 'debug|segfault'}
 
 # Whose keys are asked for; all but the last line have some.
 CALLS = '''
