@@ -187,22 +187,24 @@ extern struct command config_commands[];
 extern struct command command_commands[];
 extern struct command debug_commands[];
 extern struct command info_commands[];
-extern struct command bitmap_commands[];
 extern struct command bitfield_commands[];
+extern struct command bitmap_commands[];
+extern struct command geo_commands[];
+extern struct command geo_search_commands[];
+extern struct command hash_commands[];
+extern struct command hash_scan_commands[];
 extern struct command hyperloglog_commands[];
+extern struct command list_commands[];
+extern struct command list_index_commands[];
 extern struct command memory_commands[];
+extern struct command save_commands[];
 extern struct command set_commands[];
 extern struct command set_algebra_commands[];
 extern struct command sort_commands[];
-extern struct command hash_commands[];
-extern struct command hash_scan_commands[];
 extern struct command zset_commands[];
 extern struct command zset_pop_commands[];
 extern struct command zset_range_commands[];
 extern struct command zset_store_commands[];
-extern struct command save_commands[];
-extern struct command list_commands[];
-extern struct command list_index_commands[];
 /* clang-format on */
 
 /* Hashes all names. Once, before any thread. */

@@ -24,10 +24,10 @@ static const struct flag_name flag_names[] = {
     {CMD_SKIP_SLOWLOG, "skip_slowlog"},
     {CMD_FAST, "fast"},
     {CMD_NO_AUTH, "no_auth"},
+    {CMD_NO_ASYNC_LOADING, "no_async_loading"},
     {CMD_NO_MULTI, "no_multi"},
     {CMD_MOVABLE_KEYS, "movablekeys"},
     {CMD_ALLOW_BUSY, "allow_busy"},
-    {CMD_NO_ASYNC_LOADING, "no_async_loading"},
 };
 
 /* A command is in a category that it declares, or whose flag it has; @slow is what is not @fast. In Redis's order. */

@@ -15,6 +15,9 @@ bool read_zset(struct call *c, int arg, struct value *v);
 void reply_items(struct call *c, uint64_t n, bool with_scores);
 void reply_item(struct call *c, const struct zset_item *item, bool with_scores);
 
+/* ZADD, also run with arguments that GEOADD has made of its own. */
+void zadd_run(struct call *c);
+
 /* For the declarations. */
 #define ZSET .acl = ACL_SORTEDSET, .group = "sorted-set"
 #define KEY1(f)                                                    \

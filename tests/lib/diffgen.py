@@ -7,6 +7,7 @@ off, and so far apart, that both servers see the same.
 """
 import random
 
+import diffgen_geo
 import diffgen_hash
 import diffgen_list
 import diffgen_set
@@ -456,6 +457,7 @@ GENERATORS.update(diffgen_sort.GENERATORS)
 GENERATORS.update(diffgen_hash.GENERATORS)
 GENERATORS.update(diffgen_list.GENERATORS)
 GENERATORS.update(diffgen_zset.GENERATORS)
+GENERATORS.update(diffgen_geo.GENERATORS)
 
 # Commands that prepare state for others: strings of all kinds, with and without expiry, in some databases.
 _SETUP = ['SET'] * 6 + ['SETBIT', 'APPEND', 'INCRBY', 'MSET', 'PEXPIREAT', 'EXPIRE', 'DEL', 'RENAME', 'SETRANGE', 'INCRBYFLOAT']

@@ -141,8 +141,35 @@ for _name in ('zrank', 'zrevrank'):
 EXPECTED += '''zadd zcard zcount zdiff zdiffstore zincrby zinter zintercard zinterstore zlexcount zmpop zmscore zpopmax zpopmin
     zrandmember zrange zrangebylex zrangebyscore zrangestore zrank zrem zremrangebylex zremrangebyrank zremrangebyscore
     zrevrange zrevrangebylex zrevrangebyscore zrevrank zscan zscore zunion zunionstore'''.split()
+EXPECTED += '''geoadd geodist geohash geopos georadius georadius_ro georadiusbymember georadiusbymember_ro geosearch
+    geosearchstore'''.split()
+for _name, _cost in {'geodist': 'O(1)', 'geohash': 'O(1) for each member requested.',
+                     'geopos': 'O(1) for each member requested.'}.items():
+    DIFFERENCES[_name, 'complexity'] = (_cost, 'a member is found in constant time')
+_UNIT = 'unit:oneof(m:pure-token=M km:pure-token=KM ft:pure-token=FT mi:pure-token=MI)'
+_COUNT = ' count-block:block?(count:integer=COUNT any:pure-token=ANY%s?)'
+_ORDER = ' order:oneof?(asc:pure-token=ASC desc:pure-token=DESC)'
+_WITH = ' withcoord:pure-token=WITHCOORD? withdist:pure-token=WITHDIST? withhash:pure-token=WITHHASH?'
+_POINT = 'longitude:double latitude:double'
+_AREA = (f' from:oneof(member:string=FROMMEMBER fromlonlat:block=FROMLONLAT({_POINT})) by:oneof(circle:block('
+         f'radius:double=BYRADIUS {_UNIT}) box:block(width:double=BYBOX height:double {_UNIT})){_ORDER}{_COUNT % ""}')
+_RADIUS = f' radius:double {_UNIT}{_WITH}'
+_STORE = ' store:oneof?(storekey:key#1=STORE storedistkey:key#2=STOREDIST)'
+for _name, _args in {
+        'geoadd': 'key:key#0 condition:oneof@6.2.0?(nx:pure-token=NX xx:pure-token=XX) change:pure-token=CH@6.2.0? '
+                  f'data:block*({_POINT} member:string)',
+        'geohash': 'key:key#0 member:string?*',
+        'geopos': 'key:key#0 member:string?*',
+        'geosearch': 'key:key#0' + _AREA + _WITH,
+        'geosearchstore': 'destination:key#0 source:key#1' + _AREA + ' storedist:pure-token=STOREDIST?',
+        'georadius': f'key:key#0 {_POINT}' + _RADIUS + _COUNT % '@6.2.0' + _ORDER + _STORE,
+        'georadius_ro': f'key:key#0 {_POINT}' + _RADIUS + _COUNT % '@6.2.0' + _ORDER,
+        'georadiusbymember': 'key:key#0 member:string' + _RADIUS + _COUNT % '' + _ORDER + _STORE,
+        'georadiusbymember_ro': 'key:key#0 member:string' + _RADIUS + _COUNT % '' + _ORDER}.items():
+    DIFFERENCES[_name, 'arguments'] = (_args, NAMES)
+DISPLAY.update({'storekey': 'key', 'storedistkey': 'key'})
 # Calls that are refused whatever their arguments.
-UNDOCUMENTED = {'debug|jmap', 'debug|reload', 'debug|loadaof', 'debug|segfault'}
+UNDOCUMENTED = {'debug|jmap', 'debug|loadaof', 'debug|segfault'}
 
 # Whose keys are asked for; all but the last line have some.
 CALLS = '''
@@ -168,6 +195,8 @@ CALLS += '''
     HINCRBY k f 1, HINCRBYFLOAT k f 1, HDEL k f g, HSCAN k 0, HRANDFIELD k 2
     ZADD k 1 a, ZRANGE k 0 1, ZRANGESTORE a b 0 1, ZUNION 2 a b, ZUNION 2 a b WEIGHTS 1 2, ZUNIONSTORE d 2 a b, ZINTER 1 a
     ZDIFFSTORE d 1 a, ZINTERCARD 2 a b LIMIT 1, ZMPOP 2 a b MIN, ZUNION 3 a b, ZUNION x a, ZUNIONSTORE d 0 a, ZPOPMIN k
+    GEOADD k 1 2 m, GEOSEARCHSTORE d s FROMMEMBER m BYRADIUS 1 m, GEORADIUS k 1 2 3 m, GEORADIUS k 1 2 3 m STORE d
+    GEORADIUS k 1 2 3 m ASC STOREDIST d, GEORADIUSBYMEMBER k m 3 m STORE d, GEORADIUS_RO k 1 2 3 m STORE d, GEOPOS k a
     ZMPOP 2 a b, ZSCORE k m, ZSCAN k 0, ZREMRANGEBYLEX k - +, ZRANDMEMBER k
 '''
 
