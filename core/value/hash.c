@@ -349,6 +349,7 @@ const struct value_class hash_class = {
     .memory = memory,
     .length = length,
     .effort = effort,
+    .next_expiry = hash_next_deadline,
     .digest = digest,
 };
 
