@@ -13,10 +13,10 @@
 #define NAME_MAX_BYTES 32
 
 static struct command *const groups[] = {
-    string_commands, generic_commands,     expire_commands,      scan_commands,
-    dump_commands,   connection_commands,  transaction_commands, server_commands,
-    config_commands, command_commands,     debug_commands,       info_commands,
-    set_commands,    set_algebra_commands, hash_commands,        hash_scan_commands,
+    string_commands,     generic_commands,     expire_commands,  scan_commands,        dump_commands,
+    connection_commands, transaction_commands, server_commands,  config_commands,      command_commands,
+    debug_commands,      info_commands,        set_commands,     set_algebra_commands, hash_commands,
+    hash_scan_commands,  hash_expire_commands, hash_ex_commands,
 };
 static const struct command *table[SLOTS];
 

@@ -162,7 +162,8 @@ struct command {
 /* Every file in server/cmd/ offers its commands as an array ended by a literal with name NULL; command.c lists them. */
 extern struct command string_commands[], expire_commands[], scan_commands[], dump_commands[], command_commands[],
     debug_commands[], info_commands[], generic_commands[], connection_commands[], transaction_commands[],
-    server_commands[], config_commands[], set_commands[], set_algebra_commands[], hash_commands[], hash_scan_commands[];
+    server_commands[], config_commands[], set_commands[], set_algebra_commands[], hash_commands[], hash_scan_commands[],
+    hash_expire_commands[], hash_ex_commands[];
 
 /* Hashes all names. Once, before any thread. */
 void command_table_init(void);

@@ -5,7 +5,9 @@
 #include "core/keyspace/temperature.h"
 #include "server/reply.h"
 
-#define RDB_VERSION 10 /* what Redis 7.0 writes; strings need far less */
+#define RDB_VERSION 10        /* what Redis 7.0 writes, and enough for all that it knows */
+#define RDB_TYPE_OF_10_MAX 21 /* later types came with version 12 (Redis 7.4) */
+#define RDB_VERSION_FIELDS 12
 #define RDB_VERSION_NEWEST 13
 #define FOOTER 10
 
@@ -13,7 +15,7 @@ void dump_encode(const struct value *v, struct buf *out)
 {
     size_t at = out->len;
     value_encode(v, out);
-    buf_put_u16(out, RDB_VERSION);
+    buf_put_u16(out, out->p[at] <= RDB_TYPE_OF_10_MAX ? RDB_VERSION : RDB_VERSION_FIELDS);
     buf_put_u64(out, crc64_jones(0, out->p + at, out->len - at));
 }
 
