@@ -54,8 +54,9 @@ static void write_hash(size_t i)
     } else if (!entry_cold(e)) {
         struct value v = keyspace_change(ks, e);
         change(&v);
+        bool empty = hash_class.length(&v) == 0;
         e = keyspace_changed(ks, e, key_for(i), &v, true);
-        if (hash_class.length(&v) == 0)
+        if (empty)
             keyspace_delete(ks, e, key_for(i));
     }
 }

@@ -87,8 +87,8 @@ DIFFERENCES['hscan', 'arguments'] = (
     '7.4 added NOVALUES')
 for _name in ('hset', 'hmset'):
     DIFFERENCES[_name, 'arguments'] = ('key:key#0 data:block*(field:string value:string)', NAMES)
-EXPECTED += '''hdel hexists hget hgetall hincrby hincrbyfloat hkeys hlen hmget hmset hrandfield hscan hset hsetnx hstrlen
-    hvals'''.split()
+EXPECTED += '''hdel hexists hexpire hexpireat hexpiretime hget hgetall hgetdel hgetex hincrby hincrbyfloat hkeys hlen hmget
+    hmset hpersist hpexpire hpexpireat hpexpiretime hpttl hrandfield hscan hset hsetex hsetnx hstrlen httl hvals'''.split()
 EXPECTED += '''sadd scard sdiff sdiffstore sinter sintercard sinterstore sismember smembers smismember smove spop srandmember
     srem sscan sunion sunionstore'''.split()
 # Calls that are refused whatever their arguments.
