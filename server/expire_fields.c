@@ -11,8 +11,8 @@
 #define SLICE_US 1000
 #define PIECE_FIELDS 128 /* of one effect: as many fields, or as many bytes */
 #define PIECE_BYTES (64 * KIB)
-#define PASSED_OVER_MAX 32   /* cold hashes, a slice and database */
-#define FETCH_PAUSE_MS 1000  /* after one that failed */
+#define PASSED_OVER_MAX 32  /* cold hashes, a slice and database */
+#define FETCH_PAUSE_MS 1000 /* after one that failed */
 
 /* --- cold hashes --- */
 
