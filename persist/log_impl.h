@@ -4,11 +4,12 @@
  *
  * A segment's life:
  *
- *            prepare_step             place_frame             place_frame            sync_log log_checkpoint (file)
- * ---------------> SPARE ---------------> ACTIVE ---------------> CLOSED ---------------> SETTLED ---+--> removed ^
- * first frame               no room: end      durable past the                | |   and header                mark
- * written      frame that closed it            |
- *                             +-------------------------- recycled, under a new id ---------------------------+
+ *         prepare_step        place_frame          place_frame           log_sync            log_checkpoint
+ *  (file) -------------> SPARE ------------> ACTIVE -------------> CLOSED -----------> SETTLED ------------> removed
+ *            zeroed,       ^    first frame          no room:              durable past    |
+ *            synced,       |    and header           end mark              the frame that  |
+ *            listed        |                         written               closed it       |
+ *                          '----------------- recycled, under a new id --------------------'
  *
  * Every state but (file) is listed in the manifest, a spare from before its first use: so a switch of segments costs no
  * write of the manifest, and recovery finds frames in whatever is listed. Which of the listed ones are in use, and

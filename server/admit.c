@@ -6,12 +6,15 @@
 
 #include "core/base/mem.h"
 #include "core/base/panic.h"
+#include "core/keyspace/cut.h"
 #include "server/checkpoint.h"
 #include "server/dispatch.h"
 #include "server/evict.h"
 #include "server/flash.h"
 #include "server/reply.h"
+#include "server/save.h"
 #include "server/server.h"
+#include "server/snapshot.h"
 
 #define WRITE_OVERHEAD 128            /* bytes of RAM a write may take beside its arguments */
 #define FRAME_MAX ((uint64_t)3 << 30) /* a frame's length has 32 bits; effects are a little longer than commands */
@@ -107,7 +110,7 @@ static bool evictable(const struct db_config *cfg) { return cfg->eviction != EVI
 static uint64_t evict_some(struct shard *s, uint32_t db, uint64_t bytes)
 {
     uint64_t before = keyspace_memory(s->spaces[db]), freed = 0;
-    for (int i = 0; i < EVICTIONS_A_SLICE && freed < bytes; i++) {
+    for (int i = 0; i < EVICTIONS_A_SLICE && freed < bytes && shard_may_delete(s, db); i++) {
         struct entry *e = evict_victim(s, db);
         if (e == NULL)
             break;
@@ -298,13 +301,16 @@ void memory_want_nothing(struct shard *s)
         publish(&s->figures[db].wanted, 0);
 }
 
+/* The stamp of what is cleaned now; what becomes clean is handed over to a snapshot, which may have to wait. */
+static uint64_t clean_stamp(const struct shard *s) { return snapshot_holds_back(s) ? TIER_DROP_ONLY : s->lsn; }
+
 static void maintain_db(struct shard *s, uint32_t db)
 {
     uint64_t own = s->server->config->db[db].maxmemory, used = memory_of_db(s->server, db);
     uint64_t soft = own - own / 16, over = own > 0 && used > soft ? used - soft : 0;
     over = max_u64(over, wanted_here(s, db));
     if (over > 0)
-        reclaim_db(s, db, over, s->lsn);
+        reclaim_db(s, db, over, clean_stamp(s));
 }
 
 void memory_maintain(struct shard *s)
@@ -312,7 +318,7 @@ void memory_maintain(struct shard *s)
     memory_publish(s);
     uint64_t over = max_u64(above_soft_limit(s), wanted_here(s, WANTED_PROCESS));
     if (over > 0)
-        reclaim(s, 0, false, over, s->lsn);
+        reclaim(s, 0, false, over, clean_stamp(s));
     for (int db = 0; s->server->db_limits && db < s->server->config->databases; db++)
         maintain_db(s, (uint32_t)db);
     uint64_t asked = atomic_load(&s->server->memory_asked);
@@ -428,30 +434,6 @@ static enum admit wait_retry(struct call *c, struct waiter *w, enum wait_why why
     return ADMIT_WAIT;
 }
 
-/* The keys of one call; more than fit in `few` are allocated. */
-struct refs {
-    struct key_ref few[16], *at;
-    int n, cap;
-};
-
-static void refs_of(const struct call *c, struct refs *r)
-{
-    r->at = r->few;
-    r->cap = ARRAY_LEN(r->few);
-    r->n = command_keys(c->cmd, c->argv, c->argc, r->at, r->cap);
-    if (r->n <= r->cap)
-        return;
-    r->cap = r->n;
-    r->at = mem_alloc(sizeof(*r->at) * (size_t)r->cap);
-    r->n = command_keys(c->cmd, c->argv, c->argc, r->at, r->cap);
-}
-
-static void refs_free(struct refs *r)
-{
-    if (r->at != r->few)
-        mem_free(r->at, sizeof(*r->at) * (size_t)r->cap);
-}
-
 static bool has_cold(const struct call *c)
 {
     if (likely(!c->held))
@@ -462,20 +444,44 @@ static bool has_cold(const struct call *c)
     return false;
 }
 
+struct needs {
+    struct call *c;
+    bool (*each)(struct call *c, struct needed *k, void *arg);
+    void *arg;
+    bool stopped;
+};
+
+const struct entry *need_value(struct needs *n, struct slice name)
+{
+    struct needed k = {.owner = call_owner(n->c, name)};
+    k.ks = k.owner->spaces[n->c->db];
+    k.key = key_of(k.ks, name);
+    struct entry *e = keyspace_find(k.ks, k.key);
+    if (e == NULL || (!n->c->apply && entry_expired(e, n->c->now_ms)))
+        return NULL;
+    n->stopped = n->stopped || n->each(n->c, &k, n->arg);
+    return e;
+}
+
 /* Calls `each` for every cold or hot key whose value the call needs; stops when it returns true. */
 static bool each_needed(struct call *c, bool (*each)(struct call *c, struct needed *k, void *arg), void *arg)
 {
-    struct refs refs;
+    struct key_refs refs;
     bool stopped = false;
     if (c->cmd->keys[0].first == 0)
         return false;
-    refs_of(c, &refs);
+    command_key_refs(c->cmd, c->argv, c->argc, &refs);
     for (int i = 0; i < refs.n && !stopped; i++)
         if (refs.at[i].need == NEED_VALUE) {
             struct needed k = need_of(c, refs.at[i].arg);
             stopped = each(c, &k, arg);
         }
-    refs_free(&refs);
+    key_refs_free(&refs);
+    if (!stopped && unlikely(c->cmd->needs != NULL)) {
+        struct needs n = {.c = c, .each = each, .arg = arg};
+        c->cmd->needs(c, &n);
+        stopped = n.stopped;
+    }
     return stopped;
 }
 
@@ -559,6 +565,34 @@ enum admit admit_values(struct call *calls, int n, struct waiter *w)
     return ADMIT_RUN;
 }
 
+/* --- values that are being written out in parts --- */
+
+static bool encodes_here(const struct call *c)
+{
+    if (likely(!c->held))
+        return tier_encoding(c->shard->tier);
+    for (uint64_t mask = c->server->holds.held; mask != 0; mask &= mask - 1)
+        if (tier_encoding(c->server->shards[__builtin_ctzll(mask)]->tier))
+            return true;
+    return false;
+}
+
+/* Whether the call may change a value of which parts have been encoded. */
+static bool touches_encoding(struct call *c)
+{
+    struct key_refs refs;
+    bool touches = false;
+    if (likely(!encodes_here(c)) || c->cmd->keys[0].first == 0)
+        return false;
+    command_key_refs(c->cmd, c->argv, c->argc, &refs);
+    for (int i = 0; i < refs.n && !touches; i++) {
+        struct needed k = need_of(c, refs.at[i].arg);
+        touches = tier_encoding_key(k.owner->tier, k.ks, k.key.hash);
+    }
+    key_refs_free(&refs);
+    return touches;
+}
+
 /* --- the log and pauses --- */
 
 static size_t args_bytes(const struct call *c)
@@ -608,10 +642,41 @@ enum admit admit_pause(struct call *c, struct waiter *w)
     return unlikely(paused(c)) ? wait_retry(c, w, WAIT_PAUSE) : ADMIT_RUN;
 }
 
+/* Whether a key of the call would have to be handed over to a snapshot before it changes. */
+static bool would_hand_over(struct call *c)
+{
+    struct key_refs refs;
+    bool would = false;
+    command_key_refs(c->cmd, c->argv, c->argc, &refs);
+    for (int i = 0; i < refs.n && !would; i++) {
+        struct needed k = need_of(c, refs.at[i].arg);
+        struct entry *e = keyspace_find(k.ks, k.key);
+        would = e != NULL && cut_wants(k.ks, e);
+    }
+    key_refs_free(&refs);
+    return would;
+}
+
+/* As in Redis, while RDB files cannot be written. */
+static enum admit refuse_unsaved(struct call *c)
+{
+    reply_error(c, "MISCONF Redis is configured to save RDB snapshots, but it's currently unable to persist to disk. "
+                   "Commands that may modify the data set are disabled, because this instance is configured to report "
+                   "errors during writes if RDB snapshotting fails (stop-writes-on-bgsave-error option). Please check "
+                   "the Redis logs for details about the RDB error.");
+    return ADMIT_REFUSED;
+}
+
 enum admit admit_write(struct call *c, struct waiter *w, size_t *total)
 {
     size_t bytes = args_bytes(c);
     *total += bytes;
+    if (unlikely(touches_encoding(c)))
+        return wait_retry(c, w, WAIT_VALUE);
+    if (unlikely(save_stops_writes(c->server)))
+        return refuse_unsaved(c);
+    if (unlikely(snapshot_holds_back(c->shard)) && !c->held && would_hand_over(c))
+        return wait_retry(c, w, WAIT_SNAPSHOT);
     enum admit a = admit_log(c, w, *total);
     if (a != ADMIT_RUN || !(c->cmd->flags & CMD_DENYOOM))
         return a;

@@ -18,6 +18,8 @@ struct shard;
 struct client;
 struct server;
 
+#define SHARDS_MAX 64 /* a set of shards is a mask */
+
 struct call {
     struct server *server;
     struct shard *shard;   /* whose thread runs it */
@@ -60,6 +62,11 @@ struct place place_write(struct call *c, int arg);
 struct place place_peek(struct call *c, int arg);
 /* A key of another database or name (borrowed while the place is used); like peek. */
 struct place place_in(struct call *c, uint32_t db, struct slice name);
+/* The entry of a key whose value the call needs (command.needs): hot, cold, or NULL if there is none. */
+const struct entry *need_value(struct needs *n, struct slice name);
+/* The place's value is in RAM afterwards: of a key that admission could not foresee (SORT BY inside a transaction that
+ * has changed what it sorts), read on the spot, which is the exception to I2. 0 or a negative errno. */
+int place_fetch(struct place *p) must_check;
 /* True if the key is missing or of this type; else replies -WRONGTYPE. */
 bool place_is(struct call *c, const struct place *p, enum value_type type);
 /* The string's bytes ("" if missing); an integer is formatted into scratch. Hot entries only (admission has seen to
@@ -86,6 +93,9 @@ struct value place_take(struct call *c, struct place *p);
 void place_set_expiry(struct call *c, struct place *p, int64_t expire_ms);
 /* p->e becomes NULL. */
 void place_delete(struct call *c, struct place *p);
+/* The same two with their effects: DEL; PEXPIREAT, or PERSIST for ENTRY_NO_EXPIRY. */
+void place_remove(struct call *c, struct place *p);
+void place_expire(struct call *c, struct place *p, int64_t expire_ms);
 
 /* Whether an absolute time has passed already, so that setting it deletes the key. Never true while effects are
  * applied. */
@@ -120,7 +130,9 @@ uint64_t call_shard_keys(const struct call *c, unsigned shard);
 uint64_t call_random(struct call *c);
 const struct value_limits *call_limits(const struct call *c);
 int64_t call_max_string(const struct call *c); /* proto-max-bulk-len */
-bool call_lazy_flush(const struct call *c);    /* lazyfree-lazy-user-flush */
+/* hll-sparse-max-bytes. No limit while effects are applied: where it made a string dense, the effects say so. */
+size_t call_hll_sparse_max(const struct call *c);
+bool call_lazy_flush(const struct call *c); /* lazyfree-lazy-user-flush */
 /* Keys in the call's database over all shards this call holds. */
 uint64_t call_dbsize(const struct call *c);
 /* Shards that this call may touch: all under a hold of all, else one. For KEYS, RANDOMKEY, DBSIZE, FLUSH: ROUTE_ALL. */
@@ -128,9 +140,9 @@ unsigned call_keyspaces(const struct call *c, uint32_t db, struct keyspace **out
 /* Replaces the database by a new, empty space (FLUSHDB): the caller records the effect first. `async`: the old content
  * is freed by the background thread. ROUTE_ALL only. */
 void call_flush(struct call *c, uint32_t db, bool async);
+/* After FLUSHALL, with save points: the RDB file is to be emptied too, as in Redis. */
+void call_flushed_all(struct call *c);
 /* 0, or -EPERM if one is logged and the other is not. ROUTE_ALL only. */
 int call_swap(struct call *c, uint32_t a, uint32_t b);
-/* Whether changes of this database are logged (for MOVE and COPY across: always effects on both sides anyway). */
-bool call_same_durability(const struct call *c, uint32_t a, uint32_t b);
 
 #endif

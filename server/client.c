@@ -3,6 +3,7 @@
 #include <stdatomic.h>
 #include <unistd.h>
 
+#include "core/base/list.h"
 #include "core/base/mem.h"
 #include "core/base/panic.h"
 #include "core/proto/resp_writer.h"
@@ -34,10 +35,7 @@ static struct client *client_new(struct shard *s, struct conn *conn)
     if (s->server->config->requirepass[0] == 0)
         c->flags |= CLIENT_AUTHENTICATED;
     resp_reader_init(&c->reader);
-    c->next = s->clients;
-    if (c->next != NULL)
-        c->next->prev = c;
-    s->clients = c;
+    list_push(s->clients, c);
     return c;
 }
 
@@ -193,12 +191,7 @@ void client_ready(struct client *c)
     if (c->flags & (CLIENT_READY | CLIENT_CLOSING) || c->in_len == 0)
         return;
     c->flags |= CLIENT_READY;
-    c->ready_next = NULL;
-    if (s->ready.last != NULL)
-        ((struct client *)s->ready.last)->ready_next = c;
-    else
-        s->ready.first = c;
-    s->ready.last = c;
+    list_append(&s->ready, c, ready_next);
 }
 
 void client_again(struct client *c)
@@ -324,7 +317,7 @@ static void released(void *arg)
 {
     struct client *c = arg;
     c->out_sending = 0;
-    client_unref(c);
+    c->releasing = false;
 }
 
 /* Closed for everyone; freed by clients_reap when nothing refers to it. */
@@ -340,7 +333,7 @@ static void close_now(struct client *c)
     if (c->conn != NULL) {
         struct conn *conn = c->conn;
         c->conn = NULL;
-        c->refs++;
+        c->releasing = true;
         conn_close(conn, released, c);
     }
     c->closing_next = s->closing.first;
@@ -357,6 +350,14 @@ void client_close(struct client *c, bool after_reply)
     }
 }
 
+static struct client *find(struct shard *s, uint64_t id)
+{
+    for (struct client *c = s->clients; c != NULL; c = c->next)
+        if (c->id == id && !(c->flags & CLIENT_CLOSING))
+            return c;
+    return NULL;
+}
+
 struct kill {
     struct task task;
     uint64_t id;
@@ -365,7 +366,7 @@ struct kill {
 static void run_kill(struct task *t, void *arg)
 {
     struct kill *k = container_of(t, struct kill, task);
-    struct client *c = client_find(arg, k->id);
+    struct client *c = find(arg, k->id);
     if (c != NULL)
         close_now(c);
     mem_free(k, sizeof(*k));
@@ -383,16 +384,6 @@ void client_kill(struct shard *here, struct client *c, bool itself)
     shard_post(c->home, &k->task);
 }
 
-static void unlink_client(struct client *c)
-{
-    if (c->next != NULL)
-        c->next->prev = c->prev;
-    if (c->prev != NULL)
-        c->prev->next = c->next;
-    else
-        c->home->clients = c->next;
-}
-
 void client_set_string(char **field, struct slice s)
 {
     if (*field != NULL)
@@ -407,7 +398,7 @@ void client_set_string(char **field, struct slice s)
 
 static void client_free(struct client *c)
 {
-    unlink_client(c);
+    list_remove(c->home->clients, c);
     admit_release(&c->waiter);
     client_consume(c, c->in_len);
     if (c->in != NULL)
@@ -422,15 +413,9 @@ static void client_free(struct client *c)
     mem_free(c, sizeof(*c));
 }
 
-void client_unref(struct client *c)
-{
-    ensure(c->refs > 0);
-    c->refs--;
-}
-
 static bool in_some_list(const struct client *c)
 {
-    return (c->flags & (CLIENT_READY | CLIENT_OUTGOING | CLIENT_GATED | CLIENT_IN_HOLD_LIST)) || c->refs > 0 ||
+    return (c->flags & (CLIENT_READY | CLIENT_OUTGOING | CLIENT_GATED | CLIENT_IN_HOLD_LIST)) || c->releasing ||
            c->subs > 0 || c->waiter.fetching;
 }
 
@@ -483,14 +468,6 @@ void clients_cron(struct shard *s)
             close_now(c);
         }
     }
-}
-
-struct client *client_find(struct shard *s, uint64_t id)
-{
-    for (struct client *c = s->clients; c != NULL; c = c->next)
-        if (c->id == id && !(c->flags & CLIENT_CLOSING))
-            return c;
-    return NULL;
 }
 
 static void append_flags(const struct client *c, struct buf *out)

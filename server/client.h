@@ -27,8 +27,7 @@ enum client_flag {
     CLIENT_UNIX = 1 << 12,
     CLIENT_IN_HOLD_LIST = 1 << 13,
     CLIENT_READ_PAUSED = 1 << 14,
-    CLIENT_MONITOR = 1 << 15,
-    CLIENT_EOF = 1 << 16, /* it sends no more: closed when what it has sent is answered */
+    CLIENT_EOF = 1 << 15, /* it sends no more: closed when what it has sent is answered */
 };
 
 struct client {
@@ -56,12 +55,12 @@ struct client {
 
     struct outbox out;
     unsigned out_sending; /* segments handed to the kernel */
+    bool releasing;       /* its connection is closed, and the kernel may still use bytes of ours */
     uint64_t soft_limit_since_us;
 
     /* forwarding */
     unsigned subs;     /* sub-requests under way */
     uint64_t sub_mask; /* shards they are on */
-    unsigned refs;     /* who else points here: subs, a hold, fetches */
 
     bool always_dep;        /* this turn's replies depend on an `always` database */
     struct transaction *tx; /* MULTI or WATCH state; NULL: none */
@@ -88,9 +87,6 @@ void client_flush(struct client *c);
 void clients_reap(struct shard *s);
 void clients_cron(struct shard *s);
 void client_append_info(struct client *c, struct buf *out); /* a line of CLIENT LIST, without newline */
-struct client *client_find(struct shard *s, uint64_t id);
-/* Drops the reference; frees a closed client with the last one. */
-void client_unref(struct client *c);
 /* Bytes of the request consumed. */
 void client_consume(struct client *c, size_t n);
 void client_set_string(char **field, struct slice s);

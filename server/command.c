@@ -13,10 +13,41 @@
 #define NAME_MAX_BYTES 32
 
 static struct command *const groups[] = {
-    string_commands,     generic_commands,     expire_commands,  scan_commands,        dump_commands,
-    connection_commands, transaction_commands, server_commands,  config_commands,      command_commands,
-    debug_commands,      info_commands,        set_commands,     set_algebra_commands, hash_commands,
-    hash_scan_commands,  hash_expire_commands, hash_ex_commands,
+    /* A line for each, so that additions do not meet. */
+    /* clang-format off */
+    string_commands,
+    generic_commands,
+    expire_commands,
+    scan_commands,
+    dump_commands,
+    connection_commands,
+    transaction_commands,
+    server_commands,
+    config_commands,
+    command_commands,
+    debug_commands,
+    info_commands,
+    bitfield_commands,
+    bitmap_commands,
+    geo_commands,
+    geo_search_commands,
+    hash_commands,
+    hash_ex_commands,
+    hash_expire_commands,
+    hash_scan_commands,
+    hyperloglog_commands,
+    list_commands,
+    list_index_commands,
+    memory_commands,
+    save_commands,
+    set_commands,
+    set_algebra_commands,
+    sort_commands,
+    zset_commands,
+    zset_pop_commands,
+    zset_range_commands,
+    zset_store_commands,
+    /* clang-format on */
 };
 static const struct command *table[SLOTS];
 
@@ -167,14 +198,36 @@ static bool find_range(const struct key_spec *k, const struct slice *argv, int a
 int command_keys(const struct command *cmd, const struct slice *argv, int argc, struct key_ref *out, int max)
 {
     int n = 0;
+    if (cmd->find_keys != NULL)
+        return cmd->find_keys(argv, argc, out, max);
     for (int s = 0; s < COMMAND_KEY_SPECS && cmd->keys[s].first > 0; s++) {
         const struct key_spec *k = &cmd->keys[s];
+        uint16_t flags = cmd->key_flags ? cmd->key_flags(argv, argc) : k->flags;
         struct key_range r;
-        if (!find_range(k, argv, argc, &r))
-            return -1;
+        if (!find_range(k, argv, argc, &r)) {
+            if (s == 0 || k->counted)
+                return -1;
+            continue; /* of a later list there may be none: PFMERGE with a destination alone */
+        }
         for (int i = r.first; i <= r.last && i < argc; i += r.step, n++)
             if (n < max)
-                out[n] = (struct key_ref){i, (uint8_t)(cmd->need ? cmd->need(argv, argc, i) : k->need), k->flags};
+                out[n] = (struct key_ref){i, (uint8_t)(cmd->need ? cmd->need(argv, argc, i) : k->need), flags};
     }
     return n;
+}
+
+void command_key_refs(const struct command *cmd, const struct slice *argv, int argc, struct key_refs *out)
+{
+    out->at = out->few;
+    out->n = command_keys(cmd, argv, argc, out->few, ARRAY_LEN(out->few));
+    if (out->n <= (int)ARRAY_LEN(out->few))
+        return;
+    out->at = mem_alloc(sizeof(*out->at) * (size_t)out->n);
+    command_keys(cmd, argv, argc, out->at, out->n);
+}
+
+void key_refs_free(struct key_refs *r)
+{
+    if (r->at != r->few)
+        mem_free(r->at, sizeof(*r->at) * (size_t)r->n);
 }

@@ -8,6 +8,8 @@
 
 struct call;
 struct command;
+struct key_ref;
+struct needs;
 
 /* Redis's command flags; names as COMMAND INFO prints them stand in command.c. */
 enum command_flag {
@@ -90,6 +92,7 @@ struct key_spec {
     int8_t step;
     bool counted;        /* `first` is where the number of keys stands; they follow */
     const char *keyword; /* not NULL: the key is behind the last such word at or behind `first` */
+    bool unknown;        /* no specification describes it (`first` is 0): find_keys tells, or nobody */
     uint8_t need;        /* enum key_need */
     const char *notes;   /* or NULL */
 };
@@ -105,7 +108,7 @@ struct command_arg {
     const char *summary;
     const char *since, *deprecated_since;
     uint8_t flags;                 /* ARG_* */
-    int8_t key_spec;               /* index, with type "key" */
+    int8_t key_spec;               /* index, with type "key", or above 0 */
     const struct command_arg *sub; /* for oneof and block; ended by ARG_END */
 };
 enum { ARG_OPTIONAL = 1, ARG_MULTIPLE = 2, ARG_MULTIPLE_TOKEN = 4 };
@@ -144,6 +147,13 @@ struct command {
     struct key_spec keys[COMMAND_KEY_SPECS];
     /* Optional: the need of argument `arg` where it depends on the options (SET ... GET). */
     enum key_need (*need)(const struct slice *argv, int argc, int arg);
+    /* Optional: what a call does to its keys (KEY_*) where that depends on its arguments. */
+    uint16_t (*key_flags)(const struct slice *argv, int argc);
+    /* Optional: the keys, as command_keys gives them, where specifications cannot describe them. */
+    int (*find_keys)(const struct slice *argv, int argc, struct key_ref *out, int max);
+    /* Optional: names, with need_value, keys whose values the call needs beside those that are arguments, as far as
+     * what is in RAM tells which they are; asked again when they have come. Leaves no trace. */
+    void (*needs)(struct call *c, struct needs *n);
     /* Optional: a route that depends on the arguments. */
     enum command_route (*route_of)(const struct slice *argv, int argc);
     const char *group, *summary, *since, *complexity;
@@ -160,10 +170,40 @@ struct command {
 };
 
 /* Every file in server/cmd/ offers its commands as an array ended by a literal with name NULL; command.c lists them. */
-extern struct command string_commands[], expire_commands[], scan_commands[], dump_commands[], command_commands[],
-    debug_commands[], info_commands[], generic_commands[], connection_commands[], transaction_commands[],
-    server_commands[], config_commands[], set_commands[], set_algebra_commands[], hash_commands[], hash_scan_commands[],
-    hash_expire_commands[], hash_ex_commands[];
+/* clang-format off */
+extern struct command string_commands[];
+extern struct command generic_commands[];
+extern struct command expire_commands[];
+extern struct command scan_commands[];
+extern struct command dump_commands[];
+extern struct command connection_commands[];
+extern struct command transaction_commands[];
+extern struct command server_commands[];
+extern struct command config_commands[];
+extern struct command command_commands[];
+extern struct command debug_commands[];
+extern struct command info_commands[];
+extern struct command bitfield_commands[];
+extern struct command bitmap_commands[];
+extern struct command geo_commands[];
+extern struct command geo_search_commands[];
+extern struct command hash_commands[];
+extern struct command hash_ex_commands[];
+extern struct command hash_expire_commands[];
+extern struct command hash_scan_commands[];
+extern struct command hyperloglog_commands[];
+extern struct command list_commands[];
+extern struct command list_index_commands[];
+extern struct command memory_commands[];
+extern struct command save_commands[];
+extern struct command set_commands[];
+extern struct command set_algebra_commands[];
+extern struct command sort_commands[];
+extern struct command zset_commands[];
+extern struct command zset_pop_commands[];
+extern struct command zset_range_commands[];
+extern struct command zset_store_commands[];
+/* clang-format on */
 
 /* Hashes all names. Once, before any thread. */
 void command_table_init(void);
@@ -182,5 +222,13 @@ struct key_ref {
     uint16_t flags;
 };
 int command_keys(const struct command *cmd, const struct slice *argv, int argc, struct key_ref *out, int max);
+/* All of them, however many: more than fit in `few` are allocated. `n` as command_keys returns it. End with
+ * key_refs_free. */
+struct key_refs {
+    struct key_ref few[16], *at;
+    int n;
+};
+void command_key_refs(const struct command *cmd, const struct slice *argv, int argc, struct key_refs *out);
+void key_refs_free(struct key_refs *r);
 
 #endif

@@ -1,7 +1,5 @@
 #include "server/dispatch.h"
 
-#include <ctype.h>
-
 #include "core/base/mem.h"
 #include "core/base/num.h"
 #include "core/base/panic.h"
@@ -186,19 +184,9 @@ static void session_init(struct call *c, struct client *client)
 }
 
 /* "ERR unknown command 'x', with args beginning with: 'a' 'b' ", at most 128 bytes of arguments. */
-static void unknown_command(struct call *c, const struct command *parent)
+static void unknown_command(struct call *c)
 {
     struct buf args = {0};
-    if (parent != NULL) {
-        char name[32];
-        size_t n = 0;
-        for (; parent->name[n] != 0 && n < sizeof(name) - 1; n++)
-            name[n] = (char)toupper((unsigned char)parent->name[n]);
-        name[n] = 0;
-        reply_errorf(c, "ERR unknown subcommand '%.*s'. Try %s HELP.", (int)min_u64(c->argv[1].len, 128),
-                     (const char *)c->argv[1].p, name);
-        return;
-    }
     for (int i = 1; i < c->argc && args.len < 128; i++)
         buf_printf(&args, "'%.*s' ", (int)min_u64(c->argv[i].len, 128 - args.len), (const char *)c->argv[i].p);
     buf_append_byte(&args, 0);
@@ -212,7 +200,7 @@ static bool is_exec(const struct call *c) { return c->cmd->route == ROUTE_EXEC; 
 bool call_refused(struct call *c, const struct request *r, bool authenticated)
 {
     if (unlikely(r->cmd == NULL))
-        unknown_command(c, r->parent);
+        r->parent != NULL ? reply_unknown_subcommand(c, r->parent) : unknown_command(c);
     else if (unlikely(!command_arity_ok(r->cmd, r->argc)))
         is_exec(c) ? tx_abort(c, "wrong number of arguments for 'exec' command") : reply_wrong_arity(c);
     else if (unlikely(!authenticated && !(r->cmd->flags & CMD_NO_AUTH)))
@@ -239,8 +227,10 @@ void call_run(struct call *c)
     stat_add(&stats->calls, 1);
     if (unlikely(c->failed))
         stat_add(&stats->failed, 1);
-    if (c->changes)
+    if (c->changes && !c->in_exec) { /* EXEC's are those of its commands */
         stat_add(&s->stats.changes, c->changes);
+        stat_add(&s->changed, c->changes);
+    }
 }
 
 static void park(struct client *c, enum wait_why why)
@@ -254,12 +244,7 @@ static void ask_hold(struct shard *s, struct client *c, uint64_t mask)
     park(c, WAIT_HOLD);
     if (!(c->flags & CLIENT_IN_HOLD_LIST)) {
         c->flags |= CLIENT_IN_HOLD_LIST;
-        c->hold_next = NULL;
-        if (s->hold_waiting.last != NULL)
-            ((struct client *)s->hold_waiting.last)->hold_next = c;
-        else
-            s->hold_waiting.first = c;
-        s->hold_waiting.last = c;
+        list_append(&s->hold_waiting, c, hold_next);
     }
     hold_ask(s->server, s, mask | 1ull << s->index);
 }
@@ -274,7 +259,7 @@ static void next_reply_mode(struct client *c)
     c->flags |= next ? CLIENT_REPLY_SKIP : 0;
 }
 
-static void finish(struct shard *s, struct client *c, struct call *call)
+static void finish(struct client *c, struct call *call)
 {
     admit_release(&c->waiter);
     if (call->always)
@@ -285,7 +270,7 @@ static void finish(struct shard *s, struct client *c, struct call *call)
 }
 
 /* Runs here and now, all keys being on this shard or held. */
-static enum ran run_here(struct shard *s, struct client *c, struct request *r, struct call *call)
+static enum ran run_here(struct shard *s, struct client *c, struct call *call)
 {
     enum admit a = c->tx != NULL && is_exec(call) ? tx_admit(call, &c->waiter) : admit(call, &c->waiter);
     if (unlikely(a == ADMIT_WAIT)) {
@@ -300,29 +285,18 @@ static enum ran run_here(struct shard *s, struct client *c, struct request *r, s
     } else {
         stat_add(&s->commands[call->cmd->id].rejected, 1);
     }
-    finish(s, c, call);
-    (void)r;
+    finish(c, call);
     return RAN_DONE;
 }
 
-static uint64_t call_owners(struct server *server, const struct command *cmd, const struct slice *argv, int argc,
-                            bool *bad)
+static uint64_t call_owners(struct server *server, const struct command *cmd, const struct slice *argv, int argc)
 {
-    struct key_ref few[64], *refs = few;
-    int max = ARRAY_LEN(few);
+    struct key_refs refs;
     uint64_t mask = 0;
-    int n = command_keys(cmd, argv, argc, refs, max);
-
-    *bad = n < 0;
-    if (n > max) {
-        max = n;
-        refs = mem_alloc(sizeof(*refs) * (size_t)max);
-        n = command_keys(cmd, argv, argc, refs, max);
-    }
-    for (int i = 0; i < n; i++)
-        mask |= 1ull << shard_of(server, argv[refs[i].arg])->index;
-    if (refs != few)
-        mem_free(refs, sizeof(*refs) * (size_t)max);
+    command_key_refs(cmd, argv, argc, &refs);
+    for (int i = 0; i < refs.n; i++)
+        mask |= 1ull << shard_of(server, argv[refs.at[i].arg])->index;
+    key_refs_free(&refs);
     return mask;
 }
 
@@ -339,17 +313,16 @@ static uint64_t scan_owner(struct server *server, const struct slice *argv, int 
     return 1ull << scan_cursor_shard(cursor, server->nshards);
 }
 
-uint64_t request_owners(struct server *server, const struct command *cmd, const struct slice *argv, int argc, bool *bad)
+uint64_t request_owners(struct server *server, const struct command *cmd, const struct slice *argv, int argc)
 {
     uint8_t route = cmd->route_of ? (uint8_t)cmd->route_of(argv, argc) : cmd->route;
-    *bad = false;
     switch (route) {
     case ROUTE_ALL:
         return all_shards(server);
     case ROUTE_ANY:
         return scan_owner(server, argv, argc);
     case ROUTE_KEYS:
-        return call_owners(server, cmd, argv, argc, bad);
+        return call_owners(server, cmd, argv, argc);
     default:
         return 0;
     }
@@ -358,10 +331,9 @@ uint64_t request_owners(struct server *server, const struct command *cmd, const 
 /* The shards this call needs; 0: any, so here. */
 static uint64_t wanted_shards(struct call *c)
 {
-    bool bad;
     if (is_exec(c))
         return c->client->tx ? tx_owners(c->client) : 0;
-    return request_owners(c->server, c->cmd, c->argv, c->argc, &bad);
+    return request_owners(c->server, c->cmd, c->argv, c->argc);
 }
 
 static bool one_bit(uint64_t mask) { return (mask & (mask - 1)) == 0; }
@@ -376,7 +348,7 @@ static enum ran route(struct shard *s, struct client *c, struct request *r, stru
     if (mask == 0 || mask == home) {
         if (c->subs > 0 && (strict || call->cmd->route == ROUTE_HOME))
             goto barrier;
-        return run_here(s, c, r, call);
+        return run_here(s, c, call);
     }
     if (one_bit(mask) && !is_exec(call) && !(call->cmd->flags & CMD_NOT_QUEUED)) {
         if (!(c->subs > 0 && strict && (c->sub_mask & ~mask)) &&
@@ -397,12 +369,12 @@ barrier:
 }
 
 /* Under a hold: it may have been granted for less than this command needs (it came while the hold was on its way). */
-static enum ran route_held(struct shard *s, struct client *c, struct request *r, struct call *call)
+static enum ran route_held(struct shard *s, struct client *c, struct call *call)
 {
     uint64_t mask = wanted_shards(call);
     if ((mask & ~s->server->holds.held) == 0) {
         call->held = true;
-        return run_here(s, c, r, call);
+        return run_here(s, c, call);
     }
     ask_hold(s, c, mask);
     return RAN_PARKED;
@@ -427,17 +399,17 @@ static enum ran run_request(struct shard *s, struct request *r, bool held)
     if (unlikely(call_refused(&call, r, c->flags & CLIENT_AUTHENTICATED))) {
         if (tx_queueing(c) && !(r->cmd != NULL && is_exec(&call)))
             tx_queue(&call, r, true);
-        finish(s, c, &call);
+        finish(c, &call);
         return RAN_DONE;
     }
     if (unlikely(tx_queueing(c)) && !(r->cmd->flags & CMD_NOT_QUEUED)) {
         tx_queue(&call, r, false);
-        finish(s, c, &call);
+        finish(c, &call);
         return RAN_DONE;
     }
     if (s->server->nshards == 1)
-        return run_here(s, c, r, &call);
-    return held ? route_held(s, c, r, &call) : route(s, c, r, &call);
+        return run_here(s, c, &call);
+    return held ? route_held(s, c, &call) : route(s, c, r, &call);
 }
 
 /* --- waves --- */

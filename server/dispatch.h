@@ -51,18 +51,16 @@ enum ran { RAN_DONE, RAN_PARKED };
 
 /* Fills a call for a request of this session. */
 void call_init(struct call *c, struct shard *s, const struct request *r);
-/* Runs an admitted call: effects are grouped, statistics kept. Returns true if it depends on an `always` database. */
+/* Runs an admitted call: effects are grouped, statistics kept. Afterwards call->always tells whether what it gives out
+ * depends on an `always` database. */
 void call_run(struct call *c);
 /* Replies the error of a request that cannot run at all (unknown, arity, not authenticated ...); true if it did. */
 bool call_refused(struct call *c, const struct request *r, bool authenticated);
-/* Which shards the request needs, as a mask; 0: any. Sets *bad if its keys make no sense. */
-uint64_t request_owners(struct server *server, const struct command *cmd, const struct slice *argv, int argc,
-                        bool *bad);
+/* Which shards the request needs, as a mask; 0: any, as for one whose keys make no sense. */
+uint64_t request_owners(struct server *server, const struct command *cmd, const struct slice *argv, int argc);
 
 /* The shard that owns a key: this one, or a held one. */
 struct shard *call_owner(const struct call *c, struct slice key);
-/* Whether the call runs under a hold. */
-bool call_holding(const struct call *c);
 
 /* --- admission (admit.c) --- */
 

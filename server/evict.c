@@ -14,15 +14,6 @@ struct entry *evict_victim(struct shard *s, uint32_t db)
 
 void evict_key(struct shard *s, uint32_t db, struct entry *e)
 {
-    struct keyspace *ks = s->spaces[db];
-    struct key key = key_of(ks, entry_key(e));
-    struct slice argv[] = {SLICE_LIT("UNLINK"), key.name};
-
-    stage_begin(&s->stage);
-    stage_effect_in(s, db, 2, argv);
-    stage_end(&s->stage);
-    if (s->watches != NULL)
-        watch_touch(s, db, key);
-    keyspace_delete(ks, e, key);
+    shard_delete(s, db, e, SLICE_LIT("UNLINK"));
     stat_add(&s->stats.evicted, 1);
 }

@@ -6,6 +6,7 @@
 #include "core/value/hash.h"
 #include "server/dispatch.h"
 #include "server/server.h"
+#include "server/snapshot.h"
 #include "server/words.h"
 
 #define SLICE_US 1000
@@ -109,7 +110,7 @@ bool expire_fields_slice(struct shard *s)
 {
     struct server *server = s->server;
     bool more = false;
-    if (!server->config->active_expire ||
+    if (!server->config->active_expire || snapshot_holds_back(s) ||
         atomic_load_explicit(&server->paused_until_ms, memory_order_relaxed) > s->now_ms)
         return false;
     for (int db = 0; db < server->config->databases && !more; db++)

@@ -22,12 +22,14 @@ enum phase { QUIET, CHECKPOINTING, COMPACTING };
 
 struct flash {
     struct server *server;
-    _Atomic uint64_t disk;   /* at the last look */
-    _Atomic uint64_t handed; /* written() at that time */
-    _Atomic uint64_t passed; /* of what shards count as freed: known to be gone from the disk */
+    _Atomic uint64_t disk;     /* at the last look, in files that are in use */
+    _Atomic uint64_t buffered; /* at that time: on its way from memory to disk */
+    _Atomic uint64_t handed;   /* written() at that time */
+    _Atomic uint64_t passed;   /* of what shards count as freed: known to be gone from the disk */
     _Atomic uint64_t scale;
     _Atomic bool full, evicting, crowded;
-    _Atomic int phase; /* changed by shard 0 */
+    _Atomic bool relief; /* a round is under way or due: there will be more room */
+    _Atomic int phase;   /* changed by shard 0 */
     _Atomic uint64_t rounds;
 
     /* Shard 0's. */
@@ -111,9 +113,12 @@ static uint64_t written(const struct flash *f)
     return sum;
 }
 
+/* What is on disk or about to be. Without what the store still buffers, a slow disk would make keys look small there,
+ * and then too many be evicted. */
 static uint64_t present(const struct flash *f)
 {
-    return on_disk(f) + written(f) - atomic_load_explicit(&f->handed, memory_order_relaxed);
+    uint64_t coming = written(f) - atomic_load_explicit(&f->handed, memory_order_relaxed);
+    return on_disk(f) + atomic_load_explicit(&f->buffered, memory_order_relaxed) + coming;
 }
 
 static uint64_t live(const struct flash *f)
@@ -161,7 +166,8 @@ static void look(struct flash *f)
     pthread_mutex_lock(&f->one_looks);
     uint64_t now = written(f);
     f->server->store->ops->stats(f->server->store, &stats);
-    atomic_store(&f->disk, stats.bytes_on_disk);
+    atomic_store(&f->disk, stats.bytes_current);
+    atomic_store(&f->buffered, stats.buffered_bytes);
     atomic_store(&f->handed, now);
     pthread_mutex_unlock(&f->one_looks);
 }
@@ -272,6 +278,7 @@ void flash_cron(struct server *server)
     if (max > 0)
         look_sometimes(f, server->shards[0]->now_us);
     go_on(f, max);
+    atomic_store(&f->relief, phase_of(f) != QUIET || (max > 0 && worth_a_round(f, max)));
     if (max > 0 && phase_of(f) == QUIET && going(f) < max / 64)
         measure_scale(f);
     judge(f);
@@ -306,19 +313,11 @@ static int pick_db(struct shard *s)
     return db;
 }
 
-static bool may_evict(const struct shard *s, uint32_t db)
-{
-    struct server *server = s->server;
-    if (atomic_load_explicit(&server->paused_until_ms, memory_order_relaxed) > s->now_ms)
-        return false;
-    return !server_logged(server, db) || log_admit(server->log, 256 + s->stage.bytes.len, true) == LOG_ROOM_OK;
-}
-
 /* Victims that are only in RAM are passed over: they free no flash. */
 static unsigned evict_slice(struct shard *s, uint32_t db)
 {
     unsigned n = 0;
-    for (int i = 0; i < VICTIMS_A_SLICE && may_evict(s, db); i++) {
+    for (int i = 0; i < VICTIMS_A_SLICE && shard_may_delete(s, db); i++) {
         struct entry *e = evict_victim(s, db);
         if (e == NULL || !(e->flags & ENTRY_ON_FLASH)) {
             s->fruitless++;
@@ -397,8 +396,10 @@ enum flash_room flash_room(struct shard *s, uint32_t db)
     bool crowded = atomic_load_explicit(&f->crowded, memory_order_relaxed);
     if (likely(!full && !crowded))
         return FLASH_ROOM_YES;
-    if (full && (s->server->config->db[db].eviction == EVICT_NOEVICTION || all_barren(s->server)))
+    if (full && s->server->config->db[db].eviction == EVICT_NOEVICTION)
         return FLASH_ROOM_NEVER;
+    if (full && all_barren(s->server))
+        return atomic_load_explicit(&f->relief, memory_order_relaxed) ? FLASH_ROOM_SOON : FLASH_ROOM_NEVER;
     return crowded || live(f) > max + max / 8 ? FLASH_ROOM_SOON : FLASH_ROOM_YES;
 }
 

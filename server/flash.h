@@ -4,7 +4,11 @@
  * when a checkpoint has written the deletions and a compaction has passed over them. So between looks we go by an
  * estimate,
  *
- *     live = bytes on disk at the last look + bytes written since - bytes of keys deleted since the last round began,
+ *     live = bytes in files or buffered by the store, at the last look
+ *          + bytes written since - bytes of keys deleted since the last round began,
+ *
+ * where files that a compaction has replaced, and that are only to be deleted still, do not count: after a compaction
+ * of everything they would pass for twice the data.
  *
  * and a *round* turns deletions and what was overwritten into free space:
  *
@@ -18,7 +22,8 @@
  * evict keys that are on flash, coldest of samples first, in slices, until live is an eighth below the limit. Writes go
  * on meanwhile, and wait when the shards cannot keep up (live an eighth above the limit) or the rounds cannot (half as
  * much again as the limit is on disk: then either flash is full, or so much was deleted that a round is due). If no
- * shard finds a victim they are refused. A compaction takes space for the files it rewrites, so for a moment there may
+ * shard finds a victim they wait while a round is under way or due – garbage may be all that is in the way – and are
+ * refused when it has not helped. A compaction takes space for the files it rewrites, so for a moment there may
  * be more: a piece of 64 MiB, and up to half of the blobs. */
 #ifndef SERVER_FLASH_H
 #define SERVER_FLASH_H

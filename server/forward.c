@@ -152,23 +152,13 @@ static bool advance(struct sub *sub)
     return true;
 }
 
-static void done(struct sub *sub)
-{
-    struct shard *s = sub->target;
-    sub->next = NULL;
-    if (s->subs_done.last != NULL)
-        ((struct sub *)s->subs_done.last)->next = sub;
-    else
-        s->subs_done.first = sub;
-    s->subs_done.last = sub;
-}
+static void done(struct sub *sub) { list_append(&sub->target->subs_done, sub, next); }
 
 static void run_there(struct task *t, void *arg)
 {
     struct sub *sub = container_of(t, struct sub, task);
     (void)arg;
-    if (advance(sub))
-        done(sub);
+    sub_again(&sub->waiter);
 }
 
 static void sub_again(struct waiter *w)

@@ -15,11 +15,7 @@
 #include <stdatomic.h>
 
 #include "core/run/mailbox.h"
-
-#define SHARDS_MAX 64
-
-struct server;
-struct shard;
+#include "server/call.h"
 
 struct holds {
     pthread_mutex_t lock;                            /* held for a few instructions; never across anything that waits */
@@ -31,9 +27,9 @@ struct holds {
     struct task lend[SHARDS_MAX], grant[SHARDS_MAX]; /* by shard; each is posted at most once a hold */
 };
 
-void holds_init(struct holds *h, struct server *server);
-/* `home` wants these shards (bit mask, includes its own); its waiting commands run in hold_run (dispatch.h) when
- * granted. */
+void holds_init(struct holds *h);
+/* `home` wants these shards (bit mask, includes its own); its waiting commands run in dispatch_held when granted.
+ */
 void hold_ask(struct server *server, struct shard *home, uint64_t mask);
 /* From now on no hold begins; whoever asks waits for ever. True once none is on: then shards may end (one that has lent
  * its data never would). Any thread; call again until true. */

@@ -24,14 +24,12 @@ struct out_seg {
 
 struct outbox {
     struct out_seg *head, *tail; /* head..: being sent first, then waiting */
-    unsigned sending;            /* segments from head on that were handed to the kernel */
-    size_t bytes;                /* all that is queued, for output limits */
     struct out_seg *spare;       /* one kept for reuse */
 };
 
 /* Where the next inline reply goes: the bytes of an open segment at the tail. */
 struct buf *outbox_writer(struct outbox *o);
-/* A pending segment at the tail; the answer is put in with outbox_fill. */
+/* A pending segment at the tail: forward.c fills it, sets its gates and clears `pending` when the answer is back. */
 struct out_seg *outbox_pending(struct outbox *o);
 /* Appends a blob by reference (takes a reference) behind what was written; writing goes on in a new segment. */
 struct buf *outbox_blob(struct outbox *o, struct blob *b);

@@ -1,4 +1,5 @@
 /* Places: what server/call.h promises to command files. */
+#include "core/base/num.h"
 #include "core/base/panic.h"
 #include "server/dispatch.h"
 #include "server/reply.h"
@@ -8,8 +9,6 @@ struct shard *call_owner(const struct call *c, struct slice key)
 {
     return likely(c->server->nshards == 1) || !(c->held || c->apply) ? c->shard : shard_of(c->server, key);
 }
-
-bool call_holding(const struct call *c) { return c->held; }
 
 static void note_always(struct call *c, uint32_t db)
 {
@@ -21,9 +20,7 @@ static void note_always(struct call *c, uint32_t db)
 
 static void expire_now(struct call *c, struct place *p)
 {
-    struct slice argv[] = {SLICE_LIT("DEL"), p->key.name};
-    effect_in(c, p->db, 2, argv);
-    place_delete(c, p);
+    place_remove(c, p);
     stat_add(&p->owner->stats.expired, 1);
 }
 
@@ -86,6 +83,8 @@ struct place place_in(struct call *c, uint32_t db, struct slice name)
 {
     return locate(c, db, (struct key){name, hash_key(name, c->server->hash_seed)});
 }
+
+int place_fetch(struct place *p) { return tier_fetch_now(p->owner->tier, p->ks, &p->e, p->key); }
 
 bool place_is(struct call *c, const struct place *p, enum value_type type)
 {
@@ -197,6 +196,24 @@ void effect_in(struct call *c, uint32_t db, int argc, const struct slice *argv)
 
 void effect(struct call *c, int argc, const struct slice *argv) { effect_in(c, c->db, argc, argv); }
 
+void place_remove(struct call *c, struct place *p)
+{
+    struct slice argv[] = {SLICE_LIT("DEL"), p->key.name};
+    place_delete(c, p);
+    effect_in(c, p->db, 2, argv);
+}
+
+void place_expire(struct call *c, struct place *p, int64_t expire_ms)
+{
+    char text[NUM_I64_MAX];
+    bool persist = expire_ms == ENTRY_NO_EXPIRY;
+    struct slice argv[3] = {persist ? SLICE_LIT("PERSIST") : SLICE_LIT("PEXPIREAT"), p->key.name};
+    if (!persist)
+        argv[2] = slice_of(text, num_format_i64(text, expire_ms));
+    place_set_expiry(c, p, expire_ms);
+    effect_in(c, p->db, persist ? 2 : 3, argv);
+}
+
 /* --- databases --- */
 
 uint32_t call_databases(const struct call *c) { return (uint32_t)c->server->config->databases; }
@@ -222,11 +239,6 @@ uint64_t call_dbsize(const struct call *c)
     return sum;
 }
 
-bool call_same_durability(const struct call *c, uint32_t a, uint32_t b)
-{
-    return server_logged(c->server, a) == server_logged(c->server, b);
-}
-
 unsigned call_shards(const struct call *c) { return c->server->nshards; }
 uint64_t call_shard_keys(const struct call *c, unsigned shard)
 {
@@ -236,6 +248,10 @@ uint64_t call_shard_keys(const struct call *c, unsigned shard)
 uint64_t call_random(struct call *c) { return rng_u64(&c->shard->rng); }
 const struct value_limits *call_limits(const struct call *c) { return &c->server->config->limits; }
 int64_t call_max_string(const struct call *c) { return (int64_t)c->server->config->proto_max_bulk_len; }
+size_t call_hll_sparse_max(const struct call *c)
+{
+    return c->apply ? SIZE_MAX : (size_t)c->server->config->hll_sparse_max_bytes;
+}
 bool call_lazy_flush(const struct call *c) { return c->server->config->lazyfree_lazy_user_flush; }
 
 const struct temperature *call_temperature(const struct call *c, const struct place *p)

@@ -5,9 +5,10 @@
 
 #include "server/server.h"
 
-/* Opens log and store, loads meta records as cold entries, replays the log. 0, or a negative errno with what is wrong
- * and what can be done in `error` (512 bytes). The shards must have been created. */
+/* Opens server->store. 0, or a negative errno with the reason in `error` (512 bytes). */
 int recovery_open_store(struct server *server, char *error) must_check;
+/* Loads meta records as cold entries and replays the log. 0, or a negative errno with what is wrong and what can be
+ * done in `error` (512 bytes). The log has been opened and the shards created. */
 int recovery_run(struct server *server, char *error) must_check;
 /* Throws away what RAM holds of the logged databases and makes it anew from flash and log, as a start would (DEBUG
  * LOADAOF). Under a hold of all, with nothing staged. Blocks until everything is done. After a failure the databases

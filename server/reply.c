@@ -63,6 +63,14 @@ static void upper_name(const struct command *cmd, char out[32])
     out[n] = 0;
 }
 
+void reply_unknown_subcommand(struct call *c, const struct command *cmd)
+{
+    char name[32];
+    upper_name(cmd, name);
+    reply_errorf(c, "ERR unknown subcommand '%.*s'. Try %s HELP.", (int)min_u64(c->argv[1].len, 128),
+                 (const char *)c->argv[1].p, name);
+}
+
 void reply_help(struct call *c, const char *const *lines)
 {
     char name[32], first[96];
@@ -89,7 +97,10 @@ bool arg_i64_or(struct call *c, struct slice s, int64_t *out, const char *error)
 
 bool arg_i64(struct call *c, struct slice s, int64_t *out)
 {
-    return arg_i64_or(c, s, out, "ERR value is not an integer or out of range");
+    if (num_parse_i64(s, out))
+        return true;
+    reply_not_integer(c);
+    return false;
 }
 
 bool arg_int(struct call *c, struct slice s, int *out)
@@ -109,5 +120,28 @@ bool arg_range(struct call *c, struct slice s, int64_t lo, int64_t hi, int64_t *
     if (num_parse_i64(s, out) && *out >= lo && *out <= hi)
         return true;
     reply_error(c, error);
+    return false;
+}
+
+bool arg_db(struct call *c, struct slice s, uint32_t *db)
+{
+    int v;
+    if (!arg_int(c, s, &v))
+        return false;
+    if (v < 0 || (uint32_t)v >= call_databases(c)) {
+        reply_error(c, "ERR DB index is out of range");
+        return false;
+    }
+    *db = (uint32_t)v;
+    return true;
+}
+
+bool arg_timeout_ms(struct call *c, struct slice s, int64_t *ms)
+{
+    if (!arg_i64_or(c, s, ms, "ERR timeout is not an integer or out of range"))
+        return false;
+    if (*ms >= 0)
+        return true;
+    reply_error(c, "ERR timeout is negative");
     return false;
 }

@@ -28,6 +28,8 @@ void reply_not_integer(struct call *c); /* ERR value is not an integer or out of
 void reply_wrong_arity(struct call *c);
 /* A string value: large ones by reference where the output supports it. */
 void reply_value(struct call *c, const struct value *v);
+/* argv[1] names no subcommand of the container `cmd`. */
+void reply_unknown_subcommand(struct call *c, const struct command *cmd);
 /* The reply of X HELP: lines as Redis prints them ("<NAME> <subcommand> [<arg> ...]. Subcommands are:" ... HELP). */
 void reply_help(struct call *c, const char *const *lines);
 
@@ -36,5 +38,7 @@ bool arg_i64(struct call *c, struct slice s, int64_t *out);
 bool arg_i64_or(struct call *c, struct slice s, int64_t *out, const char *error);
 bool arg_int(struct call *c, struct slice s, int *out);
 bool arg_range(struct call *c, struct slice s, int64_t lo, int64_t hi, int64_t *out, const char *error);
+bool arg_db(struct call *c, struct slice s, uint32_t *db);        /* left alone on failure */
+bool arg_timeout_ms(struct call *c, struct slice s, int64_t *ms); /* of WAIT and CLIENT PAUSE */
 
 #endif

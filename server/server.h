@@ -3,7 +3,6 @@
 #ifndef SERVER_SERVER_H
 #define SERVER_SERVER_H
 
-#include <pthread.h>
 #include <signal.h>
 
 #include "persist/log.h"
@@ -16,6 +15,8 @@
 struct checkpoint;
 struct flash;
 struct lazy;
+struct save;
+struct snapshot;
 struct trainer;
 
 struct server {
@@ -31,6 +32,8 @@ struct server {
     struct lazy *lazy;
     struct checkpoint *checkpoint;
     struct flash *flash; /* its budget */
+    struct snapshot *snapshot;
+    struct save *save; /* RDB files */
     struct file *dir_lock;
     bool pidfile_written;
     struct holds holds;
@@ -49,9 +52,11 @@ struct server {
     uint64_t replay_spaces;   /* spaces that it has made so far */
     bool
         checkpoint_first; /* a checkpoint has to complete before anything is served (a change of mode, a first start) */
-    bool config_logged;   /* some database is logged */
-    bool db_limits;       /* some database has a maxmemory of its own */
-    _Atomic bool loading;
+    bool save_first;      /* before that, an RDB file has to be written: a logged database is to live by it */
+    bool imported;        /* an RDB file on a first start: that checkpoint must succeed */
+    uint64_t loaded_keys, loaded_expired; /* of an RDB file, at start */
+    bool config_logged;                   /* some database is logged */
+    bool db_limits;                       /* some database has a maxmemory of its own */
     _Atomic uint64_t next_client_id;
     _Atomic uint64_t connected;
     _Atomic uint64_t overhead_bytes; /* resident memory that is not accounted data: what maxmemory must leave for it */
@@ -59,8 +64,8 @@ struct server {
     _Atomic uint64_t memory_asked;   /* how often a shard has asked all whether nothing can be reclaimed */
     _Atomic int64_t paused_until_ms; /* CLIENT PAUSE */
     _Atomic bool paused_all;
-    _Atomic int shutdown_asked; /* signal number, or -1 for SHUTDOWN */
-    _Atomic bool dying;         /* fail-stop: nothing leaves any more */
+    _Atomic bool shutdown_asked;
+    _Atomic bool dying; /* fail-stop: nothing leaves any more */
     _Atomic int exit_code;
     struct listening {
         int fd;
@@ -72,12 +77,8 @@ struct server {
     char executable[4096];
     _Atomic uint64_t ops_per_sec;
     uint64_t last_ops, last_ops_us; /* shard 0's cron */
-    pthread_mutex_t stop_lock;
-    pthread_cond_t stop_cond;
 };
 
-/* The database map. Under a hold of all, or before start. */
-struct keyspace *server_new_space(struct server *server, struct shard *s, struct space_id id);
 /* Once in 100 ms, on shard 0. */
 void server_cron(struct server *server);
 /* Listens on what the configuration says, once everything is loaded. 0, or negative errno with the reason logged. */
@@ -87,7 +88,11 @@ void server_stop(struct server *server, int exit_code);
 /* The log's callbacks. */
 void server_log_progress(void *arg);
 void server_log_fatal(void *arg, const char *what, int error);
+/* By the mode in force: whether the log holds the effects of `db`, and whether it is known what of it is dirty
+ * (spaces.c).
+ */
 bool server_logged(const struct server *server, uint32_t db);
 bool server_tracked(const struct server *server, uint32_t db);
+bool server_everysec(const struct server *server); /* whether some database is in that mode */
 
 #endif

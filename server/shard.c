@@ -12,6 +12,7 @@
 #include "server/flash.h"
 #include "server/forward.h"
 #include "server/server.h"
+#include "server/snapshot.h"
 
 #define EXPIRE_SLICE 400 /* keys a turn; more only while nobody waits */
 #define EXPIRE_SLICE_US 1000
@@ -102,7 +103,6 @@ void shard_append(struct shard *s, uint64_t touched)
         return;
     struct iovec iov = {stage->bytes.p, stage->bytes.len};
     uint64_t end = log_append(server->log, s->index, &iov, 1, stage->bytes.len, stage->logged);
-    stat_add(&s->stats.frames, 1);
     for (; touched != 0; touched &= touched - 1) {
         struct shard *t = server->shards[__builtin_ctzll(touched)];
         t->lsn = end;
@@ -151,19 +151,26 @@ static void run_mailbox(struct shard *s)
     }
 }
 
-/* --- expiry --- */
+/* --- expiry, and other deletions of its own accord --- */
 
-static void expire_one(struct shard *s, uint32_t db, struct entry *e)
+bool shard_may_delete(const struct shard *s, uint32_t db)
+{
+    struct server *server = s->server;
+    if (atomic_load_explicit(&server->paused_until_ms, memory_order_relaxed) > s->now_ms)
+        return false;
+    return !server_logged(server, db) || log_admit(server->log, 256 + s->stage.bytes.len, true) == LOG_ROOM_OK;
+}
+
+void shard_delete(struct shard *s, uint32_t db, struct entry *e, struct slice verb)
 {
     struct keyspace *ks = s->spaces[db];
     struct key key = key_of(ks, entry_key(e));
-    struct slice argv[] = {SLICE_LIT("DEL"), key.name};
+    struct slice argv[] = {verb, key.name};
     stage_begin(&s->stage);
     stage_effect_in(s, db, 2, argv);
     stage_end(&s->stage);
     watch_touch(s, db, key);
     keyspace_delete(ks, e, key);
-    stat_add(&s->stats.expired, 1);
 }
 
 /* At most a slice of keys that are due; true if there are more. The first look costs one comparison a database. */
@@ -173,18 +180,17 @@ static bool expire_slice(struct shard *s)
     uint64_t until = s->now_us + EXPIRE_SLICE_US;
     unsigned n = 0;
 
-    if (!server->config->active_expire ||
-        atomic_load_explicit(&server->paused_until_ms, memory_order_relaxed) > s->now_ms)
+    if (!server->config->active_expire)
         return false;
     for (int db = 0; db < server->config->databases; db++) {
         struct entry *e;
         if (s->spaces[db]->expires == 0)
             continue;
         while ((e = keyspace_next_expired(s->spaces[db], s->now_ms)) != NULL) {
-            if (server_logged(server, (uint32_t)db) &&
-                log_admit(server->log, 256 + s->stage.bytes.len, true) != LOG_ROOM_OK)
+            if (!shard_may_delete(s, (uint32_t)db))
                 return false;
-            expire_one(s, (uint32_t)db, e);
+            shard_delete(s, (uint32_t)db, e, SLICE_LIT("DEL"));
+            stat_add(&s->stats.expired, 1);
             if (++n % 64 == 0 && (n >= EXPIRE_SLICE * 16 || clock_mono_us(server->clock) > until))
                 return true;
         }
@@ -232,7 +238,12 @@ static bool data_slices(struct shard *s)
     shard_append(s, 1ull << s->index);
     if (s->server->log != NULL)
         tier_log_progress(s->tier, log_durable(s->server->log));
+    if (unlikely(tier_encoding(s->tier))) {
+        more |= tier_encode_part(s->tier, s->lsn);
+        s->retry_now |= !tier_encoding(s->tier);
+    }
     more |= checkpoint_slice(s);
+    more |= snapshot_slice(s);
     memory_maintain(s);
     more |= flash_slice(s);
     shard_append(s, 1ull << s->index); /* evictions */

@@ -23,16 +23,26 @@ struct server;
 struct client;
 struct sub;
 struct command;
+struct snapshot_part;
 
 struct list {
     void *first, *last;
 };
+/* Puts `item` at the end; its member `link` is the list's pointer to the next. */
+#define list_append(list, item, link)                    \
+    do {                                                 \
+        (item)->link = NULL;                             \
+        if ((list)->last != NULL)                        \
+            ((typeof(item))(list)->last)->link = (item); \
+        else                                             \
+            (list)->first = (item);                      \
+        (list)->last = (item);                           \
+    } while (0)
 
 /* Counters that other threads add up for INFO: written by the owner only, relaxed. */
 struct shard_stats {
-    _Atomic uint64_t commands, connections, rejected, expired, expired_fields, evicted, hits, misses, net_in, net_out,
-        changes;
-    _Atomic uint64_t clients, blocked, forwarded, holds, frames, turns, memory_clients, out_of_memory, errors;
+    _Atomic uint64_t commands, connections, rejected, expired, evicted, hits, misses, net_in, net_out, changes;
+    _Atomic uint64_t expired_fields, forwarded, holds, turns, out_of_memory, errors;
 };
 static inline void stat_add(_Atomic uint64_t *c, uint64_t n)
 {
@@ -40,7 +50,7 @@ static inline void stat_add(_Atomic uint64_t *c, uint64_t n)
 }
 
 struct command_stats {
-    _Atomic uint64_t calls, usec, rejected, failed, sampled;
+    _Atomic uint64_t calls, rejected, failed;
 };
 
 struct watched; /* tx.h */
@@ -75,10 +85,8 @@ struct shard {
     struct task *deferred_first, *deferred_last; /* data tasks that came while lent */
     _Atomic bool stop;
     _Atomic bool wants_log; /* somebody here waits for the log to move: wake the loop when it does */
-    bool stopped_listening;
     uint64_t next_cron_us;
     uint64_t waited_durable; /* how far the log was when its waiters were last tried */
-    uint64_t next_client_id;
     struct wave *wave;
     struct command_stats *commands;
     struct shard_stats stats;
@@ -93,11 +101,13 @@ struct shard {
     cache_aligned struct keyspace **spaces; /* by database number */
     struct tier *tier;
     struct stage stage;
+    struct snapshot_part *cut_part; /* its part of a snapshot (snapshot.h); NULL: none is under way */
     struct rng rng;
     struct temperature *temperature; /* by database: its policy's clock */
     int64_t now_ms;                  /* wall clock of this turn */
     uint64_t now_us;                 /* monotonic clock of this turn */
     uint64_t lsn;                    /* end of the last frame that touched this shard's keys */
+    _Atomic uint64_t changed;        /* keys changed ever, for save points; written by the owner */
     uint64_t always_lsn;             /* the same for frames with effects of `always` databases (I3) */
     struct table *watches;           /* tx.h: struct watched by (database, key) */
     uint64_t watch_version;
@@ -140,6 +150,11 @@ void shard_append(struct shard *s, uint64_t touched);
 #define STAGE_MAX (64 * MIB)
 /* Stages one effect and books its database. Inside a group. */
 void stage_effect_in(struct shard *s, uint32_t db, int argc, const struct slice *argv);
+/* Whether it may delete keys of `db` of its own accord just now (expiry, eviction): not while writes are paused, and
+ * not without room in the log. */
+bool shard_may_delete(const struct shard *s, uint32_t db);
+/* Deletes a key of its own accord; `verb` is what the effect says, DEL or UNLINK. */
+void shard_delete(struct shard *s, uint32_t db, struct entry *e, struct slice verb);
 /* The clocks by which entries cool, by database and its policy. */
 void shard_update_temperatures(struct shard *s);
 /* Its data has been given back (`lent` is 0): wakes it. Any thread. */

@@ -5,6 +5,8 @@
 #include "core/base/mem.h"
 #include "server/dispatch.h"
 #include "server/lazy.h"
+#include "server/save.h"
+#include "server/snapshot.h"
 
 #define UNLOGGED (1ull << 63) /* in the id of a space: beyond every LSN */
 
@@ -98,6 +100,8 @@ static void flush_on(struct shard *s, uint32_t db, struct space_id id, bool asyn
     tier_detach(s->tier, old);
     attach(s, db, keyspace_new(id, s->server->hash_seed));
     s->spaces[db]->ticket = old->ticket; /* the id may be the old one's (replay), and fetches for it under way */
+    if (snapshot_keep(s, old))
+        return;
     if (async && s->server->lazy != NULL)
         lazy_free_keyspace(s->server->lazy, old);
     else
@@ -118,6 +122,12 @@ void call_flush(struct call *c, uint32_t db, bool async)
     for (unsigned i = 0; i < server->nshards; i++)
         flush_on(server->shards[i], db, id, async);
     c->changes++;
+}
+
+void call_flushed_all(struct call *c)
+{
+    if (!c->apply && c->server->config->nsave > 0)
+        save_ask(c->server->save);
 }
 
 static void swap_on(struct shard *s, uint32_t a, uint32_t b)

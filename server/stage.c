@@ -1,40 +1,17 @@
 #include "server/stage.h"
 
-#include "core/base/num.h"
 #include "core/base/panic.h"
+#include "core/proto/resp_writer.h"
 
 #define MULTI "*1\r\n$5\r\nMULTI\r\n"
 #define EXEC "*1\r\n$4\r\nEXEC\r\n"
 #define STAGE_KEEP (MIB)
 
-static void put_header(struct buf *b, char kind, size_t n)
-{
-    uint8_t *p = buf_reserve(b, 24);
-    size_t len;
-    p[0] = (uint8_t)kind;
-    len = 1 + num_format_u64((char *)p + 1, n);
-    p[len++] = '\r';
-    p[len++] = '\n';
-    b->len += len;
-}
-
-static void put_arg(struct buf *b, struct slice s)
-{
-    put_header(b, '$', s.len);
-    uint8_t *p = buf_reserve(b, s.len + 2);
-    if (s.len > 0)
-        memcpy(p, s.p, s.len);
-    p[s.len] = '\r';
-    p[s.len + 1] = '\n';
-    b->len += s.len + 2;
-}
-
 static void put_select(struct stage *s, uint32_t db)
 {
-    char text[24];
-    put_header(&s->bytes, '*', 2);
-    put_arg(&s->bytes, SLICE_LIT("SELECT"));
-    put_arg(&s->bytes, slice_of(text, num_format_u64(text, db)));
+    resp_array(&s->bytes, 2);
+    resp_bulk(&s->bytes, SLICE_LIT("SELECT"));
+    resp_bulk_int(&s->bytes, db);
     s->db = db;
 }
 
@@ -53,9 +30,9 @@ void stage_effect(struct stage *s, uint32_t db, int argc, const struct slice *ar
             s->group_start = s->bytes.len;
     }
     s->group++;
-    put_header(&s->bytes, '*', (size_t)argc);
+    resp_array(&s->bytes, (size_t)argc);
     for (int i = 0; i < argc; i++)
-        put_arg(&s->bytes, argv[i]);
+        resp_bulk(&s->bytes, argv[i]);
 }
 
 void stage_end(struct stage *s)

@@ -91,12 +91,11 @@ uint64_t tx_owners(struct client *c)
     struct server *server = c->home->server;
     struct transaction *tx = c->tx;
     uint64_t mask = 0;
-    bool bad;
 
     for (struct watch *w = tx->watches; w != NULL; w = w->next)
         mask |= 1ull << w->owner->index;
     for (int i = 0; i < tx->n; i++)
-        mask |= request_owners(server, tx->queue[i].cmd, tx->queue[i].argv, tx->queue[i].argc, &bad);
+        mask |= request_owners(server, tx->queue[i].cmd, tx->queue[i].argv, tx->queue[i].argc);
     return mask;
 }
 
@@ -161,10 +160,9 @@ enum admit tx_admit(struct call *c, struct waiter *w)
 static void run_queued(struct call *exec, struct queued *item)
 {
     struct call q;
-    bool bad;
     queued_call(&q, exec, item);
     if (item->cmd->route == ROUTE_ANY && exec->held) {
-        uint64_t mask = request_owners(exec->server, item->cmd, item->argv, item->argc, &bad);
+        uint64_t mask = request_owners(exec->server, item->cmd, item->argv, item->argc);
         if (mask != 0)
             q.shard = exec->server->shards[__builtin_ctzll(mask)];
         q.held = false;
@@ -207,7 +205,8 @@ struct watched {
     struct slice name; /* the bytes stand behind the struct */
 };
 
-static uint64_t watch_hash(uint32_t db, struct key key) { return key.hash ^ ((uint64_t)db * 0x9e3779b97f4a7c15ull); }
+/* Of a key's hash; again, it gives that back. */
+static uint64_t watch_hash(uint32_t db, uint64_t hash) { return hash ^ ((uint64_t)db * 0x9e3779b97f4a7c15ull); }
 
 static uint64_t watched_hash(const void *item, void *arg)
 {
@@ -222,7 +221,7 @@ static struct watched *watched_find(struct shard *owner, uint32_t db, struct key
     struct table_probe p;
     if (owner->watches == NULL)
         return NULL;
-    for (struct watched *w = table_first(owner->watches, watch_hash(db, key), &p); w != NULL; w = table_next(&p))
+    for (struct watched *w = table_first(owner->watches, watch_hash(db, key.hash), &p); w != NULL; w = table_next(&p))
         if (w->db == db && slice_eq(w->name, key.name))
             return w;
     return NULL;
@@ -236,7 +235,7 @@ static struct watched *watched_get(struct shard *owner, uint32_t db, struct key 
     if (owner->watches == NULL)
         owner->watches = table_new(&watches_type, NULL);
     w = mem_alloc(sizeof(*w) + key.name.len);
-    *w = (struct watched){.hash = watch_hash(db, key), .version = ++owner->watch_version, .db = db};
+    *w = (struct watched){.hash = watch_hash(db, key.hash), .version = ++owner->watch_version, .db = db};
     if (key.name.len > 0)
         memcpy(w + 1, key.name.p, key.name.len);
     w->name = slice_of(w + 1, key.name.len);
@@ -274,7 +273,7 @@ static void touch_if_exists(void *arg, void *item)
 {
     struct touch_db *t = arg;
     struct watched *w = item;
-    struct key key = {w->name, w->hash ^ ((uint64_t)w->db * 0x9e3779b97f4a7c15ull)};
+    struct key key = {w->name, watch_hash(w->db, w->hash)};
     if (w->db == t->db &&
         (keyspace_find(t->owner->spaces[t->db], key) || keyspace_find(t->owner->spaces[t->other], key)))
         w->version = ++t->owner->watch_version;

@@ -2,7 +2,8 @@
  * section 2: admission is the only way a command waits). It stands for a client or a forwarded sub-request.
  *
  * While it waits on fetches, `missing` counts them; the shards that complete them count down, and the last one posts
- * `task` to the waiter's own shard. For everything else (memory, room in the log, a pause) it stands in its shard's
+ * `task` to the waiter's own shard. For everything else (memory, room in the log, a pause, a value that is being
+ * written out in parts) it stands in its shard's
  * retry list and is tried again when something has moved. */
 #ifndef SERVER_WAITER_H
 #define SERVER_WAITER_H
@@ -11,7 +12,17 @@
 
 struct shard;
 
-enum wait_why { WAIT_NOTHING, WAIT_FETCH, WAIT_MEMORY, WAIT_LOG, WAIT_PAUSE, WAIT_HOLD, WAIT_BARRIER };
+enum wait_why {
+    WAIT_NOTHING,
+    WAIT_FETCH,
+    WAIT_MEMORY,
+    WAIT_LOG,
+    WAIT_PAUSE,
+    WAIT_VALUE,
+    WAIT_SNAPSHOT,
+    WAIT_HOLD,
+    WAIT_BARRIER
+};
 
 #define WAITER_PINS 8
 

@@ -28,10 +28,11 @@ bool store_batch_next(const struct store_batch *b, size_t *pos, bool *put, struc
 struct store_snapshot;
 
 struct store_stats {
-    uint64_t bytes_on_disk; /* live table and blob files */
-    uint64_t memory_bytes;  /* memtables, block cache, table readers, pinned */
-    uint64_t keys_estimated;
-    uint64_t written_user; /* bytes handed in */
+    uint64_t bytes_on_disk;  /* table and blob files */
+    uint64_t bytes_current;  /* of those, in files that are in use: the others are about to be deleted */
+    uint64_t buffered_bytes; /* written and not yet in files */
+    uint64_t memory_bytes;   /* memtables, block cache, table readers, pinned */
+    uint64_t written_user;   /* bytes handed in */
     uint64_t pending_compaction_bytes;
     bool stopped; /* writes are stalled by compaction */
 };
@@ -65,8 +66,6 @@ struct store_config {
     const char *path;
     uint64_t memory_bytes; /* for memtables and block cache together */
     int background_threads;
-    const char
-        *compression; /* of blocks: "none", "lz4", "zstd"; records are compressed above this, so "none" is usual */
 };
 /* Opens (creates) the RocksDB at cfg->path. `error`: caller's 512 bytes. WAL off, one column family. Caller closes. */
 int store_rocks_open(struct store **out, const struct store_config *cfg, char *error) must_check;

@@ -67,9 +67,7 @@ static void configure(struct rocks *r, const struct store_config *cfg)
     rocksdb_options_set_max_background_jobs(o, cfg->background_threads);
     rocksdb_options_set_max_open_files(o, 256);
     rocksdb_options_set_enable_write_thread_adaptive_yield(o, 0); /* it spins on a core that a shard may need */
-    rocksdb_options_set_compression(o, strcmp(cfg->compression, "lz4") == 0    ? rocksdb_lz4_compression
-                                       : strcmp(cfg->compression, "zstd") == 0 ? rocksdb_zstd_compression
-                                                                               : rocksdb_no_compression);
+    rocksdb_options_set_compression(o, rocksdb_no_compression);   /* records are compressed above this */
     rocksdb_options_set_bytes_per_sync(o, MIB);
     rocksdb_options_set_info_log_level(o, 3); /* errors only */
     rocksdb_options_set_keep_log_file_num(o, 2);
@@ -327,9 +325,10 @@ static void rocks_stats(struct store *s, struct store_stats *out)
     struct rocks *r = (struct rocks *)s;
     *out = (struct store_stats){
         .bytes_on_disk = property(r, "rocksdb.total-sst-files-size") + property(r, "rocksdb.total-blob-file-size"),
+        .bytes_current = property(r, "rocksdb.live-sst-files-size") + property(r, "rocksdb.live-blob-file-size"),
+        .buffered_bytes = property(r, "rocksdb.cur-size-all-mem-tables"),
         .memory_bytes = property(r, "rocksdb.size-all-mem-tables") + property(r, "rocksdb.block-cache-usage") +
                         property(r, "rocksdb.estimate-table-readers-mem"),
-        .keys_estimated = property(r, "rocksdb.estimate-num-keys"),
         .written_user = atomic_load_explicit(&r->written_user, memory_order_relaxed),
         .pending_compaction_bytes = property(r, "rocksdb.estimate-pending-compaction-bytes"),
         .stopped = property(r, "rocksdb.is-write-stopped") != 0,

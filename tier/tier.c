@@ -24,7 +24,9 @@
 #define RUN_MAX 1048576    /* words sorted together */
 #define TAKES_A_SLICE 65536
 #define SCRATCH_KEEP (64 * KIB)
-#define SORT_HERE 2048 /* words that are sorted on the spot */
+#define SORT_HERE 2048    /* words that are sorted on the spot */
+#define LARGE (256 * KIB) /* a value of more RAM is encoded in parts … */
+#define PART (128 * KIB)  /* … of about so many bytes */
 
 /* Hashes taken from a dirty queue, to be cleaned in hash order: the order of flash (record.h). */
 struct run {
@@ -52,11 +54,24 @@ struct batch {
     struct task done;
     struct tier *tier;
     struct batch *next;
-    struct store_batch ops;    /* meta records, by hash; once closed, everything */
-    struct store_batch values; /* value records, by hash: a run of one kind is what a memtable takes cheaply */
-    uint64_t stamp;            /* 0: needs no log */
-    uint64_t seq;              /* order in which batches were closed */
+    struct store_batch ops;      /* meta records, by hash; once closed, everything */
+    struct store_batch values;   /* value records, by hash: a run of one kind is what a memtable takes cheaply */
+    uint64_t stamp;              /* 0: needs no log */
+    uint64_t seq;                /* order in which batches were closed */
+    uint64_t bytes;              /* handed over when it was closed */
+    struct buf large_key, large; /* a value that the pool compresses and puts into `ops` */
     int result;
+};
+
+/* The value that is being encoded in parts. */
+struct encoding {
+    bool active;
+    struct space_id space;
+    struct buf name;
+    uint64_t hash;
+    uint64_t cursor;
+    uint64_t ram_bytes;
+    struct buf payload;
 };
 
 struct fetch {
@@ -100,6 +115,7 @@ struct tier {
     _Atomic uint64_t pending;             /* bytes of values in those batches */
     struct queue absents;                 /* words of struct absent */
     struct buf scratch, payload, encoded;
+    struct encoding encoding;
     uint64_t uncounted; /* payload bytes that the trainer has not been told of */
     uint64_t unsampled; /* payloads to pass over before the next sample */
     struct {
@@ -134,6 +150,8 @@ void tier_free(struct tier *t)
     buf_free(&t->scratch);
     buf_free(&t->payload);
     buf_free(&t->encoded);
+    buf_free(&t->encoding.name);
+    buf_free(&t->encoding.payload);
     mem_free(t, sizeof(*t));
 }
 
@@ -351,6 +369,8 @@ int tier_fetch_now(struct tier *t, struct keyspace *ks, struct entry **e, struct
 {
     struct buf store_key = {0};
     struct value v;
+    if (*e == NULL || !entry_cold(*e))
+        return 0;
     record_value_key(&store_key, ks->id, key);
     int err = read_value(t, buf_slice(&store_key), t->cfg.limits, &v);
     buf_free(&store_key);
@@ -359,9 +379,23 @@ int tier_fetch_now(struct tier *t, struct keyspace *ks, struct entry **e, struct
 
 /* --- cleaning: batches --- */
 
+/* On a pool thread. */
+static void put_large(struct batch *b)
+{
+    struct buf record = {0};
+    const struct tier_config *cfg = &b->tier->cfg;
+    record_value_encode(&record, buf_slice(&b->large_key), b->stamp, cfg->compression,
+                        dictionaries_newest(trainer_dictionaries(cfg->trainer)), buf_slice(&b->large));
+    buf_free(&b->large);
+    store_batch_put(&b->ops, buf_slice(&b->large_key), buf_slice(&record));
+    buf_free(&record);
+}
+
 static void batch_run(struct pool_job *job)
 {
     struct batch *b = container_of(job, struct batch, job);
+    if (b->large.len > 0)
+        put_large(b);
     b->result = b->tier->cfg.store->ops->write(b->tier->cfg.store, &b->ops);
     b->tier->cfg.post(b->tier->cfg.arg, &b->done);
 }
@@ -413,7 +447,9 @@ static void batch_done(struct task *task, void *arg)
     if (b->result < 0)
         add(&t->stats.clean_errors, 1);
     live_remove(t, b->seq);
-    atomic_fetch_sub_explicit(&t->pending, b->ops.ops.len, memory_order_relaxed);
+    atomic_fetch_sub_explicit(&t->pending, b->bytes, memory_order_relaxed);
+    buf_free(&b->large_key);
+    buf_free(&b->large);
     store_batch_free(&b->ops);
     mem_free(b, sizeof(*b));
 }
@@ -455,8 +491,9 @@ static void batch_close(struct tier *t)
     trainer_count(t->cfg.trainer, t->uncounted);
     t->uncounted = 0;
     add(&t->stats.clean_batches, 1);
-    add(&t->stats.clean_bytes, b->ops.ops.len);
-    atomic_fetch_add_explicit(&t->pending, b->ops.ops.len, memory_order_relaxed);
+    b->bytes = b->ops.ops.len + b->large.len;
+    add(&t->stats.clean_bytes, b->bytes);
+    atomic_fetch_add_explicit(&t->pending, b->bytes, memory_order_relaxed);
     if (b->stamp > t->cfg.durable(t->cfg.arg))
         batch_wait(t, b);
     else
@@ -565,16 +602,21 @@ static void clean_tomb(struct tier *t, struct batch *b, struct space *s, struct 
     keyspace_cleaning(s->ks, tomb);
 }
 
+static struct record_meta meta_of(const struct space *s, const struct entry *e, uint64_t stamp)
+{
+    return (struct record_meta){.type = e->type,
+                                .encoding = e->encoding,
+                                .temperature = e->temperature,
+                                .expire_ms = entry_expiry(e),
+                                .inner_ms = entry_inner_expiry(e),
+                                .ram_bytes = keyspace_ram_bytes(e),
+                                .stamp = s->logged ? stamp : 0};
+}
+
 static void clean_entry(struct tier *t, struct batch *b, struct space *s, struct entry *e, struct key key,
                         uint64_t stamp)
 {
-    struct record_meta meta = {.type = e->type,
-                               .encoding = e->encoding,
-                               .temperature = e->temperature,
-                               .expire_ms = entry_expiry(e),
-                               .inner_ms = entry_inner_expiry(e),
-                               .ram_bytes = keyspace_ram_bytes(e),
-                               .stamp = s->logged ? stamp : 0};
+    struct record_meta meta = meta_of(s, e, stamp);
     if (e->flags & ENTRY_DIRTY)
         put_value(t, b, s->ks, e, key, meta.stamp);
     put_meta(t, b, s->ks, key, &meta);
@@ -594,6 +636,83 @@ static void clean_one(struct tier *t, struct space *s, struct entry *e, uint64_t
     add(&t->stats.cleaned, 1);
     if (b->ops.count >= BATCH_KEYS || b->ops.ops.len + b->values.ops.len >= t->cfg.batch_bytes)
         batch_close(t);
+}
+
+/* --- cleaning: large values, in parts --- */
+
+bool tier_encoding(const struct tier *t) { return t->encoding.active; }
+
+bool tier_encoding_key(const struct tier *t, const struct keyspace *ks, uint64_t hash)
+{
+    return t->encoding.active && t->encoding.hash == hash && space_id_eq(t->encoding.space, ks->id);
+}
+
+static bool large(const struct entry *e) { return (e->flags & ENTRY_DIRTY) && keyspace_ram_bytes(e) > LARGE; }
+
+/* Only one at a time: others stay as they are. */
+static void begin_encoding(struct tier *t, const struct keyspace *ks, struct entry *e, uint64_t hash)
+{
+    struct encoding *g = &t->encoding;
+    if (g->active)
+        return;
+    keyspace_encoding(e);
+    g->active = true;
+    g->space = ks->id;
+    g->hash = hash;
+    g->cursor = 0;
+    g->ram_bytes = keyspace_ram_bytes(e);
+    buf_clear(&g->name);
+    buf_append_slice(&g->name, entry_key(e));
+    buf_append_byte(&g->payload, 0);
+    atomic_fetch_add_explicit(&t->pending, g->ram_bytes, memory_order_relaxed);
+}
+
+static void end_encoding(struct tier *t)
+{
+    t->encoding.active = false;
+    atomic_fetch_sub_explicit(&t->pending, t->encoding.ram_bytes, memory_order_relaxed);
+    buf_free(&t->encoding.payload);
+}
+
+/* All parts are there: they go to the pool in a batch of their own. */
+static void clean_large(struct tier *t, struct space *s, struct entry *e, uint64_t stamp)
+{
+    struct key key = {entry_key(e), t->encoding.hash};
+    struct record_meta meta = meta_of(s, e, stamp);
+    batch_close(t);
+    struct batch *b = batch_open(t);
+    b->stamp = meta.stamp;
+    b->large = t->encoding.payload;
+    t->encoding.payload = (struct buf){0};
+    record_value_key(&b->large_key, s->ks->id, key);
+    put_meta(t, b, s->ks, key, &meta);
+    keyspace_cleaning(s->ks, e);
+    add(&t->stats.cleaned, 1);
+    add(&t->stats.value_bytes_in, b->large.len);
+    batch_close(t);
+}
+
+bool tier_encode_part(struct tier *t, uint64_t stamp)
+{
+    struct encoding *g = &t->encoding;
+    if (likely(!g->active))
+        return false;
+    struct space *s = space_by_id(t, g->space);
+    struct entry *e = s ? keyspace_find(s->ks, (struct key){buf_slice(&g->name), g->hash}) : NULL;
+    if (e == NULL || !(e->flags & ENTRY_ENCODING)) {
+        end_encoding(t);
+        return false;
+    }
+    if (t->batches >= BATCHES_MAX)
+        return false;
+    struct value v = entry_value(e);
+    uint8_t type = value_class_of(v.type)->encode(&v, &g->cursor, &g->payload, PART);
+    g->payload.p[0] = type; /* the buffer may have moved */
+    if (g->cursor != 0)
+        return true;
+    clean_large(t, s, e, stamp);
+    end_encoding(t);
+    return true;
 }
 
 /* --- cleaning: runs --- */
@@ -668,6 +787,10 @@ static unsigned run_clean(struct tier *t, struct space *s, struct run *run, uint
         uint64_t hash = run->hashes[run->at++];
         struct dirty_item item = keyspace_find_dirty(s->ks, hash);
         if (item.busy) {
+            run->hashes[run->kept++] = hash;
+        } else if (item.e != NULL && large(item.e)) {
+            begin_encoding(t, s->ks, item.e, hash);
+            item.e->flags |= ENTRY_QUEUED;
             run->hashes[run->kept++] = hash;
         } else if (item.e != NULL) {
             clean_one(t, s, item.e, hash, stamp);
@@ -753,7 +876,7 @@ static bool droppable(const struct entry *e)
 
 static bool cleanable(const struct entry *e)
 {
-    return !entry_cold(e) && (e->flags & ENTRY_DIRTY) && !(e->flags & ENTRY_WRITING);
+    return !entry_cold(e) && (e->flags & ENTRY_DIRTY) && !(e->flags & (ENTRY_WRITING | ENTRY_ENCODING));
 }
 
 static uint32_t coldness(const struct entry *e, const struct temperature *temp)
@@ -819,8 +942,11 @@ uint64_t tier_reclaim(struct tier *t, struct keyspace *ks, uint64_t bytes, const
                 dropped++;
             } else if (may_clean && cleanable(v[i]) && t->batches < BATCHES_MAX && leaving < bytes) {
                 leaving += keyspace_ram_bytes(v[i]);
-                clean_one(t, s, v[i], key_of(ks, entry_key(v[i])).hash, stamp);
                 cleaned++;
+                if (large(v[i]))
+                    begin_encoding(t, ks, v[i], key_of(ks, entry_key(v[i])).hash);
+                else
+                    clean_one(t, s, v[i], key_of(ks, entry_key(v[i])).hash, stamp);
             }
         }
         barren = dropped + cleaned == before ? barren + 1 : 0;
@@ -828,7 +954,7 @@ uint64_t tier_reclaim(struct tier *t, struct keyspace *ks, uint64_t bytes, const
     batch_close(t);
     if (freed > 0 || cleaned > 0)
         s->barren = false;
-    else if (may_clean && t->batches == 0 && freed < bytes) {
+    else if (may_clean && t->batches == 0 && !t->encoding.active && freed < bytes) {
         s->barren = true;
         s->barren_bytes = ks->bytes;
         s->barren_unpins = t->unpins;

@@ -30,7 +30,7 @@ struct tier_config {
     enum record_compression compression;
     /* Posts a completion to the owning shard. Any thread. The task runs there as a *data* task, never while lent. */
     void (*post)(void *arg, struct task *t);
-    /* The log as the tier sees it (I7). Any thread. NULL when nothing is logged. */
+    /* The log as the tier sees it (I7). Called by the owner. */
     uint64_t (*durable)(void *arg);
     void (*want_durable)(void *arg, uint64_t lsn);
     void *arg;
@@ -67,8 +67,8 @@ void tier_fetch(struct tier *t, struct keyspace *ks, struct entry *e, struct key
 /* A pinned key's value is not dropped. Counting, by hash (collisions only pin too much). */
 void tier_pin(struct tier *t, uint64_t hash);
 void tier_unpin(struct tier *t, uint64_t hash);
-/* Reads a cold value on the spot and installs it (recovery; scripts after their first write). Blocks. 0 or negative
- * errno. */
+/* Reads the value on the spot and installs it if *e is cold; if *e is hot, or NULL, nothing is to be done (recovery;
+ * scripts after their first write). Blocks. 0 or negative errno. */
 int tier_fetch_now(struct tier *t, struct keyspace *ks, struct entry **e, struct key key) must_check;
 
 /* --- making room --- */
@@ -92,6 +92,13 @@ struct entry *tier_sample_coldest(struct tier *t, struct keyspace *ks, unsigned 
 
 /* --- cleaning --- */
 
+/* A value that is large is not encoded at once, but in parts, one value at a time, and compressed by the pool. It must
+ * not change meanwhile: admission makes writers wait (tier_encoding_key); what changes it nevertheless ends the
+ * encoding, and it is cleaned another time. */
+bool tier_encoding(const struct tier *t); /* one is under way */
+bool tier_encoding_key(const struct tier *t, const struct keyspace *ks, uint64_t hash);
+/* Encodes the next part, once a turn, with nothing staged; `stamp` as for tier_clean. True: there is more to do. */
+bool tier_encode_part(struct tier *t, uint64_t stamp);
 /* Writes out the dirty keys of ks that were queued before position `until` of its dirty queue, at most `max_keys` in
  * this call: up to a million of them at once are taken, sorted by hash (by the pool) and written in the order of flash.
  * The shard must have nothing staged; `stamp` is its last frame's end LSN. Returns how many were taken; *done is set
@@ -114,7 +121,7 @@ bool tier_forget(struct tier *t, uint64_t l0);
 bool tier_can_write(const struct tier *t);
 
 struct tier_stats {
-    uint64_t fetches, fetch_hits_joined, fetch_errors, fetch_us_total, fetch_us_max;
+    uint64_t fetches, fetch_hits_joined, fetch_errors;
     uint64_t drops, cleaned, clean_batches, clean_bytes, clean_errors, batches_waiting, fetches_waiting;
     uint64_t dropped_probation;
     uint64_t value_bytes_in, value_bytes_out; /* payloads encoded, and the records they became */

@@ -127,10 +127,9 @@ static int save(struct trainer *tr, uint32_t id, struct slice content)
 
 static void tell(const struct trainer *tr, uint32_t id, size_t bytes, uint64_t was, uint64_t is)
 {
-    if (tr->cfg.logger != NULL)
-        logger_line(tr->cfg.logger, LOG_NOTICE,
-                    "Tier: dictionary %u of %zu bytes is in use; sampled records take %.0f%% of what they took", id,
-                    bytes, 100 * (double)is / (double)max_u64(was, 1));
+    logger_line(tr->cfg.logger, LOG_NOTICE,
+                "Tier: dictionary %u of %zu bytes is in use; sampled records take %.0f%% of what they took", id, bytes,
+                100 * (double)is / (double)max_u64(was, 1));
 }
 
 static int adopt(struct trainer *tr, struct slice content)
@@ -177,8 +176,7 @@ static void train_run(struct pool_job *job)
     atomic_fetch_add(&tr->trainings, 1);
     if (err < 0) {
         atomic_fetch_add(&tr->failures, 1);
-        if (tr->cfg.logger != NULL)
-            logger_line(tr->cfg.logger, LOG_WARNING, "Tier: a dictionary could not be stored: %s", strerror(-err));
+        logger_line(tr->cfg.logger, LOG_WARNING, "Tier: a dictionary could not be stored: %s", strerror(-err));
     }
     atomic_store(&tr->window, min_u64(window * 2, max_u64(WINDOW_LAST, window)));
     atomic_store(&tr->seen, 0);

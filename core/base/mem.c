@@ -112,6 +112,12 @@ void mem_after_fork(void)
     mallctl("background_thread", NULL, NULL, &on, sizeof(on));
 }
 
+bool mem_report(void (*write)(void *arg, const char *text), void *arg)
+{
+    malloc_stats_print(write, arg, NULL);
+    return true;
+}
+
 void mem_purge(void)
 {
     char name[64];
@@ -178,6 +184,12 @@ static void allocator_stats(struct mem_stats *out) { (void)out; }
 void mem_keep_pages_ms(int64_t ms) { (void)ms; }
 void mem_own_arena(void) {}
 void mem_after_fork(void) {}
+bool mem_report(void (*write)(void *arg, const char *text), void *arg)
+{
+    (void)write;
+    (void)arg;
+    return false;
+}
 void mem_purge(void) {}
 
 #endif

@@ -38,6 +38,8 @@ void mem_keep_pages_ms(int64_t ms);
 void mem_own_arena(void);
 /* In the child of a fork: the allocator's own thread is started again. */
 void mem_after_fork(void);
+/* The allocator's own report, for people. False if it has none (sanitizer builds). */
+bool mem_report(void (*write)(void *arg, const char *text), void *arg);
 /* Gives unused pages back to the kernel. Cost: up to milliseconds. */
 void mem_purge(void);
 

@@ -118,6 +118,37 @@ size_t num_format_ld(char *out, size_t cap, long double v)
     return len;
 }
 
+/* Powers of ten that a double holds exactly. With an integer below 2^53 such a quotient or product is rounded once, as
+ * the decimal that it stands for would be (Clinger 1990). */
+#define TENS_MAX 22
+static const double tens[TENS_MAX + 1] = {1e0,  1e1,  1e2,  1e3,  1e4,  1e5,  1e6,  1e7,  1e8,  1e9,  1e10, 1e11,
+                                          1e12, 1e13, 1e14, 1e15, 1e16, 1e17, 1e18, 1e19, 1e20, 1e21, 1e22};
+#define EXACT_MAX ((uint64_t)1 << 53)
+
+/* Digits with at most one point, few enough to be exact: what most scores look like. False says nothing about others.
+ */
+static bool parse_short_decimal(struct slice s, double *out)
+{
+    uint64_t digits = 0;
+    size_t i = s.len > 0 && s.p[0] == '-', begin = i, point = s.len;
+    if (s.len - i > DBL_DIG + 1)
+        return false;
+    for (; i < s.len; i++) {
+        if (s.p[i] >= '0' && s.p[i] <= '9')
+            digits = digits * 10 + (s.p[i] - '0');
+        else if (s.p[i] == '.' && point == s.len)
+            point = i;
+        else
+            return false;
+    }
+    size_t behind = point < s.len ? s.len - point - 1 : 0;
+    if (i - begin - (point < s.len) == 0 || digits > EXACT_MAX)
+        return false;
+    double v = (double)digits / tens[behind];
+    *out = begin ? -v : v;
+    return true;
+}
+
 /* `text` is NUL-terminated. */
 static bool parse_double(const char *text, double *out)
 {
@@ -133,6 +164,8 @@ static bool parse_double(const char *text, double *out)
 bool num_parse_double(struct slice s, double *out)
 {
     char near[128];
+    if (likely(parse_short_decimal(s, out)))
+        return true;
     if (!plain_text(s))
         return false;
     char *text = s.len < sizeof(near) ? near : mem_alloc(s.len + 1);
@@ -157,6 +190,33 @@ static size_t format_shortest(char out[static 40], double v)
     return (size_t)n;
 }
 
+/* Fractions with up to fifteen digits, the point among them, which need no search: the first power of ten that makes an
+ * integer of `v`, exactly. 0 if there is none. */
+static size_t format_short_decimal(char out[static 40], double v)
+{
+    double size = fabs(v);
+    if (size < 1e-4 || size >= 1e15)
+        return 0;
+    for (unsigned behind = 1; behind <= DBL_DIG; behind++) {
+        double shifted = size * tens[behind];
+        if (shifted >= 1e15)
+            return 0;
+        uint64_t digits = (uint64_t)(shifted + 0.5);
+        if ((double)digits / tens[behind] != size)
+            continue;
+        char *p = out;
+        uint64_t whole = digits / (uint64_t)tens[behind], part = digits % (uint64_t)tens[behind];
+        if (v < 0)
+            *p++ = '-';
+        p += num_format_u64(p, whole);
+        *p++ = '.';
+        for (unsigned i = behind; i > 0; i--, part /= 10)
+            p[i - 1] = (char)('0' + part % 10);
+        return (size_t)(p + behind - out);
+    }
+    return 0;
+}
+
 static size_t format_word(char *out, const char *word)
 {
     size_t len = strlen(word);
@@ -174,7 +234,8 @@ size_t num_format_double(char out[static 40], double v)
         return format_word(out, signbit(v) ? "-0" : "0");
     if (v > -1e17 && v < 1e17 && v == (double)(int64_t)v)
         return num_format_i64(out, (int64_t)v);
-    return format_shortest(out, v);
+    size_t len = format_short_decimal(out, v);
+    return len > 0 ? len : format_shortest(out, v);
 }
 
 static const struct {

@@ -1,5 +1,5 @@
 /* Pseudo-random numbers from a seed (xoshiro256**, Blackman and Vigna 2018); one state a thread, never global.
- * Not for secrets: rng_entropy fills those. */
+ * Not for secrets: an entropy source (below) fills those. */
 #ifndef BASE_RNG_H
 #define BASE_RNG_H
 

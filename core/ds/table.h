@@ -23,7 +23,7 @@ struct table_type {
     /* Which bits of an item are the address of what it stands for, to be prefetched; 0: all. The table never follows
      * it; `hash` gets the item with its tag. */
     uint64_t address;
-    /* Fewer bytes an item (12 instead of 15), for some dearer inserts and look-ups of what is not there. For sets and
+    /* Fewer bytes an item (12 instead of 16), for some dearer inserts and look-ups of what is not there. For sets and
      * the like; keyspaces are sparse. */
     bool dense;
 };

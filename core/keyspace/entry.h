@@ -30,7 +30,9 @@ enum entry_flag {
     ENTRY_TOMB = 1 << 7,       /* a deletion to be recorded; lives in the tombs table only */
     ENTRY_FRESH = 1 << 9,      /* on probation and not yet read by whoever it was fetched for */
     ENTRY_FORGET = 1 << 8,     /* tombs: its record is being removed; freed when that is done */
-    ENTRY_INNER = 1 << 10,     /* parts of the value expire */
+    ENTRY_CUT = 1 << 10,       /* compared with keyspace.cut_seen: whether a snapshot under way has it (cut.h) */
+    ENTRY_ENCODING = 1 << 11,  /* its value is being encoded in parts: a change of the value ends that */
+    ENTRY_INNER = 1 << 12,     /* parts of the value expire */
 };
 
 struct entry {
@@ -61,6 +63,9 @@ struct entry *entry_new(struct slice key, const struct value *v, struct entry_ti
 /* Frees the allocation only. */
 void entry_free_shell(struct entry *e);
 size_t entry_bytes(const struct entry *e); /* as asked from the allocator */
+/* Whether a string of this length takes less memory (or not notably more) in its entry than in a blob beside it: the
+ * sizes that the allocator has are far apart above some hundred bytes. */
+bool entry_embeds(size_t key_len, size_t len, bool expires);
 
 static inline size_t entry_inner_off(const struct entry *e) { return e->flags & ENTRY_EXPIRES ? 8 : 0; }
 static inline size_t entry_word_off(const struct entry *e)

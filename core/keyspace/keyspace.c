@@ -1,12 +1,15 @@
-/* The states of an entry and the functions behind each transition stand in keyspace.h. Two rules hold everywhere here:
+/* The states of an entry and the functions behind each transition stand in keyspace.h. Three rules hold everywhere
+ * here:
  *   - whatever allocates or frees goes through charge/discharge, so that ks->bytes is exact at all times;
- *   - an entry that moves (its layout changes) is replaced in the table by relocate, which keeps flags and temperature.
+ *   - an entry that moves (its layout changes) is replaced in the table by relocate, which keeps flags and temperature;
+ *   - what changes an entry calls before_change first: a snapshot may still want it as it is.
  */
 #include "core/keyspace/keyspace.h"
 
 #include "core/base/mem.h"
 #include "core/base/panic.h"
 #include "core/ds/pack.h"
+#include "core/keyspace/cut.h"
 
 #define EMBED_PACK_MAX 256 /* a pack up to this many bytes stands in its entry: a change copies it twice */
 
@@ -113,6 +116,7 @@ static void free_items(struct keyspace *ks, struct table *t)
 
 void keyspace_free(struct keyspace *ks)
 {
+    ensure(ks->cut == NULL);
     ks->discard = NULL;
     free_items(ks, ks->entries);
     free_items(ks, ks->tombs);
@@ -201,8 +205,15 @@ static int64_t inner_expiry_of(const struct value *v)
 
 /* --- creating, replacing, deleting --- */
 
-#define KEPT_FLAGS \
-    (ENTRY_QUEUED | ENTRY_ON_FLASH | ENTRY_WRITING | ENTRY_DIRTY | ENTRY_META_DIRTY | ENTRY_PROBATION | ENTRY_FRESH)
+#define KEPT_FLAGS                                                                                                    \
+    (ENTRY_QUEUED | ENTRY_ON_FLASH | ENTRY_WRITING | ENTRY_DIRTY | ENTRY_META_DIRTY | ENTRY_PROBATION | ENTRY_FRESH | \
+     ENTRY_CUT | ENTRY_ENCODING)
+
+static inline void before_change(struct keyspace *ks, struct entry *e)
+{
+    if (unlikely(ks->cut != NULL))
+        cut_touch(ks, e);
+}
 
 /* A new key takes over what its tomb knows of flash. */
 static void inherit_tomb(struct keyspace *ks, struct entry *e, struct key key)
@@ -243,6 +254,7 @@ static void count_removed(struct keyspace *ks, const struct entry *e)
 static struct entry *create(struct keyspace *ks, struct key key, const struct value *v, struct entry_times times)
 {
     struct entry *e = entry_new(key.name, v, times);
+    e->flags |= ks->cut_seen;
     inherit_tomb(ks, e, key);
     charge(ks, e);
     count_added(ks, e);
@@ -276,6 +288,24 @@ static bool can_embed(const struct value *v, struct value *small)
     return small->embed.len <= (v->encoding == ENC_PACK ? EMBED_PACK_MAX : STRING_EMBED_MAX);
 }
 
+/* The form in which an entry takes the value, in *raw; true if the caller has to release `v` then. */
+static bool fit(const struct value *v, size_t key_len, bool expires, struct value *raw)
+{
+    bool small = can_embed(v, raw);
+    if (v->type == VALUE_STRING && (small || v->encoding == ENC_EMBED)) {
+        struct slice bytes = small ? raw->embed : v->embed;
+        if (!entry_embeds(key_len, bytes.len, expires)) {
+            *raw = *v;
+            if (!small)
+                *raw = (struct value){.type = VALUE_STRING, .encoding = ENC_BLOB, .blob = blob_copy(bytes, bytes.len)};
+            return false;
+        }
+    }
+    if (!small)
+        *raw = *v;
+    return small;
+}
+
 /* The new value's bytes may be the old one's, so that is freed last. */
 static struct entry *replace_raw(struct keyspace *ks, struct entry *e, struct key key, const struct value *v,
                                  struct entry_times times)
@@ -300,19 +330,18 @@ static struct entry *replace_raw(struct keyspace *ks, struct entry *e, struct ke
 /* Puts a value into a new entry (`e` NULL) or an old one; a value that is embedded instead is freed. */
 static struct entry *put(struct keyspace *ks, struct entry *e, struct key key, const struct value *v, int64_t expire_ms)
 {
-    struct value small, owned = *v;
-    bool embed = can_embed(v, &small);
-    const struct value *raw = embed ? &small : v;
+    struct value raw, owned = *v;
     struct entry_times times = {expire_ms, inner_expiry_of(v)};
-    e = e == NULL ? create(ks, key, raw, times) : replace_raw(ks, e, key, raw, times);
-    if (embed)
+    bool spare = fit(v, key.name.len, expire_ms != ENTRY_NO_EXPIRY, &raw);
+    e = e == NULL ? create(ks, key, &raw, times) : replace_raw(ks, e, key, &raw, times);
+    if (spare)
         value_class_of(v->type)->release(&owned);
     return e;
 }
 
 static void contents_changed(struct keyspace *ks, struct entry *e, struct key key)
 {
-    e->flags &= (uint16_t) ~(ENTRY_PROBATION | ENTRY_FRESH);
+    e->flags &= (uint16_t) ~(ENTRY_PROBATION | ENTRY_FRESH | ENTRY_ENCODING);
     mark(ks, e, key.hash, ENTRY_DIRTY);
 }
 
@@ -326,6 +355,8 @@ struct entry *keyspace_put_at(struct keyspace *ks, struct entry *e, struct key k
 {
     if (expire_ms == EXPIRE_KEEP)
         expire_ms = e == NULL ? ENTRY_NO_EXPIRY : entry_expiry(e);
+    if (e != NULL)
+        before_change(ks, e);
     e = put(ks, e, key, v, expire_ms);
     contents_changed(ks, e, key);
     return e;
@@ -333,6 +364,7 @@ struct entry *keyspace_put_at(struct keyspace *ks, struct entry *e, struct key k
 
 struct entry *keyspace_set_value(struct keyspace *ks, struct entry *e, struct key key, const struct value *v)
 {
+    before_change(ks, e);
     e = put(ks, e, key, v, entry_expiry(e));
     contents_changed(ks, e, key);
     return e;
@@ -348,7 +380,9 @@ struct blob *keyspace_writable(struct keyspace *ks, struct entry **e, struct key
     struct slice bytes = string_bytes(&old, scratch);
 
     ensure(old.type == VALUE_STRING);
-    if (old.encoding == ENC_RAW && blob_unique(old.blob) && old.blob->cap >= len)
+    (*e)->flags &= (uint16_t)~ENTRY_ENCODING;
+    before_change(ks, *e);
+    if (old.encoding == ENC_RAW && blob_unique(old.blob) && blob_cap(old.blob) >= len)
         return old.blob;
     size_t cap = roomy(len < bytes.len ? bytes.len : len, bytes.len);
     struct value fresh = {.type = VALUE_STRING, .encoding = ENC_RAW, .blob = blob_copy(bytes, cap)};
@@ -362,7 +396,9 @@ struct value keyspace_change(struct keyspace *ks, struct entry *e)
 {
     struct value v = entry_value(e);
     ensure(!entry_cold(e) && e->type != VALUE_STRING);
+    before_change(ks, e);
     discharge(ks, e);
+    e->flags &= (uint16_t)~ENTRY_ENCODING;
     if (e->encoding == ENC_EMBED)
         v = (struct value){.type = v.type, .encoding = ENC_PACK, .ptr = pack_copy(v.embed)};
     return v;
@@ -394,6 +430,7 @@ struct entry *keyspace_set_expiry(struct keyspace *ks, struct entry *e, struct k
     struct entry_times old = entry_times_of(e), times = {expire_ms, old.inner_ms};
     if (old.expire_ms == expire_ms)
         return e;
+    before_change(ks, e);
     reindex(ks, old, times, key.hash);
     if (old.expire_ms != ENTRY_NO_EXPIRY && expire_ms != ENTRY_NO_EXPIRY) {
         memcpy(e->rest, &expire_ms, 8);
@@ -423,6 +460,7 @@ static void bury(struct keyspace *ks, struct slice name, uint64_t hash, uint16_t
 
 static void unlink_entry(struct keyspace *ks, struct entry *e, uint64_t hash)
 {
+    before_change(ks, e);
     table_erase(ks->entries, hash, e);
     reindex(ks, entry_times_of(e), ENTRY_NO_TIMES, hash);
     count_removed(ks, e);
@@ -557,10 +595,17 @@ struct entry *keyspace_drop(struct keyspace *ks, struct entry *e, struct key key
     return e;
 }
 
+void keyspace_encoding(struct entry *e)
+{
+    ensure((e->flags & ENTRY_DIRTY) && !(e->flags & ENTRY_WRITING));
+    e->flags |= ENTRY_ENCODING;
+}
+
 void keyspace_cleaning(struct keyspace *ks, struct entry *e)
 {
     ensure(!(e->flags & ENTRY_WRITING));
     unmark(ks, e);
+    e->flags &= (uint16_t)~ENTRY_ENCODING;
     if (!(e->flags & (ENTRY_ON_FLASH | ENTRY_TOMB)))
         ks->flash_keys++;
     e->flags |= ENTRY_WRITING | ENTRY_ON_FLASH;
@@ -578,6 +623,8 @@ void keyspace_cleaned(struct keyspace *ks, struct key key)
     struct entry *e = find_anywhere(ks, key, &p);
     if (e == NULL || !(e->flags & ENTRY_WRITING))
         return;
+    if (!(e->flags & ENTRY_TOMB))
+        before_change(ks, e); /* a value that becomes clean now is not in a snapshot of the store from before */
     e->flags &= (uint16_t)~ENTRY_WRITING;
     if (e->flags & ENTRY_FORGET) {
         table_erase_at(&p);
@@ -631,7 +678,7 @@ struct dirty_item keyspace_find_dirty(struct keyspace *ks, uint64_t hash)
     if (e == NULL && table_count(ks->tombs) > 0)
         e = find_dirty_in(ks, ks->tombs, hash);
     bool dirty = e != NULL && (e->flags & (ENTRY_DIRTY | ENTRY_META_DIRTY));
-    if (dirty && (e->flags & ENTRY_WRITING))
+    if (dirty && (e->flags & (ENTRY_WRITING | ENTRY_ENCODING)))
         return (struct dirty_item){e, true};
     if (e != NULL)
         e->flags &= (uint16_t)~ENTRY_QUEUED;
@@ -669,6 +716,7 @@ static void tally_item(void *arg, void *item)
     ensure(!(e->flags & (ENTRY_DIRTY | ENTRY_META_DIRTY)) || (e->flags & ENTRY_QUEUED) || !t->ks->queue_dirty);
     if (e->flags & ENTRY_TOMB)
         return;
+    ensure(t->ks->cut != NULL || !cut_wants(t->ks, e));
     t->keys++;
     t->cold += entry_cold(e);
     t->cold_bytes += entry_cold(e) ? entry_cold_size(e) : 0;

@@ -38,6 +38,8 @@ struct space_id {
 };
 static inline bool space_id_eq(struct space_id a, struct space_id b) { return a.lsn == b.lsn && a.db == b.db; }
 
+struct cut;
+
 struct keyspace {
     struct space_id id;
     uint64_t hash_seed;
@@ -58,11 +60,13 @@ struct keyspace {
     /* Takes a value that is too much to be freed at once (VALUE_EFFORT_MAX), and frees it elsewhere. NULL: freed here.
      * `bytes` is what it was charged with. */
     void (*discard)(void *arg, const struct value *v, uint64_t bytes);
-    void *arg; /* handed to discard */
+    void *arg;         /* handed to discard */
+    struct cut *cut;   /* a snapshot is being taken of it (cut.h); NULL: none is */
+    uint16_t cut_seen; /* ENTRY_CUT or 0: what it is in entries that no snapshot waits for */
 };
 
 struct keyspace *keyspace_new(struct space_id id, uint64_t hash_seed);
-/* Frees everything. Cost: O(keys). Any thread once detached from its shard. */
+/* Frees everything; no cut may be under way. Cost: O(keys). Any thread once detached from its shard. */
 void keyspace_free(struct keyspace *ks);
 static inline struct key key_of(const struct keyspace *ks, struct slice name)
 {
@@ -132,6 +136,10 @@ struct entry *keyspace_install(struct keyspace *ks, struct entry *e, struct key 
 struct entry *keyspace_drop(struct keyspace *ks, struct entry *e, struct key key);
 /* A write of this entry (or tomb) has been encoded: DIRTY, META_DIRTY cleared, WRITING and ON_FLASH set. */
 void keyspace_cleaning(struct keyspace *ks, struct entry *e);
+/* The value is too large to be encoded at once: a cleaning of it in parts begins. Whoever does it looks before every
+ * part, and at the end, whether ENTRY_ENCODING still stands: if not, the value has changed and the parts are worthless.
+ */
+void keyspace_encoding(struct entry *e);
 /* The write of `key` has completed: clears WRITING wherever the key now is. A tomb stays, recorded, until a checkpoint
  * has passed its stamp and keyspace_forgetting was called for it: then it is freed here. */
 void keyspace_cleaned(struct keyspace *ks, struct key key);
@@ -146,7 +154,7 @@ uint64_t keyspace_ram_bytes(const struct entry *e);
 
 struct dirty_item {
     struct entry *e; /* an entry or a tomb; NULL: nothing to do for this word any more */
-    bool busy;       /* a write of it is in flight: it still counts as queued, look again after it completed */
+    bool busy;       /* a write of it is in flight, or being encoded: it still counts as queued, look again later */
 };
 /* Takes up to `max` words from the front of the dirty queue, none at or behind position `until`. Returns how many. Each
  * has to be handed to keyspace_find_dirty. */

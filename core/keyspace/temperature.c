@@ -1,5 +1,5 @@
 /* The 24 bits. LRU: Unix seconds modulo 2^24 (194 days). LFU: minutes modulo 2^16 of the last decay, then an 8-bit
- * counter that grows with probability 1 / ((counter - 5) * log_factor + 1) and loses one per decay interval.
+ * counter that grows with probability 1 / ((counter - 5) * lfu_log_factor + 1) and loses one per decay interval.
  * Source: Redis documentation, "Key eviction", figures for lfu-log-factor and lfu-decay-time. */
 #include "core/keyspace/temperature.h"
 

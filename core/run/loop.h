@@ -29,8 +29,7 @@ struct rbuf {
     void *owner;
     uint8_t *data;
 };
-/* A plain buffer from the allocator with room for `cap` bytes, one reference. Cost: one allocation (recycled per
- * thread). */
+/* A plain buffer from the allocator with room for `cap` bytes, one reference. Cost: one allocation. */
 struct rbuf *rbuf_new(uint32_t cap);
 static inline void rbuf_ref(struct rbuf *b) { atomic_fetch_add_explicit(&b->refs, 1, memory_order_relaxed); }
 void rbuf_unref(struct rbuf *b);
@@ -153,6 +152,12 @@ int net_listen_tcp(const char *addr, int port, int backlog, bool reuseport) must
 int net_listen_unix(const char *path, int mode, int backlog) must_check;
 int net_set_keepalive(int fd, int seconds);
 int net_set_nodelay(int fd, bool on);
+/* A descriptor kept in reserve, negative if there is none; close it with close(2). When no other is left, net_shed
+ * gives it up for a moment to take a connection and drop it, so that the peer knows. */
+int net_reserve(void);
+void net_shed(int *reserve, int listen_fd);
+/* `sent` bytes of the `*n` pieces at `*iov` have gone: moves both behind them. Changes the piece it stops in. */
+void net_consume(struct iovec **iov, int *n, size_t sent);
 /* "127.0.0.1:6379", "[::1]:6379" or "/path:0"; NUL-terminated; returns the length. */
 size_t net_peer_name(int fd, char *out, size_t cap);
 size_t net_local_name(int fd, char *out, size_t cap);

@@ -10,6 +10,7 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include "core/base/list.h"
 #include "core/base/mem.h"
 #include "core/base/panic.h"
 #include "core/run/loop.h"
@@ -28,8 +29,9 @@ struct epoll_conn {
     int error; /* of a send; a socket tells it once, so the read that follows may find a plain end */
     uint8_t *target;
     size_t target_len;
-    struct iovec iov[IOV_CAP]; /* what is left of the outstanding send */
-    int iov_n, iov_at;
+    struct iovec pieces[IOV_CAP]; /* of the outstanding send */
+    struct iovec *iov;            /* what is left of it */
+    int iov_n;                    /* 0: none outstanding */
 };
 
 enum source { SOURCE_CONN, SOURCE_LISTENER, SOURCE_WAKE };
@@ -71,7 +73,7 @@ static int epoll_create_loop(struct loop **out)
     l->wake_source = SOURCE_WAKE;
     l->fd = epoll_create1(EPOLL_CLOEXEC);
     l->wake_fd = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
-    l->reserve_fd = open("/dev/null", O_RDONLY | O_CLOEXEC); /* check:allow open: the reserve descriptor */
+    l->reserve_fd = net_reserve();
     ensure(l->fd >= 0 && l->wake_fd >= 0);
     l->rbuf = rbuf_new(RBUF_BYTES);
     *out = &l->base;
@@ -191,35 +193,22 @@ static void read_conn(struct epoll_conn *c)
 
 /* --- sending --- */
 
-static void consume_iov(struct epoll_conn *c, size_t n)
-{
-    while (c->iov_at < c->iov_n && n >= c->iov[c->iov_at].iov_len)
-        n -= c->iov[c->iov_at++].iov_len;
-    if (n > 0) {
-        struct iovec *v = &c->iov[c->iov_at];
-        v->iov_base = (uint8_t *)v->iov_base + n;
-        v->iov_len -= n;
-    }
-}
-
 static ssize_t write_once(struct epoll_conn *c)
 {
-    struct iovec *v = &c->iov[c->iov_at];
-    int n = c->iov_n - c->iov_at;
+    struct msghdr msg = {.msg_iov = c->iov, .msg_iovlen = (size_t)c->iov_n};
     loop_of(&c->base)->base.stats.send_calls++;
-    if (n == 1)
-        return send(c->base.fd, v->iov_base, v->iov_len, MSG_NOSIGNAL);
-    struct msghdr msg = {.msg_iov = v, .msg_iovlen = (size_t)n};
+    if (c->iov_n == 1)
+        return send(c->base.fd, c->iov->iov_base, c->iov->iov_len, MSG_NOSIGNAL);
     return sendmsg(c->base.fd, &msg, MSG_NOSIGNAL);
 }
 
 static void write_conn(struct epoll_conn *c)
 {
-    while (c->iov_at < c->iov_n) {
+    while (c->iov_n > 0) {
         ssize_t n = write_once(c);
         if (n >= 0) {
             loop_of(&c->base)->base.stats.sent_bytes += (uint64_t)n;
-            consume_iov(c, (size_t)n);
+            net_consume(&c->iov, &c->iov_n, (size_t)n);
         } else if (errno == EAGAIN || errno == EWOULDBLOCK) {
             return;
         } else if (errno != EINTR) {
@@ -231,7 +220,6 @@ static void write_conn(struct epoll_conn *c)
             return;
         }
     }
-    c->iov_n = c->iov_at = 0;
     c->base.handlers->drained(&c->base);
 }
 
@@ -239,9 +227,9 @@ static void epoll_send(struct conn *base, const struct iovec *iov, int n)
 {
     struct epoll_conn *c = (struct epoll_conn *)base;
     ensure(c->iov_n == 0 && n > 0 && n <= IOV_CAP);
-    memcpy(c->iov, iov, sizeof(*iov) * (size_t)n);
+    memcpy(c->pieces, iov, sizeof(*iov) * (size_t)n);
+    c->iov = c->pieces;
     c->iov_n = n;
-    c->iov_at = 0;
     write_conn(c);
 }
 
@@ -255,35 +243,9 @@ static int attach(struct loop *base, int fd, struct conn **out)
     c->base.ops = &loop_epoll_ops;
     c->base.loop = base;
     c->base.fd = fd;
-    c->next = l->conns;
-    if (c->next != NULL)
-        c->next->prev = c;
-    l->conns = c;
+    list_push(l->conns, c);
     *out = &c->base;
     return 0;
-}
-
-static void unlink_conn(struct epoll_loop *l, struct epoll_conn *c)
-{
-    if (c->next != NULL)
-        c->next->prev = c->prev;
-    if (c->prev != NULL)
-        c->prev->next = c->next;
-    else
-        l->conns = c->next;
-}
-
-/* No descriptor is left: with the reserved one the connection is taken and dropped, so that the peer knows. */
-static void shed(struct epoll_loop *l, struct listener *ln, int error)
-{
-    if (l->reserve_fd >= 0) {
-        close(l->reserve_fd);
-        int fd = accept(ln->fd, NULL, NULL);
-        if (fd >= 0)
-            close(fd);
-        l->reserve_fd = open("/dev/null", O_RDONLY | O_CLOEXEC); /* check:allow open: the reserve descriptor */
-    }
-    ln->handlers->failed(ln, -error, ln->arg);
 }
 
 static void accept_some(struct epoll_loop *l, struct listener *ln)
@@ -295,7 +257,9 @@ static void accept_some(struct epoll_loop *l, struct listener *ln)
             attach(&l->base, fd, &c);
             ln->handlers->accepted(ln, c, ln->arg);
         } else if (errno == EMFILE || errno == ENFILE) {
-            shed(l, ln, errno);
+            int error = -errno;
+            net_shed(&l->reserve_fd, ln->fd);
+            ln->handlers->failed(ln, error, ln->arg);
             return;
         } else if (errno != ECONNABORTED && errno != EINTR) {
             return;
@@ -334,7 +298,7 @@ static int epoll_detach(struct conn *base)
     struct epoll_conn *c = (struct epoll_conn *)base;
     int fd = base->fd;
     ensure(!c->started);
-    unlink_conn(loop_of(base), c);
+    list_remove(loop_of(base)->conns, c);
     mem_free(c, sizeof(*c));
     return fd;
 }
@@ -374,7 +338,7 @@ static void epoll_close(struct conn *base, void (*released)(void *arg), void *ar
     ensure(!c->closed);
     c->closed = true;
     drop_again(l, c);
-    unlink_conn(l, c);
+    list_remove(l->conns, c);
     close(base->fd);
     c->next = l->graveyard;
     l->graveyard = c;
@@ -386,7 +350,7 @@ static void conn_event(struct epoll_conn *c, uint32_t events)
 {
     if (c->closed || c->ended)
         return;
-    if ((events & EPOLLOUT) && c->iov_at < c->iov_n)
+    if ((events & EPOLLOUT) && c->iov_n > 0)
         write_conn(c);
     if (c->closed)
         return;

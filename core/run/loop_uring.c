@@ -7,13 +7,19 @@
  * the same io_uring_enter that waits for completions. A listener has one multishot accept; the wake-up is a read of an
  * eventfd.
  *
- *                 attach / accept
- *                       |
- *    detach <------ [attached] --start--> [receiving] <--arm_recv-- [at rest: paused, between two receives]
- *                       |                      |   \--cancel (pause, set_target), no more data (F_MORE clear)--> at
- * rest close                    | |                 0 or an error: `ended` (nothing is armed any more) v | [closed]
- * <-----close-------+ | both requests have completed (on_recv, on_sent -> settle) [graveyard] fd closed; freed at the
- * end of a poll
+ *           attach / accept
+ *                 |                             cancel (pause, set_target), or the kernel ends it (no F_MORE)
+ *                 v                            .-------------------------------->.
+ *    .------ [attached] ------start----> [receiving]                         [at rest]
+ *    |            |                       |      |  '<----------arm_recv----------'
+ *  detach         |                       |      |
+ *    |            |                       |      '-- 0 or an error: `ended`, nothing is armed any more --.
+ *    v            | close                 | close                                                        |
+ *  (the fd)       |                       v                                             close            |
+ *                 '------------------> [closed] <--------------------------------------------------------'
+ *                                         | both requests have completed (on_recv, on_sent -> settle)
+ *                                         v
+ *                                     [graveyard]: the fd is closed; freed at the end of a poll
  *
  * Invariants.
  *  - `receiving` and `sending` are true exactly while the kernel owes a last completion for that request; `inflight`
@@ -38,13 +44,13 @@
  * loop_poll, of whatever thread, makes a new one and goes on.
  */
 #include <errno.h>
-#include <fcntl.h>
 #include <pthread.h>
 #include <string.h>
 #include <sys/eventfd.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include "core/base/list.h"
 #include "core/base/mem.h"
 #include "core/base/panic.h"
 #include "core/run/loop.h"
@@ -200,7 +206,7 @@ static int uring_create(struct loop **out)
     l->base.ops = &loop_uring_ops;
     /* Not EFD_NONBLOCK: a read that io_uring is asked for on such a file fails at once instead of waiting. */
     l->wake_fd = eventfd(0, EFD_CLOEXEC);
-    l->reserve_fd = open("/dev/null", O_RDONLY | O_CLOEXEC); /* check:allow open: the reserve descriptor */
+    l->reserve_fd = net_reserve();
     ring_init(&l->ring);
     err = l->wake_fd < 0 ? -errno : probe(l);
     if (err == 0)
@@ -257,16 +263,6 @@ static void return_pieces(struct uring_conn *c)
     c->pieces = NULL;
 }
 
-static void unlink_conn(struct uring_loop *l, struct uring_conn *c)
-{
-    if (c->next != NULL)
-        c->next->prev = c->prev;
-    if (c->prev != NULL)
-        c->prev->next = c->next;
-    else
-        l->conns = c->next;
-}
-
 /* A closed connection: gives the owner its memory back as soon as the kernel does not touch it, and goes to the
  * graveyard when the kernel owes nothing any more. Only then the fd is closed: requests hold the socket open anyway. */
 static void settle(struct uring_conn *c)
@@ -278,7 +274,7 @@ static void settle(struct uring_conn *c)
     if (!c->sending && !c->receiving && !c->buried) {
         c->buried = true;
         return_pieces(c);
-        unlink_conn(l, c);
+        list_remove(l->conns, c);
         close(c->base.fd);
         c->next = l->graveyard;
         l->graveyard = c;
@@ -416,19 +412,6 @@ static void uring_pause(struct conn *base, bool paused)
 
 /* --- sending --- */
 
-static void consume(struct uring_conn *c, size_t n)
-{
-    while (c->iov_n > 0 && n >= c->iov->iov_len) {
-        n -= c->iov->iov_len;
-        c->iov++;
-        c->iov_n--;
-    }
-    if (n > 0) {
-        c->iov->iov_base = (uint8_t *)c->iov->iov_base + n;
-        c->iov->iov_len -= n;
-    }
-}
-
 static void send_on(struct uring_conn *c)
 {
     if (c->iov_n > 0) {
@@ -448,7 +431,7 @@ static void on_sent(struct uring_conn *c, const struct io_uring_cqe *cqe)
     l->inflight--;
     if (cqe->res >= 0) {
         l->base.stats.sent_bytes += (uint64_t)cqe->res;
-        consume(c, (size_t)cqe->res);
+        net_consume(&c->iov, &c->iov_n, (size_t)cqe->res);
     }
     if (c->closed)
         settle(c);
@@ -467,7 +450,7 @@ static void send_now(struct uring_conn *c)
     l->base.stats.send_calls++;
     if (n >= 0) {
         l->base.stats.sent_bytes += (uint64_t)n;
-        consume(c, (size_t)n);
+        net_consume(&c->iov, &c->iov_n, (size_t)n);
     }
 }
 
@@ -505,10 +488,7 @@ static int uring_attach(struct loop *base, int fd, struct conn **out)
     c->base.ops = &loop_uring_ops;
     c->base.loop = base;
     c->base.fd = fd;
-    c->next = l->conns;
-    if (c->next != NULL)
-        c->next->prev = c;
-    l->conns = c;
+    list_push(l->conns, c);
     *out = &c->base;
     return 0;
 }
@@ -527,7 +507,7 @@ static int uring_detach(struct conn *base)
     struct uring_conn *c = (struct uring_conn *)base;
     int fd = base->fd;
     ensure(!c->started && !c->closed);
-    unlink_conn(loop_of(base), c);
+    list_remove(loop_of(base)->conns, c);
     mem_free(c, sizeof(*c));
     return fd;
 }
@@ -540,10 +520,7 @@ static int uring_listen(struct loop *base, int fd, const struct listener_handler
     ln->fd = fd;
     ln->handlers = h;
     ln->arg = arg;
-    ln->next = l->listeners;
-    if (ln->next != NULL)
-        ln->next->prev = ln;
-    l->listeners = ln;
+    list_push(l->listeners, ln);
     *out = ln;
     arm_accept(ln);
     return 0;
@@ -551,12 +528,7 @@ static int uring_listen(struct loop *base, int fd, const struct listener_handler
 
 static void unlink_listener(struct uring_loop *l, struct listener *ln)
 {
-    if (ln->next != NULL)
-        ln->next->prev = ln->prev;
-    if (ln->prev != NULL)
-        ln->prev->next = ln->next;
-    else
-        l->listeners = ln->next;
+    list_remove(l->listeners, ln);
     ln->next = l->dead_listeners;
     l->dead_listeners = ln;
 }
@@ -575,22 +547,10 @@ static void uring_unlisten(struct listener *ln)
     }
 }
 
-/* No descriptor is left: with the reserved one the connection is taken and dropped, so that the peer knows. */
-static void shed(struct uring_loop *l, struct listener *ln)
-{
-    if (l->reserve_fd < 0)
-        return;
-    close(l->reserve_fd);
-    int fd = accept(ln->fd, NULL, NULL);
-    if (fd >= 0)
-        close(fd);
-    l->reserve_fd = open("/dev/null", O_RDONLY | O_CLOEXEC); /* check:allow open: the reserve descriptor */
-}
-
 static void accept_failed(struct uring_loop *l, struct listener *ln, int error)
 {
     if (error == -EMFILE || error == -ENFILE)
-        shed(l, ln);
+        net_shed(&l->reserve_fd, ln->fd);
     else if (error == -EBADF || error == -EINVAL || error == -ENOTSOCK || error == -EOPNOTSUPP)
         ln->broken = true; /* it will not get better */
     else

@@ -43,10 +43,17 @@ static const char *encoding_name(const struct value *v)
     return (v->encoding == ENC_EMBED ? v->embed.len : v->blob->len) <= EMBSTR_MAX ? "embstr" : "raw";
 }
 
+/* The cursor counts the bytes that are done. */
 static uint8_t encode(const struct value *v, uint64_t *cursor, struct buf *out, size_t budget)
 {
-    (void)budget; /* one piece: copying it is as fast as memory */
-    *cursor = 0;
+    if (is_blob(v) && (*cursor > 0 || v->blob->len > budget)) {
+        if (*cursor == 0)
+            rdb_put_length(out, v->blob->len);
+        size_t part = min_u64(v->blob->len - *cursor, budget);
+        buf_append(out, v->blob->data + *cursor, part);
+        *cursor = *cursor + part < v->blob->len ? *cursor + part : 0;
+        return RDB_TYPE_STRING;
+    }
     char scratch[STRING_INT_CHARS + 1];
     rdb_put_string(out, string_bytes(v, scratch));
     return RDB_TYPE_STRING;
@@ -87,7 +94,7 @@ static void release(struct value *v)
         blob_unref(v->blob);
 }
 
-static size_t memory(const struct value *v) { return is_blob(v) ? blob_memory(v->blob->cap) : 0; }
+static size_t memory(const struct value *v) { return is_blob(v) ? blob_memory(blob_cap(v->blob)) : 0; }
 
 static uint64_t length(const struct value *v)
 {

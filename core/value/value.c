@@ -4,8 +4,10 @@
 
 #include "core/base/hash.h"
 #include "core/value/hash.h"
+#include "core/value/list.h"
 #include "core/value/set.h"
 #include "core/value/string.h"
+#include "core/value/zset.h"
 
 const struct value_limits value_limits_default = {
     .list_max_listpack_size = -2,
@@ -21,9 +23,8 @@ const struct value_limits value_limits_default = {
 uint64_t value_hash_seed;
 
 static const struct value_class *const classes[VALUE_TYPES] = {
-    [VALUE_STRING] = &string_class,
-    [VALUE_HASH] = &hash_class,
-    [VALUE_SET] = &set_class,
+    [VALUE_STRING] = &string_class, [VALUE_HASH] = &hash_class, [VALUE_SET] = &set_class,
+    [VALUE_ZSET] = &zset_class,     [VALUE_LIST] = &list_class,
 };
 
 const struct value_class *value_class_of(uint8_t type) { return type < VALUE_TYPES ? classes[type] : NULL; }

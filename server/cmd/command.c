@@ -5,10 +5,12 @@
 #include "core/base/glob.h"
 #include "server/reply.h"
 
-static const struct {
+struct flag_name {
     uint32_t flag;
     const char *name;
-} flag_names[] = {
+};
+
+static const struct flag_name flag_names[] = {
     {CMD_WRITE, "write"},
     {CMD_READONLY, "readonly"},
     {CMD_DENYOOM, "denyoom"},
@@ -22,11 +24,10 @@ static const struct {
     {CMD_SKIP_SLOWLOG, "skip_slowlog"},
     {CMD_FAST, "fast"},
     {CMD_NO_AUTH, "no_auth"},
-    {CMD_MAY_REPLICATE, "may_replicate"},
+    {CMD_NO_ASYNC_LOADING, "no_async_loading"},
     {CMD_NO_MULTI, "no_multi"},
     {CMD_MOVABLE_KEYS, "movablekeys"},
     {CMD_ALLOW_BUSY, "allow_busy"},
-    {CMD_NO_ASYNC_LOADING, "no_async_loading"},
 };
 
 /* A command is in a category that it declares, or whose flag it has; @slow is what is not @fast. In Redis's order. */
@@ -57,10 +58,7 @@ static const struct {
     {ACL_SCRIPTING, 0, "@scripting"},
 };
 
-static const struct {
-    uint16_t flag;
-    const char *name;
-} key_flag_names[] = {
+static const struct flag_name key_flag_names[] = {
     {KEY_RO, "RO"},
     {KEY_RW, "RW"},
     {KEY_OW, "OW"},
@@ -74,23 +72,12 @@ static const struct {
     {KEY_VARIABLE_FLAGS, "variable_flags"},
 };
 
-static size_t put_flags(struct buf *b, uint32_t flags)
+static size_t put_flags(struct buf *b, const struct flag_name *names, size_t max, uint32_t flags)
 {
     size_t n = 0;
-    for (size_t i = 0; i < ARRAY_LEN(flag_names); i++)
-        if (flags & flag_names[i].flag) {
-            resp_simple(b, flag_names[i].name);
-            n++;
-        }
-    return n;
-}
-
-static size_t put_key_flags(struct buf *b, uint16_t flags)
-{
-    size_t n = 0;
-    for (size_t i = 0; i < ARRAY_LEN(key_flag_names); i++)
-        if (flags & key_flag_names[i].flag) {
-            resp_simple(b, key_flag_names[i].name);
+    for (size_t i = 0; i < max; i++)
+        if (flags & names[i].flag) {
+            resp_simple(b, names[i].name);
             n++;
         }
     return n;
@@ -135,6 +122,10 @@ static void reply_fact(struct call *c, const char *name, int64_t v)
 static void reply_begin_search(struct call *c, const struct key_spec *k)
 {
     reply_bulk_str(c, "begin_search");
+    if (k->unknown) {
+        reply_typed(c, "unknown", 0);
+        return;
+    }
     if (k->keyword == NULL) {
         reply_typed(c, "index", 1);
         reply_fact(c, "index", k->first);
@@ -149,6 +140,10 @@ static void reply_begin_search(struct call *c, const struct key_spec *k)
 static void reply_find_keys(struct call *c, const struct key_spec *k)
 {
     reply_bulk_str(c, "find_keys");
+    if (k->unknown) {
+        reply_typed(c, "unknown", 0);
+        return;
+    }
     if (k->counted) {
         reply_typed(c, "keynum", 3);
         reply_fact(c, "keynumidx", 0);
@@ -171,7 +166,7 @@ static void reply_key_spec(struct call *c, const struct key_spec *k)
         reply_bulk_str(c, k->notes);
     }
     reply_bulk_str(c, "flags");
-    reply_set_of(c, put_key_flags(&flags, k->flags), &flags);
+    reply_set_of(c, put_flags(&flags, key_flag_names, ARRAY_LEN(key_flag_names), k->flags), &flags);
     buf_free(&flags);
     reply_begin_search(c, k);
     reply_find_keys(c, k);
@@ -180,7 +175,7 @@ static void reply_key_spec(struct call *c, const struct key_spec *k)
 static int key_specs(const struct command *cmd)
 {
     int n = 0;
-    while (n < COMMAND_KEY_SPECS && cmd->keys[n].first > 0)
+    while (n < COMMAND_KEY_SPECS && (cmd->keys[n].first > 0 || cmd->keys[n].unknown))
         n++;
     return n;
 }
@@ -205,7 +200,7 @@ static void reply_info(struct call *c, const struct command *cmd)
     reply_array(c, 10);
     reply_bulk_str(c, cmd->full_name);
     reply_int(c, cmd->arity);
-    reply_set_of(c, put_flags(&items, cmd->flags), &items);
+    reply_set_of(c, put_flags(&items, flag_names, ARRAY_LEN(flag_names), cmd->flags), &items);
     reply_key_range(c, cmd);
     reply_set_of(c, put_categories(&items, cmd), &items);
     buf_free(&items);
@@ -325,7 +320,7 @@ static void doc_arg(struct buf *b, int proto, const struct command_arg *a)
     doc_field(&fields, &n, "type", a->type);
     if (a->sub == NULL)
         doc_field(&fields, &n, "display_text", a->display ? a->display : a->name);
-    if (strcmp(a->type, "key") == 0) {
+    if (strcmp(a->type, "key") == 0 || a->key_spec > 0) {
         resp_bulk_str(&fields, "key_spec_index");
         resp_int(&fields, a->key_spec);
         n++;
@@ -485,25 +480,27 @@ static void command_list_run(struct call *c)
 
 /* --- GETKEYS --- */
 
-static int keys_of(struct call *c, struct key_ref *refs, int max)
+/* The keys of the call that the arguments are; false if it is none, which has been replied. */
+static bool keys_of(struct call *c, struct key_refs *refs)
 {
     const struct command *parent, *cmd = command_find(c->argv + 2, c->argc - 2, &parent);
     if (cmd == NULL) {
         reply_error(c, "ERR Invalid command specified");
-        return -1;
+        return false;
     }
     if (key_specs(cmd) == 0) {
         reply_error(c, "ERR The command has no key arguments");
-        return -1;
+        return false;
     }
     if (!command_arity_ok(cmd, c->argc - 2)) {
         reply_error(c, "ERR Invalid number of arguments specified for command");
-        return -1;
+        return false;
     }
-    int n = command_keys(cmd, c->argv + 2, c->argc - 2, refs, max);
-    if (n < 0)
-        reply_error(c, "ERR Invalid arguments specified for command");
-    return n > max ? max : n;
+    command_key_refs(cmd, c->argv + 2, c->argc - 2, refs);
+    if (refs->n >= 0)
+        return true;
+    reply_error(c, "ERR Invalid arguments specified for command");
+    return false;
 }
 
 /* SET reads the old value only if asked to: what a call does to its key then follows from its need. */
@@ -516,20 +513,21 @@ static uint16_t flags_of_call(const struct key_ref *ref)
 
 static void getkeys(struct call *c, bool with_flags)
 {
-    struct key_ref refs[1024];
-    int n = keys_of(c, refs, ARRAY_LEN(refs));
-    if (n < 0)
+    struct key_refs refs;
+    if (!keys_of(c, &refs))
         return;
-    reply_array(c, (size_t)n);
-    for (int i = 0; i < n; i++) {
+    reply_array(c, (size_t)refs.n);
+    for (int i = 0; i < refs.n; i++) {
         struct buf flags = {0};
         if (with_flags)
             reply_array(c, 2);
-        reply_bulk(c, c->argv[2 + refs[i].arg]);
+        reply_bulk(c, c->argv[2 + refs.at[i].arg]);
         if (with_flags)
-            reply_set_of(c, put_key_flags(&flags, flags_of_call(&refs[i])), &flags);
+            reply_set_of(c, put_flags(&flags, key_flag_names, ARRAY_LEN(key_flag_names), flags_of_call(&refs.at[i])),
+                         &flags);
         buf_free(&flags);
     }
+    key_refs_free(&refs);
 }
 
 static void command_getkeys_run(struct call *c) { getkeys(c, false); }

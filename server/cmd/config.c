@@ -9,34 +9,22 @@
 
 #define NAME_MAX_BYTES 64
 
-static size_t get_one(struct call *c, struct slice pattern, struct buf *out)
-{
-    size_t n = 0;
-    for (const struct directive *d = config_directives; d->name != NULL; d++) {
-        struct buf value = {0};
-        if ((d->flags & DIRECTIVE_DB_ONLY) || !glob_match(pattern, slice_str(d->name), true))
-            continue;
-        config_format(admin_config(c), d, -1, &value);
-        resp_bulk_str(out, d->name);
-        resp_bulk(out, buf_slice(&value));
-        buf_free(&value);
-        n++;
-    }
-    return n;
-}
-
-static size_t get_db(struct call *c, uint32_t db, struct slice pattern, struct buf *out)
+/* The defaults (db -1), or what is set for one database, under names that say so. */
+static size_t get_matching(struct call *c, int db, struct slice pattern, struct buf *out)
 {
     size_t n = 0;
     for (const struct directive *d = config_directives; d->name != NULL; d++) {
         char name[NAME_MAX_BYTES];
         struct buf value = {0};
-        if (!(d->flags & DIRECTIVE_DB))
+        if (db < 0 ? d->flags & DIRECTIVE_DB_ONLY : !(d->flags & DIRECTIVE_DB))
             continue;
-        snprintf(name, sizeof(name), "db.%u.%s", db, d->name);
+        if (db < 0)
+            snprintf(name, sizeof(name), "%s", d->name);
+        else
+            snprintf(name, sizeof(name), "db.%d.%s", db, d->name);
         if (!glob_match(pattern, slice_str(name), true))
             continue;
-        config_format(admin_config(c), d, (int)db, &value);
+        config_format(admin_config(c), d, db, &value);
         resp_bulk_str(out, name);
         resp_bulk(out, buf_slice(&value));
         buf_free(&value);
@@ -50,9 +38,10 @@ static void config_get_run(struct call *c)
     struct buf out = {0};
     size_t n = 0;
     for (int i = 2; i < c->argc; i++) {
-        n += get_one(c, c->argv[i], &out);
-        for (uint32_t db = 0; c->argv[i].len > 3 && memcmp(c->argv[i].p, "db.", 3) == 0 && db < call_databases(c); db++)
-            n += get_db(c, db, c->argv[i], &out);
+        bool by_db = c->argv[i].len > 3 && memcmp(c->argv[i].p, "db.", 3) == 0;
+        n += get_matching(c, -1, c->argv[i], &out);
+        for (int db = 0; by_db && db < (int)call_databases(c); db++)
+            n += get_matching(c, db, c->argv[i], &out);
     }
     reply_map(c, n);
     buf_append_slice(c->out, buf_slice(&out));
@@ -119,38 +108,57 @@ static int words_of(struct slice value, const struct directive *d, struct slice 
     return n;
 }
 
+/* Sets the parameter at `arg` to `value`; what it was is put into `old` if that is not NULL. */
+static bool set_one(struct call *c, int arg, struct slice value, struct buf *old, char *error)
+{
+    struct slice rest, words[16];
+    int db = split_name(c, c->argv[arg], &rest);
+    const struct directive *d = config_find(rest, db >= 0);
+    if (old != NULL)
+        config_format(admin_config(c), d, db, old);
+    return config_set(admin_config(c), db, rest, words, words_of(value, d, words, ARRAY_LEN(words)), error);
+}
+
+static void set_back(struct call *c, int until, struct buf *old)
+{
+    char ignored[512];
+    for (int i = until - 2; i >= 2; i -= 2)
+        set_one(c, i, buf_slice(&old[i / 2 - 1]), NULL, ignored);
+}
+
 /* All or nothing: what was set before a failure is set back. */
+static bool set_all(struct call *c, struct buf *old)
+{
+    char error[512];
+    int i = 2;
+    while (i < c->argc && set_one(c, i, c->argv[i + 1], &old[i / 2 - 1], error))
+        i += 2;
+    if (i == c->argc && admin_config_prepare(c, error))
+        return true;
+    if (i == c->argc) {
+        reply_errorf(c, "ERR CONFIG SET failed - %s", error);
+    } else {
+        struct slice rest;
+        int db = split_name(c, c->argv[i], &rest);
+        reply_errorf(c, "ERR CONFIG SET failed (possibly related to argument '%s') - %s",
+                     config_find(rest, db >= 0)->name, error);
+    }
+    set_back(c, i, old);
+    return false;
+}
+
 static void config_set_run(struct call *c)
 {
     struct buf old[32] = {0};
-    char error[512];
-    int i = 2;
-    bool ok = true;
-
     if (c->argc % 2 != 0 || c->argc > 2 + 2 * (int)ARRAY_LEN(old)) {
         reply_wrong_arity(c);
         return;
     }
     if (!check_names(c))
         return;
-    for (; ok && i < c->argc; i += 2) {
-        struct slice rest, words[16];
-        int db = split_name(c, c->argv[i], &rest);
-        const struct directive *d = config_find(rest, db >= 0);
-        config_format(admin_config(c), d, db, &old[(i - 2) / 2]);
-        ok = config_set(admin_config(c), db, rest, words, words_of(c->argv[i + 1], d, words, 16), error);
-        if (!ok)
-            reply_errorf(c, "ERR CONFIG SET failed (possibly related to argument '%s') - %s", d->name, error);
-    }
-    for (i -= 4; !ok && i >= 2; i -= 2) {
-        struct slice rest, words[16];
-        int db = split_name(c, c->argv[i], &rest);
-        const struct directive *d = config_find(rest, db >= 0);
-        char ignored[512];
-        config_set(admin_config(c), db, rest, words, words_of(buf_slice(&old[(i - 2) / 2]), d, words, 16), ignored);
-    }
-    for (size_t k = 0; k < ARRAY_LEN(old); k++)
-        buf_free(&old[k]);
+    bool ok = set_all(c, old);
+    for (size_t i = 0; i < ARRAY_LEN(old); i++)
+        buf_free(&old[i]);
     if (!ok)
         return;
     admin_config_changed(c);

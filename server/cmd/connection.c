@@ -24,15 +24,8 @@ static void echo_run(struct call *c) { reply_bulk(c, c->argv[1]); }
 
 static void select_run(struct call *c)
 {
-    int db;
-    if (!arg_int(c, c->argv[1], &db))
-        return;
-    if (db < 0 || db >= (int)call_databases(c)) {
-        reply_error(c, "ERR DB index is out of range");
-        return;
-    }
-    c->client->db = (uint32_t)db;
-    reply_ok(c);
+    if (arg_db(c, c->argv[1], &c->client->db))
+        reply_ok(c);
 }
 
 static void quit_run(struct call *c)
@@ -207,6 +200,17 @@ static void each_client(struct call *c, void (*each)(struct call *c, struct clie
         }
 }
 
+/* The TYPE of CLIENT LIST and CLIENT KILL. */
+static bool client_type(struct call *c, struct slice type, bool *normal)
+{
+    *normal = slice_is(type, "normal");
+    if (*normal || slice_is(type, "pubsub") || slice_is(type, "replica") || slice_is(type, "slave") ||
+        slice_is(type, "master"))
+        return true;
+    reply_errorf(c, "ERR Unknown client type '%.*s'", (int)min_u64(type.len, 128), (const char *)type.p);
+    return false;
+}
+
 struct list_filter {
     struct buf found; /* pointers to clients */
     struct buf lines;
@@ -247,14 +251,10 @@ static void client_list_run(struct call *c)
     struct list_filter f = {0};
     bool by_ids = false;
     if (c->argc == 4 && slice_is(c->argv[2], "type")) {
-        if (slice_is(c->argv[3], "pubsub") || slice_is(c->argv[3], "replica") || slice_is(c->argv[3], "slave") ||
-            slice_is(c->argv[3], "master")) {
-            f.none = true;
-        } else if (!slice_is(c->argv[3], "normal")) {
-            reply_errorf(c, "ERR Unknown client type '%.*s'", (int)min_u64(c->argv[3].len, 128),
-                         (const char *)c->argv[3].p);
+        bool normal;
+        if (!client_type(c, c->argv[3], &normal))
             return;
-        }
+        f.none = !normal;
     } else if (c->argc > 3 && slice_is(c->argv[2], "id")) {
         by_ids = true;
         for (int i = 3; i < c->argc; i++)
@@ -309,12 +309,9 @@ static bool kill_option(struct call *c, struct kill_filter *f, struct slice name
         f->has_laddr = true;
         f->laddr = value;
     } else if (slice_is(name, "type")) {
-        bool normal = slice_is(value, "normal");
-        if (!normal && !slice_is(value, "pubsub") && !slice_is(value, "replica") && !slice_is(value, "slave") &&
-            !slice_is(value, "master")) {
-            reply_errorf(c, "ERR Unknown client type '%.*s'", (int)min_u64(value.len, 128), (const char *)value.p);
+        bool normal;
+        if (!client_type(c, value, &normal))
             return false;
-        }
         f->none |= !normal;
     } else if (slice_is(name, "user")) {
         if (!slice_eq(value, SLICE_LIT("default"))) {
@@ -424,14 +421,8 @@ static void client_pause_run(struct call *c)
         reply_syntax(c);
         return;
     }
-    if (!num_parse_i64(c->argv[2], &ms)) {
-        reply_error(c, "ERR timeout is not an integer or out of range");
+    if (!arg_timeout_ms(c, c->argv[2], &ms))
         return;
-    }
-    if (ms < 0) {
-        reply_error(c, "ERR timeout is negative");
-        return;
-    }
     atomic_store(&c->server->paused_all, all);
     atomic_store(&c->server->paused_until_ms, ms > INT64_MAX - c->now_ms ? INT64_MAX : c->now_ms + ms);
     reply_ok(c);

@@ -3,19 +3,16 @@
 #include "core/base/crc.h"
 #include "core/base/num.h"
 #include "core/keyspace/temperature.h"
+#include "core/value/rdb_skip.h"
 #include "server/reply.h"
 
-#define RDB_VERSION 10        /* what Redis 7.0 writes, and enough for all that it knows */
-#define RDB_TYPE_OF_10_MAX 21 /* later types came with version 12 (Redis 7.4) */
-#define RDB_VERSION_FIELDS 12
-#define RDB_VERSION_NEWEST 13
 #define FOOTER 10
 
 void dump_encode(const struct value *v, struct buf *out)
 {
     size_t at = out->len;
     value_encode(v, out);
-    buf_put_u16(out, out->p[at] <= RDB_TYPE_OF_10_MAX ? RDB_VERSION : RDB_VERSION_FIELDS);
+    buf_put_u16(out, (uint16_t)max_u64(RDB_VERSION_LEAST, rdb_type_version(out->p[at])));
     buf_put_u64(out, crc64_jones(0, out->p + at, out->len - at));
 }
 
@@ -81,13 +78,14 @@ static bool restore_options(struct call *c, struct restore *o)
     return true;
 }
 
-static void effect_restore(struct call *c, struct slice key, int64_t when, struct slice payload)
+static void effect_restore(struct call *c, const struct place *p, int64_t expire_ms, struct slice payload)
 {
     char text[NUM_I64_MAX];
+    int64_t when = expire_ms == ENTRY_NO_EXPIRY ? 0 : expire_ms;
     struct slice argv[] = {
-        SLICE_LIT("RESTORE"), key, slice_of(text, num_format_i64(text, when)), payload, SLICE_LIT("REPLACE"),
-        SLICE_LIT("ABSTTL")};
-    effect(c, 6, argv);
+        SLICE_LIT("RESTORE"), p->key.name,        slice_of(text, num_format_i64(text, when)), payload,
+        SLICE_LIT("REPLACE"), SLICE_LIT("ABSTTL")};
+    effect_in(c, p->db, ARRAY_LEN(argv), argv);
 }
 
 static void restore_value(struct call *c, struct place *p, const struct restore *o, int64_t ttl, struct value *v)
@@ -97,18 +95,15 @@ static void restore_value(struct call *c, struct place *p, const struct restore 
         when = 0; /* as in Redis, where the sum turns negative: long past */
     if (when != ENTRY_NO_EXPIRY && call_past(c, when)) {
         value_class_of(v->type)->release(v);
-        if (p->e != NULL) {
-            struct slice del[] = {SLICE_LIT("DEL"), p->key.name};
-            place_delete(c, p);
-            effect(c, 2, del);
-        }
+        if (p->e != NULL)
+            place_remove(c, p);
         reply_ok(c);
         return;
     }
     place_put(c, p, v, when);
     if (o->idle_s >= 0 || o->freq >= 0)
         place_set_temperature(c, p, o->idle_s, o->freq);
-    effect_restore(c, p->key.name, when == ENTRY_NO_EXPIRY ? 0 : when, c->argv[3]);
+    effect_restore(c, p, when, c->argv[3]);
     reply_ok(c);
 }
 

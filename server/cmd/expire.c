@@ -1,5 +1,4 @@
 /* The EXPIRE and TTL families. All of them need only metadata: a cold key stays cold. */
-#include "core/base/num.h"
 #include "server/reply.h"
 
 enum { EXPIRE_NX = 1, EXPIRE_XX = 2, EXPIRE_GT = 4, EXPIRE_LT = 8 };
@@ -45,21 +44,15 @@ static bool allowed(int flags, int64_t now, int64_t when)
 
 static void expire_at(struct call *c, int flags, int64_t when)
 {
-    char text[NUM_I64_MAX];
     struct place p = place_write(c, 1);
     if (p.e == NULL || !allowed(flags, entry_expiry(p.e), when)) {
         reply_int(c, 0);
         return;
     }
-    if (call_past(c, when)) {
-        struct slice del[] = {SLICE_LIT("DEL"), p.key.name};
-        place_delete(c, &p);
-        effect(c, 2, del);
-    } else {
-        struct slice argv[] = {SLICE_LIT("PEXPIREAT"), p.key.name, slice_of(text, num_format_i64(text, when))};
-        place_set_expiry(c, &p, when);
-        effect(c, 3, argv);
-    }
+    if (call_past(c, when))
+        place_remove(c, &p);
+    else
+        place_expire(c, &p, when);
     reply_int(c, 1);
 }
 
@@ -112,9 +105,7 @@ static void persist_run(struct call *c)
         reply_int(c, 0);
         return;
     }
-    struct slice argv[] = {SLICE_LIT("PERSIST"), p.key.name};
-    place_set_expiry(c, &p, ENTRY_NO_EXPIRY);
-    effect(c, 2, argv);
+    place_expire(c, &p, ENTRY_NO_EXPIRY);
     reply_int(c, 1);
 }
 

@@ -96,19 +96,6 @@ static void rename_with(struct call *c, bool only_new)
 static void rename_run(struct call *c) { rename_with(c, false); }
 static void renamenx_run(struct call *c) { rename_with(c, true); }
 
-static bool parse_db(struct call *c, struct slice s, uint32_t *db)
-{
-    int v;
-    if (!arg_int(c, s, &v))
-        return false;
-    if (v < 0 || v >= (int)call_databases(c)) {
-        reply_error(c, "ERR DB index is out of range");
-        return false;
-    }
-    *db = (uint32_t)v;
-    return true;
-}
-
 static void copy_run(struct call *c)
 {
     uint32_t db = c->db;
@@ -117,7 +104,7 @@ static void copy_run(struct call *c)
         if (slice_is(c->argv[i], "replace")) {
             replace = true;
         } else if (slice_is(c->argv[i], "db") && i + 1 < c->argc) {
-            if (!parse_db(c, c->argv[++i], &db))
+            if (!arg_db(c, c->argv[++i], &db))
                 return;
         } else {
             reply_syntax(c);
@@ -145,7 +132,7 @@ static void copy_run(struct call *c)
 static void move_run(struct call *c)
 {
     uint32_t db;
-    if (!parse_db(c, c->argv[2], &db))
+    if (!arg_db(c, c->argv[2], &db))
         return;
     if (db == c->db) {
         reply_error(c, "ERR source and destination objects are the same");
@@ -200,6 +187,7 @@ static void flushall_run(struct call *c)
         return;
     for (uint32_t db = 0; db < call_databases(c); db++)
         flush_one(c, db, async);
+    call_flushed_all(c);
     reply_ok(c);
 }
 

@@ -6,8 +6,7 @@
 #include "core/base/num.h"
 #include "server/reply.h"
 
-#define SHARD_BITS 63u
-#define SHARDS_MAX_HERE 64
+#define SHARD_BITS (SHARDS_MAX - 1u)
 #define COUNT_MAX ((int64_t)1 << 48) /* ten times it is still a number */
 
 unsigned scan_cursor_shard(uint64_t cursor, unsigned shards) { return (unsigned)(cursor & SHARD_BITS) % shards; }
@@ -148,10 +147,10 @@ static void scan_all(struct keyspace *ks, struct scan *s)
 
 static void keys_run(struct call *c)
 {
-    struct keyspace *ks[SHARDS_MAX_HERE];
+    struct keyspace *ks[SHARDS_MAX];
     struct slice pattern = c->argv[1];
     struct scan s = {.c = c, .o = {.match = pattern, .all = pattern.len == 1 && pattern.p[0] == '*'}};
-    for (unsigned i = 0, n = call_keyspaces(c, c->db, ks, SHARDS_MAX_HERE); i < n; i++)
+    for (unsigned i = 0, n = call_keyspaces(c, c->db, ks, SHARDS_MAX); i < n; i++)
         scan_all(ks[i], &s);
     reply_array(c, s.found);
     buf_append_slice(c->out, buf_slice(&s.out));
@@ -180,8 +179,8 @@ static struct entry *random_entry(struct call *c, struct keyspace **ks, unsigned
 
 static void randomkey_run(struct call *c)
 {
-    struct keyspace *ks[SHARDS_MAX_HERE];
-    struct entry *e = random_entry(c, ks, call_keyspaces(c, c->db, ks, SHARDS_MAX_HERE));
+    struct keyspace *ks[SHARDS_MAX];
+    struct entry *e = random_entry(c, ks, call_keyspaces(c, c->db, ks, SHARDS_MAX));
     if (e == NULL)
         reply_null(c);
     else

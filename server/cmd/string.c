@@ -110,12 +110,6 @@ static void effect_set(struct call *c, struct slice key, struct slice value, int
     }
 }
 
-static void effect_del(struct call *c, struct slice key)
-{
-    struct slice argv[] = {SLICE_LIT("DEL"), key};
-    effect(c, 2, argv);
-}
-
 static void store(struct call *c, struct place *p, struct slice value, int64_t expire_ms)
 {
     struct value v = call_string(c, value);
@@ -236,18 +230,8 @@ static void getdel_run(struct call *c)
     if (!place_is(c, &p, VALUE_STRING))
         return;
     reply_string(c, &p);
-    if (p.e == NULL)
-        return;
-    place_delete(c, &p);
-    effect_del(c, p.key.name);
-}
-
-static void set_time(struct call *c, struct place *p, int64_t when_ms)
-{
-    char when[NUM_I64_MAX];
-    struct slice argv[] = {SLICE_LIT("PEXPIREAT"), p->key.name, slice_of(when, num_format_i64(when, when_ms))};
-    place_set_expiry(c, p, when_ms);
-    effect(c, 3, argv);
+    if (p.e != NULL)
+        place_remove(c, &p);
 }
 
 static void getex_run(struct call *c)
@@ -268,16 +252,12 @@ static void getex_run(struct call *c)
     if ((o.flags & SET_EXPIRES) && !expire_time(c, o.when, o.seconds, o.absolute, &when_ms))
         return;
     reply_string(c, &p);
-    if ((o.flags & SET_EXPIRES) && call_past(c, when_ms)) {
-        place_delete(c, &p);
-        effect_del(c, p.key.name);
-    } else if (o.flags & SET_EXPIRES) {
-        set_time(c, &p, when_ms);
-    } else if ((o.flags & SET_PERSIST) && entry_expiry(p.e) != ENTRY_NO_EXPIRY) {
-        struct slice argv[] = {SLICE_LIT("PERSIST"), p.key.name};
-        place_set_expiry(c, &p, ENTRY_NO_EXPIRY);
-        effect(c, 2, argv);
-    }
+    if ((o.flags & SET_EXPIRES) && call_past(c, when_ms))
+        place_remove(c, &p);
+    else if (o.flags & SET_EXPIRES)
+        place_expire(c, &p, when_ms);
+    else if ((o.flags & SET_PERSIST) && entry_expiry(p.e) != ENTRY_NO_EXPIRY)
+        place_expire(c, &p, ENTRY_NO_EXPIRY);
 }
 
 static void mget_run(struct call *c)

@@ -7,8 +7,12 @@ off, and so far apart, that both servers see the same.
 """
 import random
 
+import diffgen_geo
 import diffgen_hash
+import diffgen_list
 import diffgen_set
+import diffgen_sort
+import diffgen_zset
 
 KEYS = [b'k%d' % i for i in range(12)] + [b'', b'{tag}a', b'{tag}b', b'\x00\r\n bin', b'key with spaces']
 INTEGERS = [b'0', b'1', b'-1', b'2', b'10', b'-10', b'100', b'9223372036854775807', b'-9223372036854775808',
@@ -213,6 +217,150 @@ def _scan_error(g):
     return call + g.of(bad)
 
 
+def _bit_offset(g, width=0):
+    """Mostly a bit of the strings there are; what is far behind them is only ever asked for by reading commands."""
+    if g.chance(0.12):
+        return g.one(b'-1', b'4294967296', b'9223372036854775807', b'-9223372036854775808', b'#', b'#0', b'#-1', b'# 1',
+                     b'#99999999999999999999', g.of(NOT_INTEGERS))
+    if width and g.chance(0.3):
+        return b'#%d' % g.rng.randint(0, 40)
+    return b'%d' % g.one(g.rng.randint(0, 70), g.rng.randint(0, 2000), g.rng.randint(0, 8000))
+
+
+def _far_offset(g):
+    return g.one(b'4294967295', b'4294967294', b'1000000') if g.chance(0.1) else _bit_offset(g)
+
+
+def _bit(g):
+    return g.one(b'0', b'1') if g.chance(0.9) else g.one(b'2', b'-1', b'', b'01', g.integer())
+
+
+def _bit_range(g, most):
+    """start, end and unit of BITCOUNT and BITPOS, as many of them as the command may have or one more."""
+    words = [g.one(g.integer(), b'%d' % g.rng.randint(-40, 40)), g.one(g.integer(), b'%d' % g.rng.randint(-40, 400)),
+             g.case(g.one(b'BIT', b'BIT', b'BYTE')) if g.chance(0.9) else g.option(), b'x']
+    return words[:g.one(0, 1, 2, 2, 3, 3, 3, 4) if g.chance(0.8) else most]
+
+
+def _bitop(g):
+    op = g.case(g.one(b'AND', b'OR', b'XOR', b'NOT')) if g.chance(0.95) else g.option()
+    keys = g.keys(1, 1 if op.upper() == b'NOT' and g.chance(0.8) else 5)
+    return [b'BITOP', op, g.key()] + keys
+
+
+def _field(g, verb, far=False):
+    width = g.one(1, 2, 7, 8, 9, 16, 31, 32, 33, 62, 63, 64, g.rng.randint(1, 64))
+    kind = b'%s%d' % (g.one(b'i', b'u') if width < 64 else b'i', width)
+    if g.chance(0.03):
+        kind = g.one(b'', b'i', b'u0', b'u64', b'i65', b'I8', b'8', b'i-1', b'i08', b'u 8', g.bytes(4))
+    words = [g.case(verb), kind, b'4294967280' if far and g.chance(0.05) else _bit_offset(g, width)]
+    if verb in (b'SET', b'INCRBY'):
+        near = (1 << g.rng.randint(0, width)) + g.rng.randint(-2, 2)
+        value = g.one(b'%d' % min(near, (1 << 63) - 1), b'-%d' % min(near, 1 << 63), g.integer(0.03))
+        # Redis saturates SET of the very smallest numbers in narrower types at the wrong end.
+        words.append(b'-1' if width < 64 and value == b'-9223372036854775808' else value)
+    return words
+
+
+def _bitfield(g):
+    call = [b'BITFIELD', g.key()]
+    for _ in range(g.one(0, 1, 1, 2, 3, 5, 20)):
+        if g.chance(0.4):
+            call += [g.case(b'OVERFLOW'), g.case(g.one(b'WRAP', b'SAT', b'FAIL')) if g.chance(0.97) else g.option()]
+        call += _field(g, g.one(b'GET', b'SET', b'INCRBY'))
+    return call[:-1] if g.chance(0.03) else call + [g.option()] if g.chance(0.03) else call
+
+
+def _bitfield_ro(g):
+    call = [b'BITFIELD_RO', g.key()]
+    for _ in range(g.one(0, 1, 1, 2, 3)):
+        call += _field(g, b'GET' if g.chance(0.95) else b'SET', far=True)
+    return call
+
+
+def _hll_key(g):
+    """One of few keys: what is done to them meets."""
+    return g.of(KEYS[:3]) if g.chance(0.9) else g.key()
+
+
+def _hll_keys(name):
+    return lambda g: [name] + [_hll_key(g) for _ in range(g.rng.randint(1, 4))]
+
+
+def _elements(g):
+    """Elements that other calls add too, and sometimes so many that a HyperLogLog becomes dense."""
+    count = g.one(0, 1, 1, 2, 5, 20) if g.chance(0.9) else g.rng.randint(100, 900)
+    return [b'%d' % g.rng.randint(0, 20000) if g.chance(0.9) else g.bytes(30) for _ in range(count)]
+
+
+def _runs(g):
+    """The runs of a sparse HyperLogLog: sound, too short, or anything."""
+    out, left = b'', 16384
+    crowded = g.chance(0.3)  # runs that could be joined, everywhere
+    while left > 0:
+        if crowded:
+            length = min(left, g.rng.randint(1, 4))
+            out += bytes([g.one(0x80, 0x84, 0x84, 0) | length - 1])
+            left -= length
+            continue
+        kind, length = g.rng.randrange(4), left
+        if kind == 0:
+            length = min(left, g.rng.randint(1, 64))
+            out += bytes([length - 1])
+        elif kind == 1:
+            length = min(left, g.one(16384, 3000, 100))
+            out += bytes([0x40 | length - 1 >> 8, length - 1 & 255])
+        else:
+            length = min(left, g.rng.randint(1, 4))
+            out += bytes([0x80 | g.one(g.rng.randint(0, 2), g.rng.randint(0, 31)) << 2 | length - 1])
+        left -= length
+    if g.chance(0.2):
+        cut = g.rng.randint(0, len(out) - 1)
+        out = out[:cut] + (g.bytes(3) if g.chance(0.5) else b'') + out[cut + 1:] + bytes([0x80])
+    return out
+
+
+def _hyperloglog(g):
+    """SET of what may be a HyperLogLog."""
+    body = _runs(g) if g.chance(0.6) else g.rng.randbytes(12288 - g.one(0, 0, 0, 0, 1, -1))
+    head = g.one(b'HYLL', b'HYLL', b'HYLL', b'HYLL', b'HYLL', b'HYLX')
+    kind = b'\x01' if len(body) < 12000 else b'\x00'
+    if g.chance(0.05):
+        kind = g.one(b'\x00', b'\x01', b'\x02')
+    cached = g.one(b'\x00' * 7 + b'\x80', g.rng.randbytes(7) + b'\x80', b'\x07' + b'\x00' * 7)
+    return [b'SET', _hll_key(g), (head + kind + g.one(b'\x00' * 3, b'abc') + cached + body)[:g.one(10, 16) if g.chance(0.05) else None]]
+
+
+def _hll_state(g):
+    """Calls that make HyperLogLogs for the tests of the others, and GETs that compare their bytes."""
+    return g.one(_hyperloglog, _pfadd, _pfadd, lambda g: [b'GET', _hll_key(g)], lambda g: [b'GET', _hll_key(g)],
+                 lambda g: [b'DEL', _hll_key(g)], lambda g: [b'PFCOUNT', _hll_key(g)], _sparse_limit)(g)
+
+
+def _sparse_limit(g):
+    return [b'CONFIG', b'SET', b'hll-sparse-max-bytes', g.one(b'0', b'20', b'60', b'300', b'3000', b'3000', b'16000')]
+
+
+def _pfadd(g):
+    return [b'PFADD', _hll_key(g)] + _elements(g)
+
+
+def _among_hlls(make):
+    return lambda g: _hll_state(g) if g.chance(0.4) else make(g)
+
+
+def _pfdebug(g):
+    word = g.one(b'DECODE', b'DECODE', b'ENCODING', b'ENCODING', b'TODENSE', b'GETREG') if g.chance(0.95) else g.option()
+    return [b'PFDEBUG', g.case(word), _hll_key(g)]
+
+
+def _memory(g):
+    call = [b'MEMORY', g.case(b'USAGE'), g.key()]
+    for _ in range(g.one(0, 0, 1, 2)):
+        call += g.one([g.case(b'SAMPLES'), g.integer()], [b'SAMPLES', b'0'], [g.option()])
+    return call if g.chance(0.9) else [b'MEMORY', g.one(b'NOSUCH', b'', b'USAGE', b'PURGE')]
+
+
 def _ping(g):
     return [b'PING'] + [g.value() for _ in range(g.one(0, 1, 1, 2))]
 
@@ -256,6 +404,18 @@ GENERATORS = {
     'GETRANGE': _on_key(b'GETRANGE', _offset, _offset),
     'SUBSTR': _on_key(b'SUBSTR', _offset, _offset),
     'LCS': _lcs,
+    'SETBIT': _on_key(b'SETBIT', _bit_offset, _bit),
+    'GETBIT': _on_key(b'GETBIT', _far_offset),
+    'BITCOUNT': lambda g: [b'BITCOUNT', g.key()] + _bit_range(g, 3),
+    'BITPOS': lambda g: [b'BITPOS', g.key(), _bit(g)] + _bit_range(g, 3),
+    'BITOP': _bitop,
+    'BITFIELD': _bitfield,
+    'BITFIELD_RO': _bitfield_ro,
+    'PFADD': _among_hlls(_pfadd),
+    'PFCOUNT': _among_hlls(_hll_keys(b'PFCOUNT')),
+    'PFMERGE': _among_hlls(_hll_keys(b'PFMERGE')),
+    'PFDEBUG': _among_hlls(_pfdebug),
+    'MEMORY': _memory,
     'DEL': _on_keys(b'DEL'),
     'UNLINK': _on_keys(b'UNLINK'),
     'EXISTS': _on_keys(b'EXISTS'),
@@ -293,10 +453,14 @@ GENERATORS = {
     'unknown commands': _unknown,
 }
 GENERATORS.update(diffgen_set.GENERATORS)
+GENERATORS.update(diffgen_sort.GENERATORS)
 GENERATORS.update(diffgen_hash.GENERATORS)
+GENERATORS.update(diffgen_list.GENERATORS)
+GENERATORS.update(diffgen_zset.GENERATORS)
+GENERATORS.update(diffgen_geo.GENERATORS)
 
 # Commands that prepare state for others: strings of all kinds, with and without expiry, in some databases.
-_SETUP = ['SET'] * 6 + ['APPEND', 'INCRBY', 'MSET', 'PEXPIREAT', 'EXPIRE', 'DEL', 'RENAME', 'SETRANGE', 'INCRBYFLOAT']
+_SETUP = ['SET'] * 6 + ['SETBIT', 'APPEND', 'INCRBY', 'MSET', 'PEXPIREAT', 'EXPIRE', 'DEL', 'RENAME', 'SETRANGE', 'INCRBYFLOAT']
 _TRANSACTIONAL = {'MULTI', 'WATCH', 'MULTI errors'}
 _ARITY_LIMIT = 7
 

@@ -179,7 +179,7 @@ static void build(struct world *w)
     s->fs = fs_sim_fs(w->disk);
     s->logger = logger_open(s->clock, "/dev/null", LOG_WARNING);
     s->entropy->fill(s->entropy, &s->hash_seed, sizeof(s->hash_seed));
-    holds_init(&s->holds, s);
+    holds_init(&s->holds);
     w->gate.base.ops = &gate_ops;
     w->gate.under = store_mem_open(w->flash);
     atomic_store(&w->gate.dead, false);
@@ -278,7 +278,7 @@ static void make_hot(struct world *w, struct call *c)
         struct keyspace *ks = s->spaces[c->db];
         struct key key = key_of(ks, c->argv[refs[i].arg]);
         struct entry *e = keyspace_find(ks, key);
-        if (e != NULL && entry_cold(e) && tier_fetch_now(s->tier, ks, &e, key) < 0)
+        if (tier_fetch_now(s->tier, ks, &e, key) < 0)
             complain(w, "a cold value cannot be read while serving");
     }
 }
@@ -412,7 +412,7 @@ static void check_key(struct world *w, uint32_t db, unsigned k, const struct sta
     }
     if (e == NULL)
         return;
-    if (entry_cold(e) && tier_fetch_now(s->tier, ks, &e, key) < 0) {
+    if (tier_fetch_now(s->tier, ks, &e, key) < 0) {
         complain(w, "a cold value cannot be read");
         return;
     }

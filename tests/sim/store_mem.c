@@ -350,7 +350,7 @@ static void mem_store_stats(struct store *base, struct store_stats *out)
     pthread_mutex_lock(&s->lock);
     for (size_t i = 0; i < s->disk->durable.n; i++)
         bytes += s->disk->durable.items[i].key->len + s->disk->durable.items[i].value->len;
-    *out = (struct store_stats){.bytes_on_disk = bytes, .keys_estimated = s->now.n, .written_user = s->written};
+    *out = (struct store_stats){.bytes_on_disk = bytes, .bytes_current = bytes, .written_user = s->written};
     pthread_mutex_unlock(&s->lock);
 }
 

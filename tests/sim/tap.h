@@ -1,4 +1,4 @@
-/* TAP for unit and model tests: plan() or done_testing(), ok() with file and line on failure. */
+/* TAP for unit and model tests: ok() with file and line on failure, tap_done() prints the plan. */
 #ifndef TESTS_TAP_H
 #define TESTS_TAP_H
 

@@ -41,7 +41,7 @@ static struct store *rocks_at(const char *path)
 {
     char error[512];
     struct store *s;
-    struct store_config cfg = {path, 4 * MIB, 2, "none"};
+    struct store_config cfg = {path, 4 * MIB, 2};
     ensure(store_rocks_open(&s, &cfg, error) == 0);
     return s;
 }
@@ -402,7 +402,7 @@ static void rocks_refuses(void)
 {
     char path[600], error[512] = "";
     struct store *s;
-    struct store_config cfg = {path, 4 * MIB, 2, "none"};
+    struct store_config cfg = {path, 4 * MIB, 2};
     snprintf(path, sizeof(path), "%s/file", directory);
     FILE *f = fopen(path, "w");
     ensure(f != NULL && fclose(f) == 0);
@@ -432,7 +432,7 @@ static void rocks_sees_damage(void)
 {
     char path[600], error[512];
     struct store *s;
-    struct store_config cfg = {path, 4 * MIB, 2, "none"};
+    struct store_config cfg = {path, 4 * MIB, 2};
     struct buf value = {0}, out = {0};
     while (value.len < 500)
         buf_append_byte(&value, (uint8_t)rng_u64(&rng));

@@ -16,10 +16,10 @@ from kelvin import IS_KELVIN, ORACLE, Map, Server, Skip, Status, eq, expect, nee
 from resp import SetReply
 
 # What the task names; a command missing here is a failure, a command beyond it is welcome.
-EXPECTED = '''append bgrewriteaof client command config copy dbsize debug decr decrby del discard dump echo exec exists expire
-    expireat expiretime flushall flushdb get getdel getex getrange getset hello incr incrby incrbyfloat info keys lcs
-    mget move mset msetnx multi object persist pexpire pexpireat pexpiretime ping psetex pttl quit randomkey rename
-    renamenx reset restore scan select set setex setnx setrange shutdown strlen substr swapdb time touch ttl type unlink
+EXPECTED = '''append bgrewriteaof bitcount bitfield bitfield_ro bitop bitpos client command config copy dbsize debug decr decrby del discard dump echo exec exists expire
+    expireat expiretime flushall flushdb get getbit getdel getex getrange getset hello incr incrby incrbyfloat info keys lcs
+    memory mget move mset msetnx multi object persist pexpire pexpireat pexpiretime pfadd pfcount pfdebug pfmerge pfselftest ping psetex pttl quit randomkey rename
+    renamenx reset restore scan select set setbit setex setnx setrange shutdown strlen substr swapdb time touch ttl type unlink
     unwatch wait watch'''.split()
 INFO_FIELDS = 'name', 'arity', 'flags', 'first key', 'last key', 'step', 'categories', 'tips', 'key specs'
 # Not the summary: 7.2 wrote all of them anew.
@@ -63,6 +63,25 @@ DIFFERENCES = {
     ('lcs', 'arguments'): (
         'key1:key#0 key2:key#0 len:pure-token=LEN? idx:pure-token=IDX? min-match-len:integer=MINMATCHLEN? '
         'withmatchlen:pure-token=WITHMATCHLEN?', NAMES),
+    ('bitcount', 'arguments'): (
+        'key:key#0 range:block?(start:integer end:integer unit:oneof@7.0.0?(byte:pure-token=BYTE bit:pure-token=BIT))',
+        NAMES),
+    ('bitpos', 'arguments'): (
+        'key:key#0 bit:integer range:block?(start:integer end-unit-block:block?(end:integer '
+        'unit:oneof@7.0.0?(byte:pure-token=BYTE bit:pure-token=BIT)))', NAMES),
+    ('bitop', 'arguments'): (
+        'operation:oneof(and:pure-token=AND or:pure-token=OR xor:pure-token=XOR not:pure-token=NOT '
+        'diff:pure-token=DIFF@8.2.0 diff1:pure-token=DIFF1@8.2.0 andor:pure-token=ANDOR@8.2.0 one:pure-token=ONE@8.2.0) '
+        'destkey:key#0 key:key#1*', 'the operations are listed since 7.2, four are new in 8.2'),
+    ('bitop', 'history'): (
+        [['8.2.0', 'Added the `DIFF`, `DIFF1`, `ANDOR`, and `ONE` operations.']], 'four operations are new in 8.2'),
+    ('bitfield', 'arguments'): (
+        'key:key#0 operation:oneof?*(get-block:block=GET(encoding:string offset:integer) '
+        'write:block(overflow-block:oneof=OVERFLOW?(wrap:pure-token=WRAP sat:pure-token=SAT fail:pure-token=FAIL) '
+        'write-operation:oneof(set-block:block=SET(encoding:string offset:integer value:integer) '
+        'incrby-block:block=INCRBY(encoding:string offset:integer increment:integer))))', NAMES),
+    ('bitfield_ro', 'arguments'): ('key:key#0 get-block:block=GET?*+(encoding:string offset:integer)', NAMES),
+    ('pfmerge', 'arguments'): ('destkey:key#0 sourcekey:key#1?*', '7.2 documents that there may be no source'),
     ('shutdown', 'arguments'): (
         'save-selector:oneof?(nosave:pure-token=NOSAVE save:pure-token=SAVE) now:pure-token=NOW@7.0.0? '
         'force:pure-token=FORCE@7.0.0? abort:pure-token=ABORT@7.0.0?', NAMES),
@@ -77,7 +96,7 @@ for _name, _word in (('setnx', 'NX'), ('setex', 'EX'), ('psetex', 'PX')):
     DIFFERENCES[_name, 'deprecated_since'] = ('2.6.12', DEPRECATED)
     DIFFERENCES[_name, 'replaced_by'] = (f'`SET` with the `{_word}` argument', DEPRECATED)
 # display_text, new in 7.2: the name, but for these.
-DISPLAY = {'old-format': 'ip:port', 'addr': 'ip:port', 'laddr': 'ip:port'}
+DISPLAY = {'old-format': 'ip:port', 'addr': 'ip:port', 'laddr': 'ip:port', 'by-pattern': 'pattern', 'get-pattern': 'pattern'}
 DIFFERENCES['sscan', 'complexity'] = (
     'O(1) for every call. O(N) for a complete iteration, including enough command calls for the cursor to return back to '
     '0. N is the number of elements inside the collection.', '7.2 took a full stop away')
@@ -87,12 +106,70 @@ DIFFERENCES['hscan', 'arguments'] = (
     '7.4 added NOVALUES')
 for _name in ('hset', 'hmset'):
     DIFFERENCES[_name, 'arguments'] = ('key:key#0 data:block*(field:string value:string)', NAMES)
+EXPECTED += '''lindex linsert llen lmove lmpop lpop lpos lpush lpushx lrange lrem lset ltrim rpop rpoplpush rpush
+    rpushx'''.split()
 EXPECTED += '''hdel hexists hexpire hexpireat hexpiretime hget hgetall hgetdel hgetex hincrby hincrbyfloat hkeys hlen hmget
     hmset hpersist hpexpire hpexpireat hpexpiretime hpttl hrandfield hscan hset hsetex hsetnx hstrlen httl hvals'''.split()
+_SORTED = ('key:key#0 by-pattern:pattern#1=BY? limit:block=LIMIT?(offset:integer count:integer) get-pattern:pattern#1=GET?*+ '
+           'order:oneof?(asc:pure-token=ASC desc:pure-token=DESC) sorting:pure-token=ALPHA?')
+DIFFERENCES['sort_ro', 'arguments'] = (_SORTED, NAMES)
+DIFFERENCES['sort', 'arguments'] = (_SORTED + ' destination:key#2=STORE?', NAMES)
 EXPECTED += '''sadd scard sdiff sdiffstore sinter sintercard sinterstore sismember smembers smismember smove spop srandmember
-    srem sscan sunion sunionstore'''.split()
+    srem sscan sunion sunionstore sort sort_ro'''.split()
+ZSCAN_COST = ('O(1) for every call. O(N) for a complete iteration, including enough command calls for the cursor to return '
+              'back to 0. N is the number of elements inside the collection.')
+DIFFERENCES['zscan', 'complexity'] = (ZSCAN_COST, '7.2 took a full stop away')
+DIFFERENCES['zrandmember', 'complexity'] = ('O(N) where N is the number of members returned', NAMES)
+_SORTBY = ' sortby:oneof%s?(byscore:pure-token=BYSCORE bylex:pure-token=BYLEX) rev:pure-token=REV%s?'
+_LIMIT = ' limit:block=LIMIT%s?(offset:integer count:integer)'
+_SCORES = ' withscores:pure-token=WITHSCORES%s?'
+for _name, _args in {
+        'zadd': 'key:key#0 condition:oneof@3.0.2?(nx:pure-token=NX xx:pure-token=XX) comparison:oneof@6.2.0?'
+                '(gt:pure-token=GT lt:pure-token=LT) change:pure-token=CH@3.0.2? increment:pure-token=INCR@3.0.2? '
+                'data:block*(score:double member:string)',
+        'zrange': 'key:key#0 start:string stop:string' + _SORTBY % ('@6.2.0', '@6.2.0') + _LIMIT % '@6.2.0' + _SCORES % '',
+        'zrangestore': 'dst:key#0 src:key#1 min:string max:string' + _SORTBY % ('', '') + _LIMIT % '',
+        'zrangebylex': 'key:key#0 min:string max:string' + _LIMIT % '',
+        'zrevrangebylex': 'key:key#0 max:string min:string' + _LIMIT % '',
+        'zrangebyscore': 'key:key#0 min:double max:double' + _SCORES % '@2.0.0' + _LIMIT % '',
+        'zrevrangebyscore': 'key:key#0 max:double min:double' + _SCORES % '' + _LIMIT % ''}.items():
+    DIFFERENCES[_name, 'arguments'] = (_args, NAMES)
+for _name in ('zrank', 'zrevrank'):
+    DIFFERENCES[_name, 'arity'] = (-3, '7.2 added WITHSCORE')
+    DIFFERENCES[_name, 'history'] = ([['7.2.0', 'Added the optional `WITHSCORE` argument.']], '7.2 added it')
+    DIFFERENCES[_name, 'arguments'] = ('key:key#0 member:string withscore:pure-token=WITHSCORE?', '7.2 added it')
+EXPECTED += '''zadd zcard zcount zdiff zdiffstore zincrby zinter zintercard zinterstore zlexcount zmpop zmscore zpopmax zpopmin
+    zrandmember zrange zrangebylex zrangebyscore zrangestore zrank zrem zremrangebylex zremrangebyrank zremrangebyscore
+    zrevrange zrevrangebylex zrevrangebyscore zrevrank zscan zscore zunion zunionstore'''.split()
+EXPECTED += '''geoadd geodist geohash geopos georadius georadius_ro georadiusbymember georadiusbymember_ro geosearch
+    geosearchstore'''.split()
+for _name, _cost in {'geodist': 'O(1)', 'geohash': 'O(1) for each member requested.',
+                     'geopos': 'O(1) for each member requested.'}.items():
+    DIFFERENCES[_name, 'complexity'] = (_cost, 'a member is found in constant time')
+_UNIT = 'unit:oneof(m:pure-token=M km:pure-token=KM ft:pure-token=FT mi:pure-token=MI)'
+_COUNT = ' count-block:block?(count:integer=COUNT any:pure-token=ANY%s?)'
+_ORDER = ' order:oneof?(asc:pure-token=ASC desc:pure-token=DESC)'
+_WITH = ' withcoord:pure-token=WITHCOORD? withdist:pure-token=WITHDIST? withhash:pure-token=WITHHASH?'
+_POINT = 'longitude:double latitude:double'
+_AREA = (f' from:oneof(member:string=FROMMEMBER fromlonlat:block=FROMLONLAT({_POINT})) by:oneof(circle:block('
+         f'radius:double=BYRADIUS {_UNIT}) box:block(width:double=BYBOX height:double {_UNIT})){_ORDER}{_COUNT % ""}')
+_RADIUS = f' radius:double {_UNIT}{_WITH}'
+_STORE = ' store:oneof?(storekey:key#1=STORE storedistkey:key#2=STOREDIST)'
+for _name, _args in {
+        'geoadd': 'key:key#0 condition:oneof@6.2.0?(nx:pure-token=NX xx:pure-token=XX) change:pure-token=CH@6.2.0? '
+                  f'data:block*({_POINT} member:string)',
+        'geohash': 'key:key#0 member:string?*',
+        'geopos': 'key:key#0 member:string?*',
+        'geosearch': 'key:key#0' + _AREA + _WITH,
+        'geosearchstore': 'destination:key#0 source:key#1' + _AREA + ' storedist:pure-token=STOREDIST?',
+        'georadius': f'key:key#0 {_POINT}' + _RADIUS + _COUNT % '@6.2.0' + _ORDER + _STORE,
+        'georadius_ro': f'key:key#0 {_POINT}' + _RADIUS + _COUNT % '@6.2.0' + _ORDER,
+        'georadiusbymember': 'key:key#0 member:string' + _RADIUS + _COUNT % '' + _ORDER + _STORE,
+        'georadiusbymember_ro': 'key:key#0 member:string' + _RADIUS + _COUNT % '' + _ORDER}.items():
+    DIFFERENCES[_name, 'arguments'] = (_args, NAMES)
+DISPLAY.update({'storekey': 'key', 'storedistkey': 'key'})
 # Calls that are refused whatever their arguments.
-UNDOCUMENTED = {'debug|jmap', 'debug|reload', 'debug|loadaof', 'debug|segfault'}
+UNDOCUMENTED = {'debug|jmap', 'debug|loadaof', 'debug|segfault'}
 
 # Whose keys are asked for; all but the last line have some.
 CALLS = '''
@@ -102,17 +179,25 @@ CALLS = '''
     LCS a b LEN, DEL a, DEL a a b, UNLINK a b, EXISTS a, TOUCH a b, TYPE k, RENAME a b, RENAMENX a b, COPY a b
     COPY a b DB 1 REPLACE, MOVE k 1, EXPIRE k 1 NX, PEXPIRE k 1, EXPIREAT k 1, PEXPIREAT k 1, TTL k, PTTL k, EXPIRETIME k
     PEXPIRETIME k, PERSIST k, DUMP k, RESTORE k 0 x, OBJECT ENCODING k, OBJECT FREQ k, WATCH a b
+    SETBIT k 1 1, GETBIT k 1, BITCOUNT k, BITPOS k 1, BITOP AND d a b, BITFIELD k GET u8 0, BITFIELD k SET u8 0 1
+    BITFIELD_RO k, PFADD k a, PFCOUNT a b, PFMERGE d a, PFDEBUG DECODE k, MEMORY USAGE k
     GET k x, SET k, MSET a, DEL x y z, LCS a, OBJECT NOSUCH k, OBJECT HELP, CONFIG GET x, FLUSHALL ASYNC, KEYS *, SCAN 0
     DEBUG OBJECT k, NOSUCH x, PING x, COMMAND GETKEYS GET k
 '''
 CALLS += '''
     SADD k a, SREM k a, SISMEMBER k a, SMISMEMBER k a b, SCARD k, SMEMBERS k, SRANDMEMBER k, SPOP k 2, SMOVE a b x, SINTER a b
     SUNION a, SDIFF a b c, SINTERSTORE d a b, SUNIONSTORE d a, SDIFFSTORE d a, SINTERCARD 2 a b LIMIT 1, SINTERCARD 3 a b
-    SINTERCARD x a, SINTERCARD 0 a, SSCAN k 0
+    SINTERCARD x a, SINTERCARD 0 a, SSCAN k 0, SORT k, SORT k BY w_* GET # LIMIT 0 1 STORE d, SORT k STORE d STORE e
+    SORT_RO k, SORT_RO k BY STORE, SORT k BOGUS STORE d, SORT k LIMIT 1 STORE d
 '''
 CALLS += '''
     HSET k f v, HSETNX k f v, HMSET k f v, HGET k f, HMGET k f g, HGETALL k, HKEYS k, HVALS k, HLEN k, HEXISTS k f, HSTRLEN k f
     HINCRBY k f 1, HINCRBYFLOAT k f 1, HDEL k f g, HSCAN k 0, HRANDFIELD k 2
+    ZADD k 1 a, ZRANGE k 0 1, ZRANGESTORE a b 0 1, ZUNION 2 a b, ZUNION 2 a b WEIGHTS 1 2, ZUNIONSTORE d 2 a b, ZINTER 1 a
+    ZDIFFSTORE d 1 a, ZINTERCARD 2 a b LIMIT 1, ZMPOP 2 a b MIN, ZUNION 3 a b, ZUNION x a, ZUNIONSTORE d 0 a, ZPOPMIN k
+    GEOADD k 1 2 m, GEOSEARCHSTORE d s FROMMEMBER m BYRADIUS 1 m, GEORADIUS k 1 2 3 m, GEORADIUS k 1 2 3 m STORE d
+    GEORADIUS k 1 2 3 m ASC STOREDIST d, GEORADIUSBYMEMBER k m 3 m STORE d, GEORADIUS_RO k 1 2 3 m STORE d, GEOPOS k a
+    ZMPOP 2 a b, ZSCORE k m, ZSCAN k 0, ZREMRANGEBYLEX k - +, ZRANDMEMBER k
 '''
 
 session('COUNT, LIST, arguments', '''
@@ -350,12 +435,24 @@ def _(s):
             eq(*(show(c.call('COMMAND', form, *call.split())) for c in (a, b)), f'{form} {call}')
 
 
+@test('GETKEYS of a call with very many keys')
+def _(s):
+    names = [f'k{i}' for i in range(3000)]
+    eq(s.client().call('COMMAND', 'GETKEYS', 'MGET', *names), [name.encode() for name in names])
+
+
 @test('GETKEYS of a call without arguments')
 def _(s):
     need_kelvin('COMMAND GETKEYS as of 7.2')
     for form in ('GETKEYS', 'GETKEYSANDFLAGS'):
         expect(s.client(), f'COMMAND {form} DBSIZE', '-ERR The command has no key arguments')
         expect(s.client(), f'COMMAND {form} GET', '-ERR Invalid number of arguments specified for command')
+
+
+@test('GETKEYS of a call whose optional keys are not there')
+def _(s):
+    need_kelvin('the keys of PFMERGE without sources')
+    expect(s.client(), 'COMMAND GETKEYS PFMERGE k', '["k"]')
 
 
 @test('DOCS say what each command is for')
@@ -401,7 +498,7 @@ def _(s):
             what = f'{name}: {arg["name"].decode()}'
             group = arg['type'] in (b'oneof', b'block')
             eq('arguments' in arg, group, what)
-            eq('key_spec_index' in arg, arg['type'] == b'key', what)
+            eq('key_spec_index' in arg, arg['type'] == b'key' or arg['name'] in (b'by-pattern', b'get-pattern'), what)
             ok('token' in arg or arg['type'] != b'pure-token', what)
             display = DISPLAY.get(arg['name'].decode(), arg['name'].decode())
             eq(arg.get('display_text'), None if group else display.encode(), what)

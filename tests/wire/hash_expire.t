@@ -403,6 +403,30 @@ def effects(server):
             if 'SELECT' not in e]
 
 
+@test('SAVE and DEBUG RELOAD keep deadlines; the file says that only a Redis 7.4 can read it')
+def _(_s):
+    server = Server({'durability': 'snapshot', 'save': ''})
+    c = forms(server)
+    c.call('HSET', 'plain', 'a', '1')
+    expect(c, 'SAVE', '+OK')
+    with open(os.path.join(server.dir, 'dump.rdb'), 'rb') as file:
+        eq(file.read(9), b'REDIS0010')
+    for key in 'pt':
+        c.call('HPEXPIREAT', key, AT, 'FIELDS', 2, 'f1', 'f2')
+        c.call('HPEXPIREAT', key, AT + 1, 'FIELDS', 1, 'f3')
+    want = state(c)
+    for again in ('DEBUG RELOAD', 'SAVE'):
+        expect(c, again, '+OK')
+        with open(os.path.join(server.dir, 'dump.rdb'), 'rb') as file:
+            eq(file.read(9), b'REDIS0012')
+        if again == 'SAVE':
+            server.restart()
+            c = server.client()
+        eq(state(c), want)
+        ok('subexpiry=2' in server.info('keyspace')['db0'], server.info('keyspace')['db0'])
+    server.stop()
+
+
 @test('the log says what happened, in absolute times')
 def _(_s):
     server = Server({'durability': 'everysec'})

@@ -71,7 +71,8 @@ def _(s):
     fill(c)
     cold = next(i for i, p in enumerate(c.pipeline([('OBJECT', 'TIER', f'k{i}') for i in range(N)])) if p == b'cold')
     key = f'k{cold}'
-    for command, want in (('EXISTS', '1'), ('TYPE', '+string'), ('TTL', '-1'), ('OBJECT IDLETIME', '/^[0-9]+$/')):
+    for command, want in (('EXISTS', '1'), ('TYPE', '+string'), ('TTL', '-1'), ('OBJECT IDLETIME', '/^[0-9]+$/'),
+                          ('MEMORY USAGE', '/^[0-9]{3,}$/')):
         expect(c, f'{command} {key}', want)
     expect(c, f'PEXPIREAT {key} 99999999999999', '1')
     expect(c, f'OBJECT TIER {key}', '/cold/')
@@ -268,6 +269,27 @@ def _(_s):
     eq(c.call('GET', 's7'), record(7) + b' ')
     server.restart(kill=True)
     eq(server.client().call('GET', 's7'), record(7) + b' ')
+    server.stop()
+
+
+@test('large values are written out in parts while they go on being changed')
+def _(_s):
+    server = Server({'maxmemory': '200mb', 'tier-memory': '8mb', 'checkpoint-log-size': '8mb'}, ['db 0 maxmemory 24mb'])
+    c = server.client()
+    values = {b'k%d' % i: os.urandom(200000 + 131071 * i) for i in range(24)}
+    for key, value in values.items():
+        eq(c.call('SET', key, value), b'OK')
+    for i in range(150):
+        key = b'k%d' % (i * 7 % 24)
+        values[key] += b'more%d' % i
+        eq(c.call('APPEND', key, b'more%d' % i), len(values[key]))
+    for key, value in values.items():
+        ok(c.call('GET', key) == value, f'{key} differs')
+    ok(int(server.info('tier')['tier_drops']) > 0, 'something was dropped, so written')
+    server.restart(kill=True)
+    c = server.client()
+    for key, value in values.items():
+        ok(c.call('GET', key) == value, f'{key} differs after a restart')
     server.stop()
 
 

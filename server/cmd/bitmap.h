@@ -1,0 +1,13 @@
+/* What the two files of bitmap commands share. */
+#ifndef SERVER_CMD_BITMAP_H
+#define SERVER_CMD_BITMAP_H
+
+#include "server/call.h"
+
+/* A bit's offset as an argument; with `width` > 0 also in the form #n, which counts in fields. Replies on failure. */
+bool bitmap_offset(struct call *c, struct slice s, uint8_t width, uint64_t *out);
+/* The string's bytes, writable, at least `len` of them: a missing key is made, a short one filled with zeros. The
+ * caller goes on with place_written. */
+uint8_t *bitmap_writable(struct call *c, struct place *p, size_t len);
+
+#endif

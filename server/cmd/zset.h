@@ -1,0 +1,28 @@
+/* What the command files of sorted sets and geo share. */
+#ifndef SERVER_CMD_ZSET_H
+#define SERVER_CMD_ZSET_H
+
+#include "core/value/zset.h"
+#include "server/reply.h"
+
+/* A score; replies on failure (NULL: ERR value is not a valid float). */
+bool arg_double(struct call *c, struct slice s, double *out, const char *error);
+
+/* The sorted set at argument `arg`, to be read. False: there is none, or -WRONGTYPE has been replied (c->failed). */
+bool read_zset(struct call *c, int arg, struct value *v);
+
+/* A reply of `n` members; with scores they are pairs, nested in RESP3 and flat in RESP2. */
+void reply_items(struct call *c, uint64_t n, bool with_scores);
+void reply_item(struct call *c, const struct zset_item *item, bool with_scores);
+
+/* ZADD, also run with arguments that GEOADD has made of its own. */
+void zadd_run(struct call *c);
+
+/* For the declarations. */
+#define ZSET .acl = ACL_SORTEDSET, .group = "sorted-set"
+#define KEY1(f)                                                    \
+    {                                                              \
+        {.flags = (f), .first = 1, .step = 1, .need = NEED_VALUE}, \
+    }
+
+#endif
