@@ -441,6 +441,25 @@ static bool has_cold(const struct call *c)
     return false;
 }
 
+struct needs {
+    struct call *c;
+    bool (*each)(struct call *c, struct needed *k, void *arg);
+    void *arg;
+    bool stopped;
+};
+
+const struct entry *need_value(struct needs *n, struct slice name)
+{
+    struct needed k = {.owner = call_owner(n->c, name)};
+    k.ks = k.owner->spaces[n->c->db];
+    k.key = key_of(k.ks, name);
+    struct entry *e = keyspace_find(k.ks, k.key);
+    if (e == NULL || (!n->c->apply && entry_expired(e, n->c->now_ms)))
+        return NULL;
+    n->stopped = n->stopped || n->each(n->c, &k, n->arg);
+    return e;
+}
+
 /* Calls `each` for every cold or hot key whose value the call needs; stops when it returns true. */
 static bool each_needed(struct call *c, bool (*each)(struct call *c, struct needed *k, void *arg), void *arg)
 {
@@ -455,6 +474,11 @@ static bool each_needed(struct call *c, bool (*each)(struct call *c, struct need
             stopped = each(c, &k, arg);
         }
     key_refs_free(&refs);
+    if (!stopped && unlikely(c->cmd->needs != NULL)) {
+        struct needs n = {.c = c, .each = each, .arg = arg};
+        c->cmd->needs(c, &n);
+        stopped = n.stopped;
+    }
     return stopped;
 }
 

@@ -62,6 +62,11 @@ struct place place_write(struct call *c, int arg);
 struct place place_peek(struct call *c, int arg);
 /* A key of another database or name (borrowed while the place is used); like peek. */
 struct place place_in(struct call *c, uint32_t db, struct slice name);
+/* The entry of a key whose value the call needs (command.needs): hot, cold, or NULL if there is none. */
+const struct entry *need_value(struct needs *n, struct slice name);
+/* The place's value is in RAM afterwards: of a key that admission could not foresee (SORT BY inside a transaction that
+ * has changed what it sorts), read on the spot, which is the exception to I2. 0 or a negative errno. */
+int place_fetch(struct place *p) must_check;
 /* True if the key is missing or of this type; else replies -WRONGTYPE. */
 bool place_is(struct call *c, const struct place *p, enum value_type type);
 /* The string's bytes ("" if missing); an integer is formatted into scratch. Hot entries only (admission has seen to

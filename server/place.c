@@ -84,6 +84,8 @@ struct place place_in(struct call *c, uint32_t db, struct slice name)
     return locate(c, db, (struct key){name, hash_key(name, c->server->hash_seed)});
 }
 
+int place_fetch(struct place *p) { return tier_fetch_now(p->owner->tier, p->ks, &p->e, p->key); }
+
 bool place_is(struct call *c, const struct place *p, enum value_type type)
 {
     if (p->e == NULL || p->e->type == type)

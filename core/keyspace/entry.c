@@ -16,6 +16,16 @@ static size_t layout_bytes(size_t klen, bool expires, bool embed, size_t vlen)
            (embed ? vlen : 0);
 }
 
+#define BESIDE_GAIN 64 /* bytes for which a string is put beside its entry: that costs a cache miss */
+
+bool entry_embeds(size_t key_len, size_t len, bool expires)
+{
+    if (likely(len < LEN_WIDE))
+        return true;
+    size_t embedded = mem_class(layout_bytes(key_len, expires, true, len));
+    return embedded < mem_class(layout_bytes(key_len, expires, false, 0)) + blob_memory(len) + BESIDE_GAIN;
+}
+
 static size_t embed_len(const struct entry *e, size_t lens_off)
 {
     uint32_t wide;

@@ -52,6 +52,9 @@ struct entry *entry_new(struct slice key, const struct value *v, int64_t expire_
 /* Frees the allocation only. */
 void entry_free_shell(struct entry *e);
 size_t entry_bytes(const struct entry *e); /* as asked from the allocator */
+/* Whether a string of this length takes less memory (or not notably more) in its entry than in a blob beside it: the
+ * sizes that the allocator has are far apart above some hundred bytes. */
+bool entry_embeds(size_t key_len, size_t len, bool expires);
 
 static inline size_t entry_word_off(const struct entry *e) { return e->flags & ENTRY_EXPIRES ? 8 : 0; }
 static inline bool entry_cold(const struct entry *e) { return e->encoding == ENC_COLD; }

@@ -269,6 +269,24 @@ static bool can_embed(const struct value *v, struct value *small)
     return small->embed.len <= (v->encoding == ENC_PACK ? EMBED_PACK_MAX : STRING_EMBED_MAX);
 }
 
+/* The form in which an entry takes the value, in *raw; true if the caller has to release `v` then. */
+static bool fit(const struct value *v, size_t key_len, bool expires, struct value *raw)
+{
+    bool small = can_embed(v, raw);
+    if (v->type == VALUE_STRING && (small || v->encoding == ENC_EMBED)) {
+        struct slice bytes = small ? raw->embed : v->embed;
+        if (!entry_embeds(key_len, bytes.len, expires)) {
+            *raw = *v;
+            if (!small)
+                *raw = (struct value){.type = VALUE_STRING, .encoding = ENC_BLOB, .blob = blob_copy(bytes, bytes.len)};
+            return false;
+        }
+    }
+    if (!small)
+        *raw = *v;
+    return small;
+}
+
 /* The new value's bytes may be the old one's, so that is freed last. */
 static struct entry *replace_raw(struct keyspace *ks, struct entry *e, struct key key, const struct value *v,
                                  int64_t expire_ms)
@@ -296,11 +314,10 @@ static struct entry *replace_raw(struct keyspace *ks, struct entry *e, struct ke
 /* Puts a value into a new entry (`e` NULL) or an old one; a value that is embedded instead is freed. */
 static struct entry *put(struct keyspace *ks, struct entry *e, struct key key, const struct value *v, int64_t expire_ms)
 {
-    struct value small, owned = *v;
-    bool embed = can_embed(v, &small);
-    const struct value *raw = embed ? &small : v;
-    e = e == NULL ? create(ks, key, raw, expire_ms) : replace_raw(ks, e, key, raw, expire_ms);
-    if (embed)
+    struct value raw, owned = *v;
+    bool spare = fit(v, key.name.len, expire_ms != ENTRY_NO_EXPIRY, &raw);
+    e = e == NULL ? create(ks, key, &raw, expire_ms) : replace_raw(ks, e, key, &raw, expire_ms);
+    if (spare)
         value_class_of(v->type)->release(&owned);
     return e;
 }
@@ -348,7 +365,7 @@ struct blob *keyspace_writable(struct keyspace *ks, struct entry **e, struct key
     ensure(old.type == VALUE_STRING);
     (*e)->flags &= (uint16_t)~ENTRY_ENCODING;
     before_change(ks, *e);
-    if (old.encoding == ENC_RAW && blob_unique(old.blob) && old.blob->cap >= len)
+    if (old.encoding == ENC_RAW && blob_unique(old.blob) && blob_cap(old.blob) >= len)
         return old.blob;
     size_t cap = roomy(len < bytes.len ? bytes.len : len, bytes.len);
     struct value fresh = {.type = VALUE_STRING, .encoding = ENC_RAW, .blob = blob_copy(bytes, cap)};

@@ -113,6 +113,7 @@ static const struct btree_type by_score = {
     .cmp = compare_elem,
     .key = make_separator,
     .cmp_key = compare_separator,
+    .address = TABLE_TAGGED,
 };
 
 static struct probe probe_of(uint64_t word)

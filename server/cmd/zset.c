@@ -167,7 +167,7 @@ static void add_run(struct call *c, int flags)
     reply_added(c, &o, &done);
 }
 
-static void zadd_run(struct call *c) { add_run(c, 0); }
+void zadd_run(struct call *c) { add_run(c, 0); }
 static void zincrby_run(struct call *c) { add_run(c, ZSET_INCR); }
 
 /* --- ZREM --- */

@@ -4,6 +4,7 @@
 #include <stdlib.h>
 
 #include "core/base/mem.h"
+#include "server/cmd/store.h"
 #include "server/cmd/zset.h"
 
 enum range_by { BY_UNSET, BY_RANK, BY_SCORE, BY_LEX };

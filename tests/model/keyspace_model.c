@@ -217,7 +217,7 @@ static void write_at(struct mirror_key *m, struct buf *scratch)
     struct slice more = random_bytes(scratch);
     size_t len = m->bytes.len + more.len;
     struct blob *b = keyspace_writable(ks, &e, key_for(m), len);
-    ensure(b->cap >= len && b->len == m->bytes.len && blob_unique(b) && e == entry_for(m));
+    ensure(blob_cap(b) >= len && b->len == m->bytes.len && blob_unique(b) && e == entry_for(m));
     if (more.len > 0)
         memcpy(b->data + b->len, more.p, more.len);
     b->len = len;
