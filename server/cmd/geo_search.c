@@ -3,6 +3,7 @@
 
 #include "core/base/mem.h"
 #include "server/cmd/geo.h"
+#include "server/cmd/store.h"
 
 enum family { SEARCH, SEARCH_STORE, RADIUS, RADIUS_RO, RADIUS_MEMBER, RADIUS_MEMBER_RO };
 enum sort { SORT_NONE, SORT_NEAREST, SORT_FARTHEST };
