@@ -192,6 +192,8 @@ extern struct command bitmap_commands[];
 extern struct command geo_commands[];
 extern struct command geo_search_commands[];
 extern struct command hash_commands[];
+extern struct command hash_ex_commands[];
+extern struct command hash_expire_commands[];
 extern struct command hash_scan_commands[];
 extern struct command hyperloglog_commands[];
 extern struct command list_commands[];
