@@ -36,6 +36,9 @@ enum hash_was { HASH_MISSING, HASH_STALE, HASH_THERE };
 bool hash_in_table(const struct value *v);
 /* Fields that are not stale. O(1); with deadlines O(log n), in a pack O(stale fields). */
 uint64_t hash_length(const struct value *v, int64_t now_ms);
+/* For one look-up that is soon to come, among others: with `step` 0 asks for the line of the table where the field
+ * would be, with 1, when that has arrived, for the field. */
+void hash_prefetch(const struct value *v, struct slice field, int step);
 /* True and the field's value, borrowed from the hash or in `scratch`. O(1), in a pack O(n). */
 bool hash_get(const struct value *v, struct slice field, int64_t now_ms, char scratch[static PACK_TEXT_MAX],
               struct slice *value);

@@ -195,6 +195,11 @@ void *hash_table_find(struct hash_table *h, struct slice field)
     return find(h, field, field_hash(field), &p);
 }
 
+void hash_table_prefetch(const struct hash_table *h, struct slice field, int step)
+{
+    (step == 0 ? table_prefetch_bucket : table_prefetch_item)(h->fields, field_hash(field));
+}
+
 /* --- deadlines --- */
 
 static void due_add(struct hash_table *h, int64_t deadline, uint64_t hash)

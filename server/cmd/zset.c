@@ -270,6 +270,18 @@ static void zrevrank_run(struct call *c) { rank_run(c, true); }
 
 /* --- declarations --- */
 
+static void prefetch_second(const struct value *v, const struct slice *argv, int argc, int step)
+{
+    if (v->type == VALUE_ZSET && argc > 2)
+        zset_prefetch(v, argv[2], step);
+}
+
+static void prefetch_last(const struct value *v, const struct slice *argv, int argc, int step)
+{
+    if (v->type == VALUE_ZSET)
+        zset_prefetch(v, argv[argc - 1], step);
+}
+
 static const struct command_arg condition_args[] = {
     ARG_TOKEN("nx", "NX"),
     ARG_TOKEN("xx", "XX"),
@@ -320,6 +332,7 @@ static const struct command_arg rank_args[] = {
 struct command zset_commands[] = {
     {.name = "zadd",
      .run = zadd_run,
+     .prefetch = prefetch_last,
      .arity = -4,
      .flags = CMD_WRITE | CMD_DENYOOM | CMD_FAST,
      ZSET,
@@ -334,6 +347,7 @@ struct command zset_commands[] = {
                         CHANGE("6.2.0", "Added the `GT` and `LT` options."))},
     {.name = "zincrby",
      .run = zincrby_run,
+     .prefetch = prefetch_last,
      .arity = 4,
      .flags = CMD_WRITE | CMD_DENYOOM | CMD_FAST,
      ZSET,
@@ -344,6 +358,7 @@ struct command zset_commands[] = {
      .args = zincrby_args},
     {.name = "zrem",
      .run = zrem_run,
+     .prefetch = prefetch_second,
      .arity = -3,
      .flags = CMD_WRITE | CMD_FAST,
      ZSET,
@@ -366,6 +381,7 @@ struct command zset_commands[] = {
      .args = args_key},
     {.name = "zscore",
      .run = zscore_run,
+     .prefetch = prefetch_second,
      .arity = 3,
      .flags = CMD_READONLY | CMD_FAST,
      ZSET,
@@ -386,6 +402,7 @@ struct command zset_commands[] = {
      .args = key_members_args},
     {.name = "zrank",
      .run = zrank_run,
+     .prefetch = prefetch_second,
      .arity = -3,
      .flags = CMD_READONLY | CMD_FAST,
      ZSET,
