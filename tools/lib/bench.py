@@ -5,6 +5,7 @@ throughput    GET and SET of 100-byte values over a million keys. Both servers r
               Server on core 0, load generator (loadgen.c) on core 1. CPU time is that of all the server's threads.
 instructions  User-space instructions per operation under callgrind: two fresh runs that differ only in the number of
               operations (N and 2N); start, load and shutdown cancel out.
+stall         How long other clients wait while collections of ten million elements are made, dropped, freed … (stall.py).
 restart       Load, all but a little of it cold, kill -9, time from exec to the first answer to a GET.
 """
 
@@ -24,6 +25,7 @@ import time
 
 import resp
 import servers
+import stall
 import terminal as t
 
 HERE = os.path.dirname(os.path.abspath(__file__))
@@ -368,7 +370,9 @@ def restart(bench):
 
 # ---- command line ----
 
-MODES = {"throughput": throughput, "instructions": instructions, "restart": restart}
+MODES = {"throughput": throughput, "instructions": instructions, "restart": restart,
+         "stall": lambda bench: stall.stall(bench, running)}
+KEYS = {"instructions": 10000, "stall": 10000000}
 
 
 def parse_arguments():
@@ -378,9 +382,9 @@ def parse_arguments():
     p.add_argument("--b", default="redis", help="the other one (default redis)")
     p.add_argument("--a-options", default="", metavar="TEXT", help="more options for A, e.g. '--shards 2'")
     p.add_argument("--b-options", default="", metavar="TEXT", help="more options for B")
-    p.add_argument("--rows", default="get,set", help="operations (default get,set)")
+    p.add_argument("--rows", help="operations (default get,set); for stall: types (default set,hash,zset,list)")
     p.add_argument("--pipelines", default="1,16,64", help="depths (default 1,16,64)")
-    p.add_argument("--keys", type=int, help="default 1,000,000; for instructions 10,000")
+    p.add_argument("--keys", type=int, help="default 1,000,000; for instructions 10,000; elements for stall 10,000,000")
     p.add_argument("--value-bytes", type=int, default=100, help="default 100")
     p.add_argument("--clients", type=int, default=50, help="default 50")
     p.add_argument("--seconds", type=float, default=3, help="measured per round, after half a second of warm-up")
@@ -397,7 +401,8 @@ def parse_arguments():
     p.add_argument("--json", metavar="FILE", help="write all figures there too")
     p.add_argument("--dir", help="where the servers keep their data (default: a temporary directory)")
     args = p.parse_args()
-    args.keys = args.keys or (10000 if args.mode == "instructions" else 1000000)
+    args.keys = args.keys or KEYS.get(args.mode, 1000000)
+    args.rows = args.rows or ("set,hash,zset,list" if args.mode == "stall" else "get,set")
     return args
 
 
