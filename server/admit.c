@@ -63,6 +63,7 @@ static uint64_t publish_db(struct shard *s, struct keyspace *ks, struct db_figur
     publish(&f->bytes, bytes);
     publish(&f->keys, ks->keys);
     publish(&f->expires, ks->expires);
+    publish(&f->inner, btree_count(ks->inner_expiry));
     publish(&f->cold, ks->cold);
     publish(&f->cold_bytes, ks->cold_bytes);
     publish(&f->dirty, ks->dirty_keys);
@@ -257,6 +258,8 @@ static enum room room_for(struct shard *s, uint32_t db, uint64_t need)
     }
     return make_room(s, db, need);
 }
+
+bool memory_room(struct shard *s, uint32_t db, uint64_t need) { return room_for(s, db, need) == ROOM_YES; }
 
 /* A shard's part of the free budget, for the next turn's writes. Zero makes every write look closer. */
 static uint64_t allowance(struct shard *s)

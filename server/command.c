@@ -32,6 +32,8 @@ static struct command *const groups[] = {
     geo_commands,
     geo_search_commands,
     hash_commands,
+    hash_ex_commands,
+    hash_expire_commands,
     hash_scan_commands,
     hyperloglog_commands,
     list_commands,

@@ -78,6 +78,8 @@ enum admit admit_values(struct call *calls, int n, struct waiter *w);
 void admit_release(struct waiter *w);
 /* A slice of keeping this shard in its budgets; once a turn. */
 void memory_maintain(struct shard *s);
+/* Whether so many bytes may be read into RAM for the shard itself; if not, room is being made. */
+bool memory_room(struct shard *s, uint32_t db, uint64_t need);
 /* The waiters for memory are tried again: whoever still misses some says so anew. */
 void memory_want_nothing(struct shard *s);
 /* Whether deletions that flash does not know of, or not for good, take a notable part of the memory of a database (-1:

@@ -128,7 +128,8 @@ static int load_meta(void *arg, struct slice store_key, struct slice value)
         keyspace_load_tomb(ks, key);
         r->absents++;
     } else {
-        keyspace_load_cold(ks, key, meta.type, meta.ram_bytes, meta.expire_ms, meta.temperature);
+        struct entry_times times = {meta.expire_ms, meta.inner_ms};
+        keyspace_load_cold(ks, key, meta.type, meta.ram_bytes, times, meta.temperature);
         progress(r, "keys read:", ++r->keys);
     }
     if (meta.stamp > r->l0)

@@ -611,7 +611,8 @@ static void clean_tomb(struct tier *t, struct batch *b, struct space *s, struct 
     }
     record_value_key(&t->scratch, s->ks->id, key);
     store_batch_delete(&b->values, buf_slice(&t->scratch));
-    struct record_meta meta = {.type = RECORD_ABSENT, .expire_ms = ENTRY_NO_EXPIRY, .stamp = stamp};
+    struct record_meta meta = {
+        .type = RECORD_ABSENT, .expire_ms = ENTRY_NO_EXPIRY, .inner_ms = ENTRY_NO_EXPIRY, .stamp = stamp};
     put_meta(t, b, s->ks, key, &meta);
     remember_absent(t, s->ks, key, stamp);
     keyspace_cleaning(s->ks, tomb);
@@ -623,6 +624,7 @@ static struct record_meta meta_of(const struct space *s, const struct entry *e, 
                                 .encoding = e->encoding,
                                 .temperature = e->temperature,
                                 .expire_ms = entry_expiry(e),
+                                .inner_ms = entry_inner_expiry(e),
                                 .ram_bytes = keyspace_ram_bytes(e),
                                 .stamp = s->logged ? stamp : 0};
 }

@@ -83,9 +83,10 @@ enum hash_was hash_set(struct value *v, struct slice field, struct slice value, 
 enum hash_was hash_delete(struct value *v, struct slice field, int64_t now_ms);
 /* Gives a field that is in the hash, stale or not, a deadline or takes it away (HASH_NO_DEADLINE). */
 void hash_set_deadline(struct value *v, struct slice field, int64_t deadline);
-/* Removes up to `max` fields that are stale, oldest first; `each` (or NULL) is called before each goes. Returns how
- * many there were. O(log n) each. */
-size_t hash_expire(struct value *v, int64_t now_ms, size_t max, void (*each)(void *arg, struct slice field), void *arg);
+/* Removes up to `max` fields that are stale, oldest first; `each` is called before each goes, and ends it by returning
+ * false. Returns how many have gone. O(log n) each. */
+typedef bool hash_expiring(void *arg, struct slice field);
+size_t hash_expire(struct value *v, int64_t now_ms, size_t max, hash_expiring *each, void *arg);
 
 /* Aborts if an invariant is broken (tests, debug builds). O(n). */
 void hash_validate(const struct value *v, const struct value_limits *limits);

@@ -65,8 +65,7 @@ enum hash_was hash_table_set(struct hash_table *h, struct slice field, struct sl
 void hash_table_set_deadline(struct hash_table *h, struct slice field, int64_t deadline);
 enum hash_was hash_table_delete(struct hash_table *h, struct slice field, int64_t now_ms);
 int64_t hash_table_next_deadline(const struct hash_table *h);
-size_t hash_table_expire(struct hash_table *h, int64_t now_ms, size_t max, void (*each)(void *arg, struct slice field),
-                         void *arg);
+size_t hash_table_expire(struct hash_table *h, int64_t now_ms, size_t max, hash_expiring *each, void *arg);
 void hash_table_validate(struct hash_table *h);
 
 /* A pack becomes a table. */

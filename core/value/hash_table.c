@@ -306,17 +306,15 @@ static void *find_due(struct hash_table *h, const struct due *due, struct table_
     return NULL;
 }
 
-size_t hash_table_expire(struct hash_table *h, int64_t now_ms, size_t max, void (*each)(void *arg, struct slice field),
-                         void *arg)
+size_t hash_table_expire(struct hash_table *h, int64_t now_ms, size_t max, hash_expiring *each, void *arg)
 {
     size_t n = 0;
-    for (; n < max && hash_stale(hash_table_next_deadline(h), now_ms); n++) {
+    for (bool more = true; more && n < max && hash_stale(hash_table_next_deadline(h), now_ms); n++) {
         struct table_probe p;
         struct due due = *(const struct due *)btree_first(h->due);
         void *item = find_due(h, &due, &p);
         ensure(item != NULL);
-        if (each != NULL)
-            each(arg, item_field(item));
+        more = each(arg, item_field(item));
         erase(h, &p, item);
     }
     return n;

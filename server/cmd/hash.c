@@ -9,18 +9,24 @@
 
 /* --- reading --- */
 
-void reply_field(struct call *c, const struct place *p, struct slice field)
+void reply_field_of(struct call *c, const struct value *v, struct slice field)
 {
     char scratch[PACK_TEXT_MAX];
     struct slice value;
-    if (p->e != NULL) {
-        struct value v = place_value(p);
-        if (hash_get(&v, field, hash_now(c), scratch, &value)) {
-            reply_bulk(c, value);
-            return;
-        }
+    if (hash_get(v, field, hash_now(c), scratch, &value))
+        reply_bulk(c, value);
+    else
+        reply_null(c);
+}
+
+void reply_field(struct call *c, const struct place *p, struct slice field)
+{
+    if (p->e == NULL) {
+        reply_null(c);
+        return;
     }
-    reply_null(c);
+    struct value v = place_value(p);
+    reply_field_of(c, &v, field);
 }
 
 /* True if the key is there and a hash: *v. Else replies, with `missing` where there is no key. */

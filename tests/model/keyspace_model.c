@@ -275,7 +275,8 @@ static void load(struct mirror_key *m)
     m->cold_size = rng_below(&rng, (uint64_t)1 << 40);
     mirror_value(m, SLICE_LIT("as it was"));
     set_bytes(&store[m - keys].bytes, SLICE_LIT("as it was"));
-    keyspace_load_cold(ks, key_for(m), VALUE_STRING, m->cold_size, expire, m->temperature);
+    struct entry_times times = {expire, ENTRY_NO_EXPIRY};
+    keyspace_load_cold(ks, key_for(m), VALUE_STRING, m->cold_size, times, m->temperature);
 }
 
 /* Moves the clock; what falls due comes in the order of its time. */

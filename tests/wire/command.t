@@ -108,8 +108,8 @@ for _name in ('hset', 'hmset'):
     DIFFERENCES[_name, 'arguments'] = ('key:key#0 data:block*(field:string value:string)', NAMES)
 EXPECTED += '''lindex linsert llen lmove lmpop lpop lpos lpush lpushx lrange lrem lset ltrim rpop rpoplpush rpush
     rpushx'''.split()
-EXPECTED += '''hdel hexists hget hgetall hincrby hincrbyfloat hkeys hlen hmget hmset hrandfield hscan hset hsetnx hstrlen
-    hvals'''.split()
+EXPECTED += '''hdel hexists hexpire hexpireat hexpiretime hget hgetall hgetdel hgetex hincrby hincrbyfloat hkeys hlen hmget
+    hmset hpersist hpexpire hpexpireat hpexpiretime hpttl hrandfield hscan hset hsetex hsetnx hstrlen httl hvals'''.split()
 _SORTED = ('key:key#0 by-pattern:pattern#1=BY? limit:block=LIMIT?(offset:integer count:integer) get-pattern:pattern#1=GET?*+ '
            'order:oneof?(asc:pure-token=ASC desc:pure-token=DESC) sorting:pure-token=ALPHA?')
 DIFFERENCES['sort_ro', 'arguments'] = (_SORTED, NAMES)

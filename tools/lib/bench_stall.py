@@ -13,6 +13,7 @@ import time
 import resp
 import servers
 import terminal as t
+from benchlib import running
 
 BATCH = 100
 KINDS = ("set", "hash", "zset", "list")
@@ -152,6 +153,7 @@ class Stall:
             raise servers.ServerError("elements are missing")
         self.step("renamed", self.call(b"RENAME", b"big", b"master"))
         self.step("copied", self.again)
+        self.step("saved by BGSAVE while dirty", self.save)
         self.step("DEL", self.call(b"DEL", b"big"))
         self.again()
         self.step("UNLINK", self.call(b"UNLINK", b"big"))
@@ -170,12 +172,16 @@ class Stall:
         wait_for(self.server, lambda info: int(info["tier_cold_keys"]) > 0)
         slow(self.server, b"CONFIG", b"SET", b"db.0.maxmemory", b"0")
 
+    def save(self):
+        slow(self.server, b"BGSAVE")
+        wait_for(self.server, lambda info: info["rdb_bgsave_in_progress"] == "0")
+
     def expire(self):
         slow(self.server, b"PEXPIRE", b"big", b"300")
         wait_for(self.server, lambda info: int(info["expired_keys"]) > 0)
 
 
-def stall(bench, running):
+def stall(bench):
     """The sides and cells of `tools/bench stall`."""
     side = bench.side(os.path.basename(bench.args.a), bench.args.a, bench.args.a_options, shards=1,
                       maxmemory=8 << 30, durability=bench.args.durability)
