@@ -233,7 +233,7 @@ def restart(bench):
 # ---- command line ----
 
 MODES = {"throughput": throughput, "types": bench_types.types, "memory": bench_memory.memory,
-         "instructions": instructions, "restart": restart}
+         "instructions": instructions, "restart": restart, "stall": bench_stall.stall}
 # What --rows, --pipelines, --seconds and --durability are where they are not given, by mode.
 DEFAULTS = {"types": {"rows": "", "pipelines": "16", "seconds": 2}, "memory": {"rows": "", "durability": "none"},
             "stall": {"rows": "set,hash,zset,list", "keys": 10000000}}
