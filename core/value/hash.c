@@ -28,10 +28,10 @@ static bool get_from_table(const struct value *v, struct slice field, int64_t no
     return !hash_stale(f.deadline, now_ms);
 }
 
-void hash_prefetch(const struct value *v, struct slice field, int step)
+void hash_prefetch_one(const struct value *v, struct slice field, int step)
 {
     if (hash_is_table(v))
-        hash_table_prefetch(v->ptr, field, step);
+        hash_table_prefetch_one(v->ptr, field, step);
 }
 
 bool hash_get(const struct value *v, struct slice field, int64_t now_ms, char scratch[static PACK_TEXT_MAX],
@@ -44,6 +44,12 @@ bool hash_get(const struct value *v, struct slice field, int64_t now_ms, char sc
         return false;
     *value = pack_text(pack_get(v->ptr, pack_next(v->ptr, at)), scratch);
     return true;
+}
+
+void hash_prefetch(const struct value *v, const struct slice *fields, size_t n)
+{
+    if (hash_is_table(v))
+        hash_table_prefetch(v->ptr, fields, n);
 }
 
 enum hash_was hash_deadline(const struct value *v, struct slice field, int64_t now_ms, int64_t *deadline)

@@ -17,12 +17,6 @@ uint64_t zset_count(const struct value *v)
     return is_pack(v) ? zset_pack_count(v->ptr) : btree_count(tree_of(v)->order);
 }
 
-void zset_prefetch(const struct value *v, struct slice member, int step)
-{
-    if (!is_pack(v))
-        zset_tree_prefetch(tree_of(v), member, step);
-}
-
 bool zset_score(const struct value *v, struct slice member, double *score)
 {
     if (is_pack(v)) {
@@ -56,6 +50,12 @@ bool zset_rank(const struct value *v, struct slice member, uint64_t *rank, doubl
     if (score != NULL)
         *score = found;
     return true;
+}
+
+void zset_prefetch(const struct value *v, struct slice member, int step)
+{
+    if (!is_pack(v))
+        zset_tree_prefetch(tree_of(v), member, step);
 }
 
 /* --- changes --- */

@@ -27,13 +27,13 @@ struct zset_item {
 };
 
 uint64_t zset_count(const struct value *v);
-/* For one look-up that is soon to come, among others: with `step` 0 asks for the line of the table where the member
- * would be, with 1, when that has arrived, for the member. */
-void zset_prefetch(const struct value *v, struct slice member, int step);
 /* False if there is no such member. O(1), in a pack O(n). */
 bool zset_score(const struct value *v, struct slice member, double *score);
 /* The same with the rank; `score` may be NULL. O(log n), in a pack O(n). */
 bool zset_rank(const struct value *v, struct slice member, uint64_t *rank, double *score);
+
+/* Asks for what a look-up of the member will read: step 0 first, step 1 when that has arrived. */
+void zset_prefetch(const struct value *v, struct slice member, int step);
 
 /* --- changes --- */
 

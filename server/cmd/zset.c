@@ -37,6 +37,17 @@ bool read_zset(struct call *c, int arg, struct value *v)
     return true;
 }
 
+void remove_ranks(struct call *c, struct place *p, struct zset_interval in)
+{
+    if (zset_width(in) < zset_count(&p->value)) {
+        zset_remove_ranks(&p->value, in);
+        place_changed(c, p);
+    } else {
+        place_unchanged(c, p);
+        place_delete(c, p);
+    }
+}
+
 /* --- ZADD, ZINCRBY --- */
 
 struct add_options {
@@ -270,15 +281,16 @@ static void zrevrank_run(struct call *c) { rank_run(c, true); }
 
 /* --- declarations --- */
 
-static void prefetch_second(const struct value *v, const struct slice *argv, int argc, int step)
+static void prefetch_member(const struct value *v, const struct slice *argv, int argc, int step)
 {
-    if (v->type == VALUE_ZSET && argc > 2)
+    if (argc > 2 && v->type == VALUE_ZSET)
         zset_prefetch(v, argv[2], step);
 }
 
-static void prefetch_last(const struct value *v, const struct slice *argv, int argc, int step)
+/* Of ZADD and ZINCRBY, whose member is the last argument if there is just one. */
+static void prefetch_added(const struct value *v, const struct slice *argv, int argc, int step)
 {
-    if (v->type == VALUE_ZSET)
+    if (argc >= 4 && v->type == VALUE_ZSET)
         zset_prefetch(v, argv[argc - 1], step);
 }
 
@@ -332,11 +344,11 @@ static const struct command_arg rank_args[] = {
 struct command zset_commands[] = {
     {.name = "zadd",
      .run = zadd_run,
-     .prefetch = prefetch_last,
      .arity = -4,
      .flags = CMD_WRITE | CMD_DENYOOM | CMD_FAST,
      ZSET,
      .keys = KEY1(KEY_RW | KEY_UPDATE),
+     .prefetch = prefetch_added,
      .summary =
          "Adds one or more members to a sorted set, or updates their scores. Creates the key if it doesn't exist.",
      .since = "1.2.0",
@@ -347,22 +359,22 @@ struct command zset_commands[] = {
                         CHANGE("6.2.0", "Added the `GT` and `LT` options."))},
     {.name = "zincrby",
      .run = zincrby_run,
-     .prefetch = prefetch_last,
      .arity = 4,
      .flags = CMD_WRITE | CMD_DENYOOM | CMD_FAST,
      ZSET,
      .keys = KEY1(KEY_RW | KEY_ACCESS | KEY_UPDATE),
+     .prefetch = prefetch_added,
      .summary = "Increments the score of a member in a sorted set.",
      .since = "1.2.0",
      .complexity = "O(log(N)) where N is the number of elements in the sorted set.",
      .args = zincrby_args},
     {.name = "zrem",
      .run = zrem_run,
-     .prefetch = prefetch_second,
      .arity = -3,
      .flags = CMD_WRITE | CMD_FAST,
      ZSET,
      .keys = KEY1(KEY_RW | KEY_DELETE),
+     .prefetch = prefetch_member,
      .summary = "Removes one or more members from a sorted set. Deletes the sorted set if all members were removed.",
      .since = "1.2.0",
      .complexity = "O(M*log(N)) with N being the number of elements in the sorted set and M the number of elements to "
@@ -381,11 +393,11 @@ struct command zset_commands[] = {
      .args = args_key},
     {.name = "zscore",
      .run = zscore_run,
-     .prefetch = prefetch_second,
      .arity = 3,
      .flags = CMD_READONLY | CMD_FAST,
      ZSET,
      .keys = KEY1(KEY_RO | KEY_ACCESS),
+     .prefetch = prefetch_member,
      .summary = "Returns the score of a member in a sorted set.",
      .since = "1.2.0",
      .complexity = "O(1)",
@@ -402,11 +414,11 @@ struct command zset_commands[] = {
      .args = key_members_args},
     {.name = "zrank",
      .run = zrank_run,
-     .prefetch = prefetch_second,
      .arity = -3,
      .flags = CMD_READONLY | CMD_FAST,
      ZSET,
      .keys = KEY1(KEY_RO | KEY_ACCESS),
+     .prefetch = prefetch_member,
      .summary = "Returns the index of a member in a sorted set ordered by ascending scores.",
      .since = "2.0.0",
      .complexity = "O(log(N))",
@@ -418,6 +430,7 @@ struct command zset_commands[] = {
      .flags = CMD_READONLY | CMD_FAST,
      ZSET,
      .keys = KEY1(KEY_RO | KEY_ACCESS),
+     .prefetch = prefetch_member,
      .summary = "Returns the index of a member in a sorted set ordered by descending scores.",
      .since = "2.0.0",
      .complexity = "O(log(N))",
