@@ -7,6 +7,8 @@
 #define STATE_VERSION 2
 #define STATE_DATABASES_MAX 65536
 
+enum { MODE_NONE = 0, MODE_LOGGED = 1, MODE_SNAPSHOT = 2 };
+
 void state_init(struct state *s, uint32_t databases)
 {
     s->databases = databases;
@@ -29,7 +31,7 @@ void state_encode(const struct state *s, struct buf *out)
     for (uint32_t i = 0; i < s->databases; i++) {
         buf_put_u64(out, s->db[i].space.lsn);
         buf_put_u32(out, s->db[i].space.db);
-        buf_append_byte(out, s->db[i].logged);
+        buf_append_byte(out, s->db[i].logged ? MODE_LOGGED : s->db[i].snapshot ? MODE_SNAPSHOT : MODE_NONE);
     }
 }
 
@@ -48,7 +50,9 @@ int state_decode(struct slice bytes, struct state *s)
     for (uint32_t i = 0; i < databases; i++) {
         s->db[i].space.lsn = reader_u64(&r);
         s->db[i].space.db = reader_u32(&r);
-        s->db[i].logged = reader_u8(&r) != 0;
+        uint8_t mode = reader_u8(&r);
+        s->db[i].logged = mode == MODE_LOGGED;
+        s->db[i].snapshot = mode == MODE_SNAPSHOT;
     }
     if (!r.bad && reader_left(&r) == 0)
         return 0;

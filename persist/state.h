@@ -8,6 +8,7 @@
 struct state_db {
     struct space_id space;
     bool logged;
+    bool snapshot; /* not logged: what it holds is in the RDB file */
 };
 
 struct state {

@@ -6,12 +6,15 @@
 
 #include "core/base/mem.h"
 #include "core/base/panic.h"
+#include "core/keyspace/cut.h"
 #include "server/checkpoint.h"
 #include "server/dispatch.h"
 #include "server/evict.h"
 #include "server/flash.h"
 #include "server/reply.h"
+#include "server/save.h"
 #include "server/server.h"
+#include "server/snapshot.h"
 
 #define WRITE_OVERHEAD 128            /* bytes of RAM a write may take beside its arguments */
 #define FRAME_MAX ((uint64_t)3 << 30) /* a frame's length has 32 bits; effects are a little longer than commands */
@@ -60,6 +63,7 @@ static uint64_t publish_db(struct shard *s, struct keyspace *ks, struct db_figur
     publish(&f->bytes, bytes);
     publish(&f->keys, ks->keys);
     publish(&f->expires, ks->expires);
+    publish(&f->inner, btree_count(ks->inner_expiry));
     publish(&f->cold, ks->cold);
     publish(&f->cold_bytes, ks->cold_bytes);
     publish(&f->dirty, ks->dirty_keys);
@@ -255,6 +259,8 @@ static enum room room_for(struct shard *s, uint32_t db, uint64_t need)
     return make_room(s, db, need);
 }
 
+bool memory_room(struct shard *s, uint32_t db, uint64_t need) { return room_for(s, db, need) == ROOM_YES; }
+
 /* A shard's part of the free budget, for the next turn's writes. Zero makes every write look closer. */
 static uint64_t allowance(struct shard *s)
 {
@@ -295,13 +301,16 @@ void memory_want_nothing(struct shard *s)
         publish(&s->figures[db].wanted, 0);
 }
 
+/* The stamp of what is cleaned now; what becomes clean is handed over to a snapshot, which may have to wait. */
+static uint64_t clean_stamp(const struct shard *s) { return snapshot_holds_back(s) ? TIER_DROP_ONLY : s->lsn; }
+
 static void maintain_db(struct shard *s, uint32_t db)
 {
     uint64_t own = s->server->config->db[db].maxmemory, used = memory_of_db(s->server, db);
     uint64_t soft = own - own / 16, over = own > 0 && used > soft ? used - soft : 0;
     over = max_u64(over, wanted_here(s, db));
     if (over > 0)
-        reclaim_db(s, db, over, s->lsn);
+        reclaim_db(s, db, over, clean_stamp(s));
 }
 
 void memory_maintain(struct shard *s)
@@ -309,7 +318,7 @@ void memory_maintain(struct shard *s)
     memory_publish(s);
     uint64_t over = max_u64(above_soft_limit(s), wanted_here(s, WANTED_PROCESS));
     if (over > 0)
-        reclaim(s, 0, false, over, s->lsn);
+        reclaim(s, 0, false, over, clean_stamp(s));
     for (int db = 0; s->server->db_limits && db < s->server->config->databases; db++)
         maintain_db(s, (uint32_t)db);
     uint64_t asked = atomic_load(&s->server->memory_asked);
@@ -435,6 +444,26 @@ static bool has_cold(const struct call *c)
     return false;
 }
 
+struct needs {
+    struct call *c;
+    bool (*each)(struct call *c, struct needed *k, void *arg);
+    void *arg;
+    bool stopped;
+};
+
+const struct entry *need_value(struct needs *n, struct slice name, unsigned types)
+{
+    struct needed k = {.owner = call_owner(n->c, name)};
+    k.ks = k.owner->spaces[n->c->db];
+    k.key = key_of(k.ks, name);
+    struct entry *e = keyspace_find(k.ks, k.key);
+    if (e == NULL || (!n->c->apply && entry_expired(e, n->c->now_ms)))
+        return NULL;
+    if (types >> e->type & 1)
+        n->stopped = n->stopped || n->each(n->c, &k, n->arg);
+    return e;
+}
+
 /* Calls `each` for every cold or hot key whose value the call needs; stops when it returns true. */
 static bool each_needed(struct call *c, bool (*each)(struct call *c, struct needed *k, void *arg), void *arg)
 {
@@ -449,6 +478,11 @@ static bool each_needed(struct call *c, bool (*each)(struct call *c, struct need
             stopped = each(c, &k, arg);
         }
     key_refs_free(&refs);
+    if (!stopped && unlikely(c->cmd->needs != NULL)) {
+        struct needs n = {.c = c, .each = each, .arg = arg};
+        c->cmd->needs(c, &n);
+        stopped = n.stopped;
+    }
     return stopped;
 }
 
@@ -609,12 +643,41 @@ enum admit admit_pause(struct call *c, struct waiter *w)
     return unlikely(paused(c)) ? wait_retry(c, w, WAIT_PAUSE) : ADMIT_RUN;
 }
 
+/* Whether a key of the call would have to be handed over to a snapshot before it changes. */
+static bool would_hand_over(struct call *c)
+{
+    struct key_refs refs;
+    bool would = false;
+    command_key_refs(c->cmd, c->argv, c->argc, &refs);
+    for (int i = 0; i < refs.n && !would; i++) {
+        struct needed k = need_of(c, refs.at[i].arg);
+        struct entry *e = keyspace_find(k.ks, k.key);
+        would = e != NULL && cut_wants(k.ks, e);
+    }
+    key_refs_free(&refs);
+    return would;
+}
+
+/* As in Redis, while RDB files cannot be written. */
+static enum admit refuse_unsaved(struct call *c)
+{
+    reply_error(c, "MISCONF Redis is configured to save RDB snapshots, but it's currently unable to persist to disk. "
+                   "Commands that may modify the data set are disabled, because this instance is configured to report "
+                   "errors during writes if RDB snapshotting fails (stop-writes-on-bgsave-error option). Please check "
+                   "the Redis logs for details about the RDB error.");
+    return ADMIT_REFUSED;
+}
+
 enum admit admit_write(struct call *c, struct waiter *w, size_t *total)
 {
     size_t bytes = args_bytes(c);
     *total += bytes;
     if (unlikely(touches_encoding(c)))
         return wait_retry(c, w, WAIT_VALUE);
+    if (unlikely(save_stops_writes(c->server)))
+        return refuse_unsaved(c);
+    if (unlikely(snapshot_holds_back(c->shard)) && !c->held && would_hand_over(c))
+        return wait_retry(c, w, WAIT_SNAPSHOT);
     enum admit a = admit_log(c, w, *total);
     if (a != ADMIT_RUN || !(c->cmd->flags & CMD_DENYOOM))
         return a;

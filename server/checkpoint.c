@@ -6,6 +6,7 @@
 #include "core/base/panic.h"
 #include "persist/state.h"
 #include "server/dispatch.h"
+#include "server/snapshot.h"
 #include "server/spaces.h"
 #include "tier/record.h"
 
@@ -106,6 +107,7 @@ void checkpoint_encode_state(struct server *server, struct buf *out)
     for (uint32_t db = 0; db < state.databases; db++) {
         state.db[db].space = server->shards[0]->spaces[db]->id;
         state.db[db].logged = server_logged(server, db);
+        state.db[db].snapshot = server->modes[db] == DURABILITY_SNAPSHOT;
     }
     state_encode(&state, out);
     state_free(&state);
@@ -295,7 +297,7 @@ bool checkpoint_slice(struct shard *s)
     if (phase_of(cp) != PHASE_CLEANING)
         return more;
     struct part *part = &cp->parts[s->index];
-    if (part->state == PART_CLEANING && clean_part(s, part)) {
+    if (part->state == PART_CLEANING && !snapshot_holds_back(s) && clean_part(s, part)) {
         part->state = PART_WRITING;
         part->barrier = tier_barrier(s->tier);
     }

@@ -128,7 +128,15 @@ const struct directive config_directives[] = {
     BOOL("appendonly", appendonly, "yes", DIRECTIVE_DURABILITY),
     WORD("appendfsync", appendfsync, fsyncs, "everysec", DIRECTIVE_DURABILITY),
     TEXT("appenddirname", appenddirname, "appendonlydir", DIRECTIVE_FIXED),
-    TEXT("save", save, "", DIRECTIVE_MANY),
+    {.name = "save",
+     .type = DIRECTIVE_SAVE_POINTS,
+     .at = AT(save),
+     .def = "",
+     .flags = DIRECTIVE_MANY | DIRECTIVE_DURABILITY},
+    TEXT("dbfilename", dbfilename, "dump.rdb", 0),
+    BOOL("rdbcompression", rdbcompression, "yes", 0),
+    BOOL("rdbchecksum", rdbchecksum, "yes", DIRECTIVE_FIXED),
+    BOOL("stop-writes-on-bgsave-error", stop_writes_on_bgsave_error, "yes", 0),
     BYTES("log-segment-size", log_segment_size, 64 * 1024, GB8, "64mb", DIRECTIVE_FIXED),
     BYTES("checkpoint-log-size", checkpoint_log_size, 64 * 1024, INT64_MAX, "256mb", 0),
     {.name = "tier-memory",
@@ -298,6 +306,28 @@ static bool set_output_limits(struct config *cfg, const struct slice *argv, int 
     return true;
 }
 
+/* "3600 1 300 100": pairs of seconds and changes; "": none. */
+static bool set_save_points(struct config *cfg, const struct slice *argv, int argc, char *error)
+{
+    struct save_point at[CONFIG_SAVE_POINTS];
+    int n = cfg->loading ? cfg->nsave : 0, from = n;
+    bool none = argc == 0 || (argc == 1 && argv[0].len == 0);
+    memcpy(at, cfg->save, sizeof(at));
+    for (int i = 0; i < argc && !none; i += 2) {
+        int64_t seconds, changes;
+        if (i + 1 == argc || n == CONFIG_SAVE_POINTS || !num_parse_i64(argv[i], &seconds) ||
+            !num_parse_i64(argv[i + 1], &changes) || seconds < 1 || seconds > INT_MAX || changes < 0 ||
+            changes > INT_MAX) {
+            snprintf(error, ERROR_MAX, "Invalid save parameters");
+            return false;
+        }
+        at[n++] = (struct save_point){(int)seconds, (int)changes};
+    }
+    cfg->nsave = none ? 0 : n;
+    memcpy(cfg->save + from, at + from, sizeof(*at) * (size_t)(n - from));
+    return true;
+}
+
 /* Texts are C strings: a NUL would end them early, and they would be freed with another size than they have. */
 static bool set_text_value(const struct directive *d, char **field, struct slice s, char *error)
 {
@@ -305,8 +335,9 @@ static bool set_text_value(const struct directive *d, char **field, struct slice
         snprintf(error, ERROR_MAX, "argument must not contain a NUL byte");
         return false;
     }
-    if (s.len > 0 && strcmp(d->name, "save") == 0) {
-        snprintf(error, ERROR_MAX, "save points are not built yet: they come with RDB files");
+    if (strcmp(d->name, "dbfilename") == 0 &&
+        (s.len == 0 || s.len > NAME_MAX || memchr(s.p, '/', s.len) != NULL || s.p[0] == '.')) {
+        snprintf(error, ERROR_MAX, "dbfilename can't be a path, just a filename");
         return false;
     }
     set_text(field, s);
@@ -330,6 +361,8 @@ static bool set_at(struct config *cfg, const struct directive *d, void *at, cons
     bool ok = true;
     if (d->type == DIRECTIVE_OUTPUT_LIMIT)
         return set_output_limits(cfg, argv, argc, error);
+    if (d->type == DIRECTIVE_SAVE_POINTS)
+        return set_save_points(cfg, argv, argc, error);
     if (argc != 1 && !(d->flags & DIRECTIVE_MANY)) {
         snprintf(error, ERROR_MAX, "wrong number of arguments");
         return false;
@@ -358,13 +391,17 @@ const struct directive *config_find(struct slice name, bool of_db)
     return NULL;
 }
 
-/* durability follows appendonly/appendfsync unless it is named itself. */
+/* durability follows appendonly, appendfsync and save, as far as it has not been named itself since. */
 static void follow_durability(struct config *cfg, const struct directive *d)
 {
     static const int modes[] = {DURABILITY_ALWAYS, DURABILITY_EVERYSEC, DURABILITY_OS};
-    if (!(d->flags & DIRECTIVE_DURABILITY) || (d->flags & DIRECTIVE_DB))
+    bool save = d->type == DIRECTIVE_SAVE_POINTS;
+    if (!(d->flags & DIRECTIVE_DURABILITY) || (save && cfg->durability_named))
         return;
-    cfg->db_default.durability = cfg->appendonly ? modes[cfg->appendfsync] : DURABILITY_NONE;
+    cfg->durability_named = false;
+    cfg->db_default.durability = cfg->appendonly  ? modes[cfg->appendfsync]
+                                 : cfg->nsave > 0 ? DURABILITY_SNAPSHOT
+                                                  : DURABILITY_NONE;
     for (int i = 0; i < CONFIG_DATABASES_MAX; i++)
         if (!(cfg->db_named[i] & config_named_bit("durability")))
             cfg->db[i].durability = cfg->db_default.durability;
@@ -383,14 +420,6 @@ unsigned config_named_bit(const char *name)
     panic("no such directive: %s", name);
 }
 
-static bool refuse_snapshot(const struct directive *d, const struct db_config *db, char *error)
-{
-    if (strcmp(d->name, "durability") != 0 || db->durability != DURABILITY_SNAPSHOT)
-        return false;
-    snprintf(error, ERROR_MAX, "durability snapshot is not built yet: it comes with RDB files");
-    return true;
-}
-
 bool config_set(struct config *cfg, int db, struct slice name, const struct slice *argv, int argc, char *error)
 {
     const struct directive *d = config_find(name, db >= 0);
@@ -406,7 +435,7 @@ bool config_set(struct config *cfg, int db, struct slice name, const struct slic
         return true;
     }
     tmp = db >= 0 ? cfg->db[db] : cfg->db_default;
-    if (!set_at(cfg, d, (char *)&tmp + d->at, argv, argc, error) || refuse_snapshot(d, &tmp, error))
+    if (!set_at(cfg, d, (char *)&tmp + d->at, argv, argc, error))
         return false;
     if (db >= 0) {
         cfg->db[db] = tmp;
@@ -414,6 +443,7 @@ bool config_set(struct config *cfg, int db, struct slice name, const struct slic
         return true;
     }
     cfg->db_default = tmp;
+    cfg->durability_named |= (d->flags & DIRECTIVE_DURABILITY) != 0;
     for (int i = 0; i < CONFIG_DATABASES_MAX; i++)
         if (!(cfg->db_named[i] & config_named_bit(d->name)))
             set_at(cfg, d, (char *)&cfg->db[i] + d->at, argv, argc, error);
@@ -454,6 +484,10 @@ void config_format(const struct config *cfg, const struct directive *d, int db, 
         break;
     case DIRECTIVE_OUTPUT_LIMIT:
         format_output_limits(cfg, out);
+        break;
+    case DIRECTIVE_SAVE_POINTS:
+        for (int i = 0; i < cfg->nsave; i++)
+            buf_printf(out, "%s%d %d", i ? " " : "", cfg->save[i].seconds, cfg->save[i].changes);
         break;
     default:
         format_bytes(out, *(const int64_t *)at);
@@ -634,6 +668,7 @@ struct config *config_new(void)
         ensure(config_set(cfg, -1, slice_str(d->name), argv, argc, error));
     }
     cfg->active_expire = true;
+    cfg->durability_named = false;
     set_text(&cfg->path, slice_of("", 0));
     return cfg;
 }
@@ -649,7 +684,7 @@ void config_free(struct config *cfg)
     mem_free(cfg, sizeof(*cfg));
 }
 
-int config_load(struct config *cfg, int argc, char **argv, char *error)
+static int load(struct config *cfg, int argc, char **argv, char *error)
 {
     char path[PATH_MAX];
     if (argc > 1 && !is_option(argv[1])) {
@@ -664,6 +699,14 @@ int config_load(struct config *cfg, int argc, char **argv, char *error)
         argv++;
     }
     return apply_options(cfg, argc - 1, argv + 1, error) ? 0 : -1;
+}
+
+int config_load(struct config *cfg, int argc, char **argv, char *error)
+{
+    cfg->loading = true;
+    int err = load(cfg, argc, argv, error);
+    cfg->loading = false;
+    return err;
 }
 
 /* --- what depends on the machine --- */
@@ -739,7 +782,8 @@ static void rewrite_line(const struct config *cfg, const struct directive *d, in
     if (db >= 0)
         buf_printf(out, "db %d ", db);
     buf_printf(out, "%s ", d->name);
-    if (d->type == DIRECTIVE_TEXT && !((d->flags & DIRECTIVE_MANY) && plain_words(buf_slice(&value))))
+    bool text = d->type == DIRECTIVE_TEXT || (d->type == DIRECTIVE_SAVE_POINTS && value.len == 0);
+    if (text && !((d->flags & DIRECTIVE_MANY) && plain_words(buf_slice(&value))))
         put_quoted(out, buf_slice(&value));
     else
         buf_append_slice(out, buf_slice(&value));

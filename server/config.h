@@ -10,6 +10,7 @@
 #include "core/value/value.h"
 
 #define CONFIG_DATABASES_MAX 1024
+#define CONFIG_SAVE_POINTS 16
 
 enum durability { DURABILITY_NONE, DURABILITY_SNAPSHOT, DURABILITY_OS, DURABILITY_EVERYSEC, DURABILITY_ALWAYS };
 enum eviction {
@@ -43,7 +44,7 @@ struct config {
     bool pipeline_order_strict;
     /* general */
     int databases, hz, loglevel;
-    char *logfile, *dir, *pidfile, *appenddirname, *save;
+    char *logfile, *dir, *pidfile, *appenddirname;
     bool enable_debug_command, daemonize, protected_mode;
     /* limits */
     uint64_t proto_max_bulk_len, client_query_buffer_limit, hll_sparse_max_bytes;
@@ -63,12 +64,21 @@ struct config {
     bool appendonly;
     int appendfsync; /* always, everysec, no: the default of durability */
     uint64_t log_segment_size, checkpoint_log_size;
+    /* RDB files */
+    char *dbfilename;
+    bool rdbcompression, rdbchecksum, stop_writes_on_bgsave_error;
+    struct save_point {
+        int seconds, changes;
+    } save[CONFIG_SAVE_POINTS];
+    int nsave;
     /* tier */
     uint64_t tier_memory;    /* RocksDB's caches and memtables, part of maxmemory; 0: auto */
     uint64_t tier_max_bytes; /* on flash; 0: no limit */
     int tier_threads, tier_compression;
     /* per database; entries are made for every database at start from the default and "db N" lines */
     struct db_config db_default;
+    bool durability_named; /* the default was set itself, and not by appendonly, appendfsync, save */
+    bool loading;          /* a file or options are being read: lines of save add up */
     struct db_config db[CONFIG_DATABASES_MAX];
     unsigned db_named[CONFIG_DATABASES_MAX]; /* which directives were set for this database (config_named_bit) */
     char *path;                              /* absolute path of the file, or "" */

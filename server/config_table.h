@@ -15,6 +15,7 @@ enum directive_type {
     DIRECTIVE_WORD,
     DIRECTIVE_TEXT,
     DIRECTIVE_OUTPUT_LIMIT,
+    DIRECTIVE_SAVE_POINTS,
 };
 enum directive_flag {
     DIRECTIVE_FIXED = 1,   /* cannot change at run time */

@@ -3,6 +3,7 @@
 #include "core/base/panic.h"
 #include "server/checkpoint.h"
 #include "server/dispatch.h"
+#include "server/save.h"
 #include "server/server.h"
 
 static struct shard *shard_at(struct server *server, uint64_t mask) { return server->shards[__builtin_ctzll(mask)]; }
@@ -14,13 +15,20 @@ static void run_lend(struct task *t, void *arg)
     s->lend_asked = true;
 }
 
+/* What the server itself asked for a hold of all for. */
+static void own_marks(struct server *server)
+{
+    checkpoint_mark(server);
+    save_mark(server);
+}
+
 static void run_grant(struct task *t, void *arg)
 {
     struct shard *home = arg;
     (void)t;
     stat_add(&home->stats.holds, 1);
     if (home->index == 0 && (uint64_t)__builtin_popcountll(home->server->holds.held) == home->server->nshards)
-        checkpoint_mark(home->server);
+        own_marks(home->server);
     dispatch_held(home);
     shard_append(home, home->server->holds.held);
     for (uint64_t m = home->server->holds.held; m != 0; m &= m - 1)

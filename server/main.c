@@ -14,7 +14,9 @@
 #include "server/flash.h"
 #include "server/lazy.h"
 #include "server/recovery.h"
+#include "server/save.h"
 #include "server/server.h"
+#include "server/snapshot.h"
 #include "server/spaces.h"
 
 #define ERROR_MAX 512
@@ -194,20 +196,37 @@ static int load(struct server *s, char *error)
         return err;
     s->checkpoint = checkpoint_new(s);
     s->flash = flash_new(s);
+    s->snapshot = snapshot_new(s);
+    s->save = save_new(s);
+    save_count_from_here(s->save);
     log_set_everysec(s->log, server_everysec(s));
     return log_start(s->log, error);
 }
 
-static void first_checkpoint(struct server *s)
+/* Without one an import is not there for good: it is not served, and the next start begins it anew. */
+static int first_checkpoint(struct server *s)
 {
     struct checkpoint_info info;
     if (!s->checkpoint_first)
-        return;
+        return 0;
     checkpoint_ask(s->checkpoint);
     do {
         s->clock->sleep_us(s->clock, 2000);
         checkpoint_info(s->checkpoint, &info);
     } while (info.completed == 0 && info.failed == 0);
+    if (info.completed > 0 || !s->imported)
+        return 0;
+    return fail(s, "The data of the RDB file could not be brought to flash.");
+}
+
+/* A signal that asked for a stop has got its last RDB file. */
+static bool may_stop(struct server *s, int sig)
+{
+    logger_line(s->logger, LOG_WARNING, "Received %s scheduling shutdown...", sig == SIGTERM ? "SIGTERM" : "SIGINT");
+    if (!save_at_stop(s) || save_last(s->save) == 0)
+        return true;
+    logger_line(s->logger, LOG_WARNING, "Error trying to save the DB, can't exit.");
+    return false;
 }
 
 static void wait_for_stop(struct server *s)
@@ -219,11 +238,8 @@ static void wait_for_stop(struct server *s)
     while (!atomic_load(&s->shutdown_asked)) {
         struct timespec tick = {0, 50 * 1000 * 1000};
         int sig = sigtimedwait(&set, NULL, &tick);
-        if (sig > 0) {
-            logger_line(s->logger, LOG_WARNING, "Received %s scheduling shutdown...",
-                        sig == SIGTERM ? "SIGTERM" : "SIGINT");
+        if (sig > 0 && may_stop(s, sig))
             break;
-        }
     }
 }
 
@@ -270,6 +286,10 @@ static void dismantle(struct server *s)
             shard_free(s->shards[i]);
     if (s->trainer != NULL)
         trainer_free(s->trainer);
+    if (s->save != NULL)
+        save_free(s->save);
+    if (s->snapshot != NULL)
+        snapshot_free(s->snapshot);
     if (s->checkpoint != NULL)
         checkpoint_free(s->checkpoint);
     if (s->lazy != NULL)
@@ -304,6 +324,7 @@ static void shut_down(struct server *s)
         s->clock->sleep_us(s->clock, 100);
     for (unsigned i = 0; i < s->nshards; i++)
         shard_join(s->shards[i]);
+    save_stop(s->save);
     for (unsigned i = 0; i < s->nshards; i++)
         shard_drain(s->shards[i]);
     log_close(s->log, LOG_MARK_CLEAN_STOP);
@@ -326,10 +347,11 @@ static int serve(struct server *s)
     logger_line(s->logger, LOG_NOTICE, "Kelvin version=%s, starting, PID: %d", KELVIN_VERSION, (int)getpid());
     if (load(s, error) < 0)
         return refuse(s, error);
+    if (s->save_first && save_now(s->save) < 0)
+        return refuse(s, "A database is to live by the RDB file, which cannot be written.");
     for (unsigned i = 0; i < s->nshards; i++)
         shard_start(s->shards[i]);
-    first_checkpoint(s);
-    if (server_listen(s) < 0) {
+    if (first_checkpoint(s) != 0 || server_listen(s) < 0) {
         shut_down(s); /* the shards are running */
         return 1;
     }

@@ -8,6 +8,7 @@
 #include "persist/state.h"
 #include "server/checkpoint.h"
 #include "server/dispatch.h"
+#include "server/import.h"
 #include "server/replay.h"
 #include "server/spaces.h"
 
@@ -22,7 +23,10 @@ struct recovery {
     struct replay *replay;
     uint64_t next_progress_us, end;
     char *error;
-    bool serving; /* recovery_reload: what is not logged stays */
+    bool serving;   /* recovery_reload: what is not logged stays */
+    bool fresh;     /* no checkpoint has completed yet: nothing was ever served */
+    bool from_file; /* a database that the record calls logged was taken from the RDB file */
+    bool broken;    /* fresh, but not the first try: what an import has left on flash counts for nothing */
 };
 
 static void progress(struct recovery *r, const char *what, uint64_t n)
@@ -51,6 +55,8 @@ int recovery_open_store(struct server *server, char *error)
 
 static bool live_space(const struct recovery *r, struct space_id id)
 {
+    if (r->broken)
+        return false;
     for (uint32_t db = 0; db < r->state.databases; db++)
         if (r->state.db[db].logged && space_id_eq(r->state.db[db].space, id))
             return true;
@@ -122,7 +128,8 @@ static int load_meta(void *arg, struct slice store_key, struct slice value)
         keyspace_load_tomb(ks, key);
         r->absents++;
     } else {
-        keyspace_load_cold(ks, key, meta.type, meta.ram_bytes, meta.expire_ms, meta.temperature);
+        struct entry_times times = {meta.expire_ms, meta.inner_ms};
+        keyspace_load_cold(ks, key, meta.type, meta.ram_bytes, times, meta.temperature);
         progress(r, "keys read:", ++r->keys);
     }
     if (meta.stamp > r->l0)
@@ -184,6 +191,100 @@ static int replay_log(struct recovery *r, struct log *log)
     return err < 0 ? err : replay_barrier(r->replay, r->error);
 }
 
+static bool listed(struct slice numbers, uint32_t db)
+{
+    uint64_t n = 0;
+    for (size_t i = 0; i < numbers.len; i++) {
+        bool digit = numbers.p[i] >= '0' && numbers.p[i] <= '9';
+        n = digit ? n * 10 + numbers.p[i] - '0' : 0;
+        bool end = i + 1 == numbers.len || numbers.p[i + 1] == ' ';
+        if (digit && end && n == db)
+            return true;
+    }
+    return false;
+}
+
+static bool was_logged(const struct recovery *r, uint32_t db)
+{
+    return db < r->state.databases && r->state.db[db].logged;
+}
+
+/* Whether the file has what a database held last. On a first start it is all there is. Else it has if the record says
+ * that the database lives by it. If the record says that it is logged, it may have changed to the file since: then it
+ * is listed in a file that is newer than the record (admin_config_prepare sees to it that it is, and that it is written
+ * before the log forgets the database); what the log has of it is no newer. */
+static bool in_file(const struct recovery *r, uint32_t db, const struct rdb_about *about)
+{
+    if (r->fresh)
+        return r->end == 0;
+    if (was_logged(r, db))
+        return about->of_kelvin && about->lsn > r->l0 && listed(about->living, db);
+    return (db < r->state.databases && r->state.db[db].snapshot) ||
+           r->server->config->db[db].durability == DURABILITY_SNAPSHOT;
+}
+
+/* What the log has made of it goes; first what of that is on its way to flash, under the same names. */
+static void empty_database(struct recovery *r, uint32_t db)
+{
+    struct server *server = r->server;
+    if (replay_barrier(r->replay, r->error) < 0)
+        return; /* the import ends with that error */
+    for (unsigned i = 0; i < server->nshards; i++)
+        shard_drain(server->shards[i]);
+    spaces_reset(server, db, server->shards[0]->spaces[db]->id);
+    r->from_file = true;
+}
+
+static bool wants_file(void *arg, uint32_t db, const struct rdb_about *about)
+{
+    struct recovery *r = arg;
+    bool wanted = in_file(r, db, about);
+    if (wanted && !r->fresh && was_logged(r, db))
+        empty_database(r, db);
+    return wanted;
+}
+
+static bool any_snapshot(const struct server *server)
+{
+    for (int db = 0; db < server->config->databases; db++)
+        if (server->config->db[db].durability == DURABILITY_SNAPSHOT)
+            return true;
+    return false;
+}
+
+/* 1: some database has its contents in the file; 0: none has. A file that cannot be read is an error for those that
+ * may live by it only: the others have it as a copy. */
+static int file_wanted(struct recovery *r)
+{
+    struct rdb_about about = {0};
+    struct buf living = {0};
+    bool wanted = false;
+    int err = import_about(r->server, &about, &living, r->error);
+    for (uint32_t db = 0; db < (uint32_t)r->server->config->databases; db++)
+        wanted |= in_file(r, db, &about);
+    buf_free(&living);
+    if (err == 0 || err == -ENOENT)
+        return err == 0 && wanted;
+    if (wanted || any_snapshot(r->server))
+        return err;
+    logger_line(r->server->logger, LOG_WARNING, "Not needed, but: %s", r->error);
+    return 0;
+}
+
+static int load_file(struct recovery *r)
+{
+    struct server *server = r->server;
+    struct import_figures figures;
+    int wanted = file_wanted(r);
+    if (wanted <= 0)
+        return wanted;
+    int err = import_file(server, r->replay, wants_file, r, &figures, r->error);
+    server->imported = (r->fresh && figures.loaded > 0) || r->from_file;
+    server->loaded_keys = figures.loaded;
+    server->loaded_expired = figures.expired;
+    return err;
+}
+
 static int load_and_replay(struct recovery *r)
 {
     struct log_recovery report = {.from = r->l0};
@@ -199,7 +300,8 @@ static int load_and_replay(struct recovery *r)
         logger_line(server->logger, LOG_WARNING, "Recovery: a torn tail of %llu bytes was cut at LSN %llu",
                     (unsigned long long)report.cut_bytes, (unsigned long long)report.end);
     r->end = report.end;
-    return replay_log(r, server->log);
+    err = replay_log(r, server->log);
+    return err < 0 ? err : load_file(r);
 }
 
 static void report(struct recovery *r, uint64_t started_us)
@@ -208,60 +310,77 @@ static void report(struct recovery *r, uint64_t started_us)
     replay_figures(r->replay, &figures);
     logger_line(r->server->logger, LOG_NOTICE,
                 "DB loaded: %llu keys on flash, %llu effects replayed (%llu already on flash), %.3f seconds",
-                (unsigned long long)r->keys, (unsigned long long)figures.effects, (unsigned long long)figures.skipped,
-                (double)(clock_mono_us(r->server->clock) - started_us) / 1e6);
+                (unsigned long long)r->keys, (unsigned long long)(figures.effects - r->server->loaded_keys),
+                (unsigned long long)figures.skipped, (double)(clock_mono_us(r->server->clock) - started_us) / 1e6);
+}
+
+static bool mode_differs(const struct state_db *was, int durability)
+{
+    return was->logged != (durability >= DURABILITY_OS) || was->snapshot != (durability == DURABILITY_SNAPSHOT);
 }
 
 /* After replay: what the configuration says differs from the record? That is a change of mode, made durable by a
  * checkpoint before anything is served (main waits for it). */
-static bool adopt_config_modes(struct server *server)
+static bool adopt_config_modes(struct server *server, const struct state *state)
 {
+    const struct state_db none = {.logged = false};
     bool differs = false;
     for (uint32_t db = 0; db < (uint32_t)server->config->databases; db++) {
-        bool was = server_logged(server, db);
         server->modes[db] = (uint8_t)server->config->db[db].durability;
-        differs |= was != server_logged(server, db);
+        server->save_first |= db < state->databases && state->db[db].logged && server->modes[db] == DURABILITY_SNAPSHOT;
+        differs |= mode_differs(db < state->databases ? &state->db[db] : &none, server->modes[db]);
         spaces_apply_mode(server, db);
     }
     spaces_refresh(server);
     return differs;
 }
 
+/* What the last checkpoint recorded; before the first one, what the configuration says. */
+static int read_record(struct recovery *r)
+{
+    struct server *server = r->server;
+    const struct log_checkpoint *last = log_last_checkpoint(server->log);
+    r->fresh = !log_existed(server->log) || last->state.len == 0;
+    if (!r->fresh && state_decode(last->state, &r->state) < 0) {
+        snprintf(r->error, ERROR_MAX, "the checkpoint record in the manifest is damaged");
+        return -EBADMSG;
+    }
+    if (!r->fresh) {
+        r->l0 = last->l0;
+        value_hash_seed = server->hash_seed = r->state.hash_seed;
+        return 0;
+    }
+    r->broken = log_existed(server->log);
+    state_init(&r->state, (uint32_t)server->config->databases);
+    for (uint32_t db = 0; db < r->state.databases; db++) {
+        r->state.db[db].logged = server->config->db[db].durability >= DURABILITY_OS;
+        r->state.db[db].snapshot = server->config->db[db].durability == DURABILITY_SNAPSHOT;
+    }
+    return r->broken ? 0 : import_check_aof(server, r->error);
+}
+
 int recovery_run(struct server *server, char *error)
 {
     struct recovery r = {.server = server, .error = error};
-    const struct log_checkpoint *last = log_last_checkpoint(server->log);
     uint64_t started_us = clock_mono_us(server->clock);
-    bool fresh = !log_existed(server->log) || last->state.len == 0;
-    int err = 0;
-
-    if (fresh)
-        state_init(&r.state, (uint32_t)server->config->databases);
-    else
-        err = state_decode(last->state, &r.state);
+    int err = read_record(&r);
     if (err < 0) {
-        snprintf(error, ERROR_MAX, "the checkpoint record in the manifest is damaged");
+        state_free(&r.state);
         return err;
     }
-    for (uint32_t db = 0; fresh && db < r.state.databases; db++)
-        r.state.db[db].logged = server->config->db[db].durability >= DURABILITY_OS;
-    r.l0 = fresh ? 0 : last->l0;
-    if (!fresh)
-        value_hash_seed = server->hash_seed = r.state.hash_seed;
     apply_recorded_modes(&r);
     r.replay = replay_new(server, &r.state, false);
     err = load_and_replay(&r);
     if (err == 0)
         report(&r, started_us);
     replay_free(r.replay);
+    if (err == 0) {
+        for (unsigned i = 0; i < server->nshards; i++)
+            server->shards[i]->lsn = r.end;
+        server->checkpoint_first = adopt_config_modes(server, &r.state) || r.fresh || server->imported;
+    }
     state_free(&r.state);
-    if (err < 0)
-        return err;
-    for (unsigned i = 0; i < server->nshards; i++)
-        server->shards[i]->lsn = r.end;
-    if (adopt_config_modes(server) || fresh)
-        server->checkpoint_first = true;
-    return 0;
+    return err;
 }
 
 /* --- reloading while serving --- */

@@ -59,7 +59,7 @@ struct worker {
 struct replay {
     struct server *server;
     const struct state *state;
-    bool serving;
+    bool serving, importing;
     struct table *stamps;
     struct effects walk;
     struct worker *workers;
@@ -182,8 +182,15 @@ static bool covered_by_flash(const struct replay *r, const struct shard *s, cons
     return item->lsn < stamp_of(r, ks->id, key_of(ks, item->argv[ref.arg]));
 }
 
-static void explain(char *error, const struct chunk_item *item, int err)
+static void explain(const struct replay *r, char *error, const struct chunk_item *item, int err)
 {
+    if (r->importing) {
+        struct slice name = item->argc > 1 ? item->argv[1] : SLICE_LIT("");
+        snprintf(error, ERROR_MAX,
+                 "the value of the key '%.*s' in database %u cannot be read, or it is there twice: %s",
+                 (int)min_u64(name.len, 128), (const char *)name.p, item->db, strerror(-err));
+        return;
+    }
     snprintf(error, ERROR_MAX,
              "the effect %.*s at LSN %llu cannot be applied: %s. The log and the flash tier contradict each other",
              (int)min_u64(item->argv[0].len, 32), (const char *)item->argv[0].p, (unsigned long long)item->lsn,
@@ -226,13 +233,14 @@ static int apply_chunk(struct worker *w, struct chunk *c)
         }
         int err = apply(w->shard, &c->item[i], &w->nowhere);
         if (err < 0) {
-            explain(w->failure, &c->item[i], err);
+            explain(w->replay, w->failure, &c->item[i], err);
             return err;
         }
         w->effects++;
     }
     /* What is written to flash from here holds every effect up to this one: the next byte is its stamp. */
-    w->shard->lsn = c->item[c->n - 1].lsn + 1;
+    if (!w->replay->importing)
+        w->shard->lsn = c->item[c->n - 1].lsn + 1;
     keep_budget(w);
     return 0;
 }
@@ -321,17 +329,27 @@ int replay_barrier(struct replay *r, char *error)
 
 /* --- dealing --- */
 
-static int run_alone(struct replay *r, const struct effect_item *e, const struct command *cmd, char *error)
+static int run_alone(struct replay *r, struct worker *w, const struct effect_item *e, const struct command *cmd,
+                     char *error)
 {
     struct chunk_item item = {cmd, e->lsn, e->db, e->argc, e->argv};
-    struct worker *w = &r->workers[0];
     int err = replay_barrier(r, error);
     if (err < 0)
         return err;
     err = apply(w->shard, &item, &w->nowhere);
     if (err < 0)
-        explain(error, &item, err);
+        explain(r, error, &item, err);
     w->effects++;
+    return err;
+}
+
+/* Not copied: a large value is in memory often enough. The worker is idle, so its shard is ours. */
+static int run_large(struct replay *r, struct worker *w, const struct effect_item *e, const struct command *cmd,
+                     char *error)
+{
+    int err = run_alone(r, w, e, cmd, error);
+    if (err == 0)
+        keep_budget(w);
     return err;
 }
 
@@ -343,16 +361,18 @@ static int deal(struct replay *r, const struct effect_item *e, char *error)
 
     if (e->db >= r->state->databases || cmd == NULL || !command_arity_ok(cmd, e->argc)) {
         struct chunk_item item = {cmd, e->lsn, e->db, e->argc, e->argv};
-        explain(error, &item, -EBADMSG);
+        explain(r, error, &item, -EBADMSG);
         return -EBADMSG;
     }
-    if (!r->state->db[e->db].logged)
+    if (!r->state->db[e->db].logged && !r->importing)
         return 0;
     if (command_keys(cmd, e->argv, e->argc, &ref, 1) != 1)
-        return run_alone(r, e, cmd, error);
+        return run_alone(r, &r->workers[0], e, cmd, error);
     struct worker *w = &r->workers[shard_of(r->server, e->argv[ref.arg])->index];
     for (int i = 0; i < e->argc; i++)
         bytes += e->argv[i].len;
+    if (r->importing && bytes > CHUNK_BYTES)
+        return run_large(r, w, e, cmd, error);
     if (w->filling != NULL && !chunk_fits(w->filling, (size_t)e->argc, bytes))
         submit(w);
     if (w->filling == NULL)
@@ -391,6 +411,14 @@ int replay_frame(struct replay *r, uint64_t lsn, struct slice payload, char *err
         err = more < 0 ? more : deal(r, &item, error);
     }
     return err;
+}
+
+void replay_import(struct replay *r) { r->importing = true; }
+
+int replay_effect(struct replay *r, const struct effect_item *e, char *error)
+{
+    int err = any_failure(r, error);
+    return err < 0 ? err : deal(r, e, error);
 }
 
 /* --- life --- */

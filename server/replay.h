@@ -29,6 +29,11 @@ void replay_stamp(struct replay *r, struct space_id space, struct key key, uint6
 /* Takes a copy of the effects of a frame. 0, or a negative errno with the reason in `error` (512 bytes): an effect,
  * this or an earlier one, could not be applied. */
 int replay_frame(struct replay *r, uint64_t lsn, struct slice payload, char *error) must_check;
+/* From here on it is no log that is replayed, but effects that make up an import: no position of the log is passed, all
+ * databases are taken, and errors speak of the file. */
+void replay_import(struct replay *r);
+/* Takes a copy of one effect; one that is large is applied at once, when all before it are. The same results. */
+int replay_effect(struct replay *r, const struct effect_item *e, char *error) must_check;
 /* Waits until everything is applied. The same results. */
 int replay_barrier(struct replay *r, char *error) must_check;
 

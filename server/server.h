@@ -15,6 +15,8 @@
 struct checkpoint;
 struct flash;
 struct lazy;
+struct save;
+struct snapshot;
 struct trainer;
 
 struct server {
@@ -30,6 +32,8 @@ struct server {
     struct lazy *lazy;
     struct checkpoint *checkpoint;
     struct flash *flash; /* its budget */
+    struct snapshot *snapshot;
+    struct save *save; /* RDB files */
     struct file *dir_lock;
     bool pidfile_written;
     struct holds holds;
@@ -48,8 +52,11 @@ struct server {
     uint64_t replay_spaces;   /* spaces that it has made so far */
     bool
         checkpoint_first; /* a checkpoint has to complete before anything is served (a change of mode, a first start) */
-    bool config_logged;   /* some database is logged */
-    bool db_limits;       /* some database has a maxmemory of its own */
+    bool save_first;      /* before that, an RDB file has to be written: a logged database is to live by it */
+    bool imported;        /* an RDB file on a first start: that checkpoint must succeed */
+    uint64_t loaded_keys, loaded_expired; /* of an RDB file, at start */
+    bool config_logged;                   /* some database is logged */
+    bool db_limits;                       /* some database has a maxmemory of its own */
     _Atomic uint64_t next_client_id;
     _Atomic uint64_t connected;
     _Atomic uint64_t overhead_bytes; /* resident memory that is not accounted data: what maxmemory must leave for it */

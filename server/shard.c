@@ -8,9 +8,11 @@
 #include "core/base/panic.h"
 #include "server/checkpoint.h"
 #include "server/dispatch.h"
+#include "server/expire_fields.h"
 #include "server/flash.h"
 #include "server/forward.h"
 #include "server/server.h"
+#include "server/snapshot.h"
 
 #define EXPIRE_SLICE 400 /* keys a turn; more only while nobody waits */
 #define EXPIRE_SLICE_US 1000
@@ -232,6 +234,7 @@ static void cron(struct shard *s)
 static bool data_slices(struct shard *s)
 {
     bool more = expire_slice(s);
+    more |= expire_fields_slice(s);
     shard_append(s, 1ull << s->index);
     if (s->server->log != NULL)
         tier_log_progress(s->tier, log_durable(s->server->log));
@@ -240,6 +243,7 @@ static bool data_slices(struct shard *s)
         s->retry_now |= !tier_encoding(s->tier);
     }
     more |= checkpoint_slice(s);
+    more |= snapshot_slice(s);
     memory_maintain(s);
     more |= flash_slice(s);
     shard_append(s, 1ull << s->index); /* evictions */

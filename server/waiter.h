@@ -12,7 +12,17 @@
 
 struct shard;
 
-enum wait_why { WAIT_NOTHING, WAIT_FETCH, WAIT_MEMORY, WAIT_LOG, WAIT_PAUSE, WAIT_VALUE, WAIT_HOLD, WAIT_BARRIER };
+enum wait_why {
+    WAIT_NOTHING,
+    WAIT_FETCH,
+    WAIT_MEMORY,
+    WAIT_LOG,
+    WAIT_PAUSE,
+    WAIT_VALUE,
+    WAIT_SNAPSHOT,
+    WAIT_HOLD,
+    WAIT_BARRIER
+};
 
 #define WAITER_PINS 8
 

@@ -103,3 +103,27 @@ uint32_t crc32c(uint32_t crc, const void *p, size_t len) { return ~crc32c_best(~
 uint32_t crc32c_software(uint32_t crc, const void *p, size_t len) { return ~crc32c_tables(~crc, p, len); }
 
 uint64_t crc64_jones(uint64_t crc, const void *p, size_t len) { return fold(tables64, crc, p, len); }
+
+/* Sums are polynomials over GF(2), reflected: the top bit is x^0. Product of two, modulo the sum's own. */
+static uint64_t multiply(uint64_t a, uint64_t b)
+{
+    uint64_t product = 0;
+    for (uint64_t bit = 1ull << 63; bit != 0; bit >>= 1) {
+        if (a & bit)
+            product ^= b;
+        b = b >> 1 ^ (b & 1 ? CRC64_POLY : 0);
+    }
+    return product;
+}
+
+/* A sum goes on over n more bytes by a multiplication with x^(8n). */
+uint64_t crc64_jones_join(uint64_t a, uint64_t b, uint64_t len_b)
+{
+    uint64_t power = 1ull << 55; /* x^8 */
+    for (; len_b > 0; len_b >>= 1) {
+        if (len_b & 1)
+            a = multiply(a, power);
+        power = multiply(power, power);
+    }
+    return a ^ b;
+}

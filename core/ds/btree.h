@@ -33,6 +33,9 @@ struct btree_type {
     /* What an element counts for in ranks, from its own bytes (it must not change but through btree_update). NULL: 1.
      */
     uint64_t (*weight)(const void *elem, void *arg);
+    /* Elements of 8 bytes that stand for something in memory: which of their bits are its address. A search asks for it
+     * ahead, so that its cache misses overlap. 0: none. */
+    uint64_t address;
 };
 
 /* `type` is borrowed for the tree's life; `arg` is handed to its functions. Caller frees with btree_free. */

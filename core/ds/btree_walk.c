@@ -15,12 +15,30 @@ static int cmp_key(const struct btree *t, const struct btree_node *n, uint32_t i
     return (t->type->key ? t->type->cmp_key : t->type->cmp)(key(t, n, i), probe, t->arg);
 }
 
+#define AHEAD 3 /* steps of a binary search */
+
+/* Asks for all that the next `steps` steps of a search in [lo, hi) of a leaf may look at. */
+static void ask_for(const struct btree *t, const struct btree_node *n, uint32_t lo, uint32_t hi, int steps)
+{
+    if (lo >= hi || steps == 0)
+        return;
+    uint64_t word;
+    uint32_t mid = (lo + hi) / 2;
+    memcpy(&word, elem(t, n, mid), sizeof(word));
+    __builtin_prefetch((const void *)(uintptr_t)(word & t->type->address));
+    ask_for(t, n, lo, mid, steps - 1);
+    ask_for(t, n, mid + 1, hi, steps - 1);
+}
+
 /* The first index in [from, n) whose element or separator is greater than the probe (`strict`), or not less. */
 static uint32_t search(const struct btree *t, const struct btree_node *n, uint32_t from, const void *probe, bool strict)
 {
     uint32_t lo = from, hi = n->n;
-    while (lo < hi) {
+    bool ahead = n->leaf && t->type->address != 0;
+    for (int step = 0; lo < hi; step++) {
         uint32_t mid = (lo + hi) / 2;
+        if (ahead && step % AHEAD == 0)
+            ask_for(t, n, lo, hi, AHEAD);
         int c = n->leaf ? cmp_elem(t, n, mid, probe) : cmp_key(t, n, mid, probe);
         if (c < 0 || (strict && c == 0))
             lo = mid + 1;

@@ -40,6 +40,12 @@ bool hash_get(const struct value *v, struct slice field, int64_t now_ms, char sc
     return true;
 }
 
+void hash_prefetch(const struct value *v, const struct slice *fields, size_t n)
+{
+    if (hash_is_table(v))
+        hash_table_prefetch(v->ptr, fields, n);
+}
+
 enum hash_was hash_deadline(const struct value *v, struct slice field, int64_t now_ms, int64_t *deadline)
 {
     *deadline = HASH_NO_DEADLINE;
@@ -268,22 +274,18 @@ void hash_set_deadline(struct value *v, struct slice field, int64_t deadline)
     hash_pack_set_deadline(v, at, deadline);
 }
 
-static size_t expire_in_pack(struct value *v, int64_t now_ms, size_t max, void (*each)(void *arg, struct slice field),
-                             void *arg)
+static size_t expire_in_pack(struct value *v, int64_t now_ms, size_t max, hash_expiring *each, void *arg)
 {
     size_t n = 0;
     char scratch[PACK_TEXT_MAX];
-    for (; n < max && v->encoding == HASH_PACK_EX; n++) {
-        if (!hash_stale(hash_pack_deadline(v, PACK_HEADER), now_ms))
-            break;
-        if (each != NULL)
-            each(arg, pack_text(pack_get(v->ptr, PACK_HEADER), scratch));
+    for (bool more = true; more && n < max && hash_stale(hash_next_deadline(v), now_ms); n++) {
+        more = each(arg, pack_text(pack_get(v->ptr, PACK_HEADER), scratch));
         hash_pack_erase(v, PACK_HEADER);
     }
     return n;
 }
 
-size_t hash_expire(struct value *v, int64_t now_ms, size_t max, void (*each)(void *arg, struct slice field), void *arg)
+size_t hash_expire(struct value *v, int64_t now_ms, size_t max, hash_expiring *each, void *arg)
 {
     if (hash_is_table(v))
         return hash_table_expire(v->ptr, now_ms, max, each, arg);
@@ -349,6 +351,7 @@ const struct value_class hash_class = {
     .memory = memory,
     .length = length,
     .effort = effort,
+    .next_expiry = hash_next_deadline,
     .digest = digest,
 };
 

@@ -39,6 +39,8 @@ uint64_t hash_length(const struct value *v, int64_t now_ms);
 /* True and the field's value, borrowed from the hash or in `scratch`. O(1), in a pack O(n). */
 bool hash_get(const struct value *v, struct slice field, int64_t now_ms, char scratch[static PACK_TEXT_MAX],
               struct slice *value);
+/* Asks the memory for what hash_get of these fields will look at, so that their cache misses overlap. */
+void hash_prefetch(const struct value *v, const struct slice *fields, size_t n);
 /* *deadline is HASH_NO_DEADLINE if the field has none, or is missing. */
 enum hash_was hash_deadline(const struct value *v, struct slice field, int64_t now_ms, int64_t *deadline);
 /* The earliest deadline of a field, HASH_NO_DEADLINE if none has one. O(1), in a table O(log n). */
@@ -83,9 +85,10 @@ enum hash_was hash_set(struct value *v, struct slice field, struct slice value, 
 enum hash_was hash_delete(struct value *v, struct slice field, int64_t now_ms);
 /* Gives a field that is in the hash, stale or not, a deadline or takes it away (HASH_NO_DEADLINE). */
 void hash_set_deadline(struct value *v, struct slice field, int64_t deadline);
-/* Removes up to `max` fields that are stale, oldest first; `each` (or NULL) is called before each goes. Returns how
- * many there were. O(log n) each. */
-size_t hash_expire(struct value *v, int64_t now_ms, size_t max, void (*each)(void *arg, struct slice field), void *arg);
+/* Removes up to `max` fields that are stale, oldest first; `each` is called before each goes, and ends it by returning
+ * false. Returns how many have gone. O(log n) each. */
+typedef bool hash_expiring(void *arg, struct slice field);
+size_t hash_expire(struct value *v, int64_t now_ms, size_t max, hash_expiring *each, void *arg);
 
 /* Aborts if an invariant is broken (tests, debug builds). O(n). */
 void hash_validate(const struct value *v, const struct value_limits *limits);

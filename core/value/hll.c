@@ -157,30 +157,70 @@ struct hll_mark hll_mark_of(struct slice element)
     return (struct hll_mark){(uint16_t)(h & (HLL_REGISTERS - 1)), (uint8_t)(__builtin_ctzll(rest) + 1)};
 }
 
+struct cursor {
+    const uint8_t *p;
+    uint32_t first;
+};
+
+#define STRIDE 8 /* runs */
+
+/* Goes on by a stride, or less: to the run that covers the register, or to where two bytes cannot be read. The inner
+ * loop of adding. Three branches on purpose: as far as the kind of a run is predicted, the next one is looked at before
+ * this one's size is known. */
+static inline bool stride(struct cursor *at, const uint8_t *end, uint32_t index)
+{
+    const uint8_t *p = at->p;
+    uint32_t first = at->first, len;
+    int n = 0;
+    for (; n < STRIDE && p + 1 < end; n++, first += len) {
+        uint32_t b = *p;
+        if (b & 0x80) {
+            if (index < first + (len = (b & 3) + 1))
+                break;
+            p++;
+        } else if (!(b & 0x40)) {
+            if (index < first + (len = b + 1))
+                break;
+            p++;
+        } else {
+            if (index < first + (len = ((b & 63) << 8 | p[1]) + 1))
+                break;
+            p += 2;
+        }
+    }
+    *at = (struct cursor){p, first};
+    return n == STRIDE;
+}
+
+/* Most of the way is made in strides; what lies before the spot is looked at from the stride before its own on. */
 static enum hll_found sparse_find(struct slice s, struct hll_mark m, const struct hll_spot *from, struct hll_spot *out)
 {
-    const uint8_t *end = s.p + s.len, *p = s.p + (from->resume > 0 ? from->resume : HLL_HEADER);
-    const uint8_t *before = NULL, *resume = NULL;
-    uint32_t first = from->resume > 0 ? from->resume_first : 0, before_first = 0, resume_first = 0;
-    struct run r;
+    const uint8_t *end = s.p + s.len;
+    struct cursor ahead = {s.p + HLL_HEADER, 0}, here, at, before = {s.p, 0}, resume = {s.p, 0};
 
-    while ((r = run_at(p, end)).bytes > 0 && m.index >= first + r.len) {
-        resume = before;
-        resume_first = before_first;
-        before = p;
-        before_first = first;
-        p += r.bytes;
-        first += r.len;
+    if (from->resume > 0)
+        ahead = (struct cursor){s.p + from->resume, from->resume_first};
+    at = here = ahead;
+    while (stride(&ahead, end, m.index)) {
+        at = here;
+        here = ahead;
     }
-    if (r.bytes == 0)
+    struct run r = run_at(at.p, end);
+    while (at.p != ahead.p) {
+        resume = before;
+        before = at;
+        at = (struct cursor){at.p + r.bytes, at.first + r.len};
+        r = run_at(at.p, end);
+    }
+    if (m.index >= at.first + r.len) /* the last byte, of which strides keep off, or nothing */
         return HLL_CORRUPT;
     *out = (struct hll_spot){
-        .at = (size_t)(p - s.p),
-        .before = before ? (size_t)(before - s.p) : 0,
-        .first = first,
+        .at = (size_t)(at.p - s.p),
+        .before = (size_t)(before.p - s.p),
+        .first = at.first,
         .span = r.len,
-        .resume = resume ? (size_t)(resume - s.p) : 0,
-        .resume_first = resume_first,
+        .resume = (size_t)(resume.p - s.p),
+        .resume_first = resume.first,
     };
     return r.value >= m.value ? HLL_SAME : HLL_RAISE;
 }
@@ -223,7 +263,7 @@ static bool sparse_raise(struct blob *b, struct hll_mark m, const struct hll_spo
     size_t len = (size_t)(n - seq);
     if (len > r.bytes && b->len + len - r.bytes > limit)
         return false;
-    ensure(b->len + len - r.bytes <= b->cap);
+    ensure(b->len + len - r.bytes <= blob_cap(b));
     memmove(p + len, p + r.bytes, (size_t)(end - p - r.bytes));
     memcpy(p, seq, len);
     b->len = b->len + len - r.bytes;
@@ -244,7 +284,7 @@ bool hll_raise(struct blob *b, struct hll_mark m, const struct hll_spot *spot, s
 void hll_set_dense(struct blob *b, const uint8_t reg[HLL_REGISTERS])
 {
     uint8_t *p = b->data + HLL_HEADER;
-    ensure(b->cap >= HLL_DENSE_BYTES);
+    ensure(blob_cap(b) >= HLL_DENSE_BYTES);
     b->data[ENCODING_AT] = DENSE;
     b->len = HLL_DENSE_BYTES;
     for (uint32_t i = 0; i < HLL_REGISTERS; i += 4, p += 3) {

@@ -94,7 +94,7 @@ static void release(struct value *v)
         blob_unref(v->blob);
 }
 
-static size_t memory(const struct value *v) { return is_blob(v) ? blob_memory(v->blob->cap) : 0; }
+static size_t memory(const struct value *v) { return is_blob(v) ? blob_memory(blob_cap(v->blob)) : 0; }
 
 static uint64_t length(const struct value *v)
 {

@@ -77,6 +77,9 @@ struct value_class {
     uint64_t (*length)(const struct value *v);
     /* About how many allocations `release` frees; NULL: one. Above VALUE_EFFORT_MAX a shard leaves it to others. */
     uint64_t (*effort)(const struct value *v);
+    /* When the first part of the value falls due (Unix ms), or -1: none does. NULL: parts of this type do not expire.
+     * The keyspace asks after each change. */
+    int64_t (*next_expiry)(const struct value *v);
     /* The contents, in their order; where they have none, an order-independent sum of the elements (value_digest). */
     void (*digest)(const struct value *v, void (*mix)(void *arg, struct slice s), void *arg);
 };

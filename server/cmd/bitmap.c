@@ -1,5 +1,6 @@
 /* Bitmap commands: strings whose bits are addressed. BITFIELD is in bitfield.c. */
 #include "server/cmd/bitmap.h"
+
 #include "core/base/mem.h"
 #include "core/base/num.h"
 #include "core/value/bits.h"
@@ -88,8 +89,9 @@ static void setbit_run(struct call *c)
         return;
     struct slice s = place_string(&p, scratch);
     bool on = bit.p[0] == '1', old = bits_get(s, at);
+    uint8_t *bytes = bitmap_writable(c, &p, (at >> 3) + 1); /* raw from now on, as in Redis, even if nothing changes */
     if (at >> 3 >= s.len || old != on) {
-        bits_set(bitmap_writable(c, &p, (at >> 3) + 1), at, on);
+        bits_set(bytes, at, on);
         place_written(c, &p);
         effect_verbatim(c);
     }

@@ -7,8 +7,10 @@
 #include "core/base/num.h"
 #include "server/admin.h"
 #include "server/dispatch.h"
+#include "server/import.h"
 #include "server/recovery.h"
 #include "server/reply.h"
+#include "server/save.h"
 
 #define DIGEST_WORDS 5 /* 160 bits, printed as 40 hexadecimal digits, as Redis prints a SHA-1 */
 
@@ -267,6 +269,73 @@ static void loadaof_run(struct call *c)
     server_stop(c->server, 1);
 }
 
+struct reload {
+    bool merge, flush, save;
+};
+
+static bool reload_options(struct call *c, struct reload *o)
+{
+    *o = (struct reload){.flush = true, .save = true};
+    for (int i = 2; i < c->argc; i++) {
+        if (slice_is(c->argv[i], "merge")) {
+            o->merge = true;
+        } else if (slice_is(c->argv[i], "noflush")) {
+            o->flush = false;
+        } else if (slice_is(c->argv[i], "nosave")) {
+            o->save = false;
+        } else {
+            reply_error(c, "ERR DEBUG RELOAD only supports the MERGE, NOFLUSH and NOSAVE options.");
+            return false;
+        }
+    }
+    return true;
+}
+
+static void flush_all(struct call *c)
+{
+    struct slice argv[] = {SLICE_LIT("FLUSHDB")};
+    for (uint32_t db = 0; db < call_databases(c); db++) {
+        call_flush(c, db, false);
+        effect_in(c, db, 1, argv);
+    }
+}
+
+static bool save_first(struct call *c)
+{
+    if (save_busy(c->server->save)) {
+        reply_error(c, "ERR Background save already in progress");
+        return false;
+    }
+    shard_append(c->shard, c->held ? c->server->holds.held : 1ull << c->shard->index);
+    if (save_now(c->server->save) == 0)
+        return true;
+    reply_error(c, "ERR");
+    return false;
+}
+
+static void reload_run(struct call *c)
+{
+    struct reload o;
+    char error[512];
+    if (!allowed(c) || !reload_options(c, &o))
+        return;
+    if (c->in_exec) {
+        reply_error(c, "ERR DEBUG RELOAD inside a transaction is not allowed");
+        return;
+    }
+    if (o.save && !save_first(c))
+        return;
+    if (o.flush)
+        flush_all(c);
+    if (import_running(c, o.merge, error) == 0) {
+        logger_line(c->server->logger, LOG_WARNING, "DB reloaded by DEBUG RELOAD");
+        reply_ok(c);
+        return;
+    }
+    logger_line(c->server->logger, LOG_WARNING, "DEBUG RELOAD: %s", error);
+    reply_error(c, "ERR Error trying to load the RDB dump, check server logs");
+}
+
 static void refused_run(struct call *c)
 {
     if (allowed(c))
@@ -286,6 +355,8 @@ static void help_run(struct call *c)
         "    Create <count> string keys named key:<num>.",
         "PROTOCOL <type>",
         "    Reply with a test value of the specified type.",
+        "RELOAD [option ...]",
+        "    Save the RDB on disk and reload it back to memory. Valid options are: MERGE, NOFLUSH, NOSAVE.",
         "SET-ACTIVE-EXPIRE <0|1>",
         "    Setting it to 0 disables expiring keys in background.",
         "SLEEP <seconds>",
@@ -317,6 +388,12 @@ static const struct command_arg populate_args[] = {
     ARG("size", "integer", .summary = "of the values, which are padded with zeros", .flags = ARG_OPTIONAL),
     ARG_END,
 };
+static const struct command_arg reload_args[] = {
+    ARG_TOKEN("merge", "MERGE", .summary = "keys that exist are replaced", .flags = ARG_OPTIONAL),
+    ARG_TOKEN("noflush", "NOFLUSH", .summary = "the databases are not emptied before", .flags = ARG_OPTIONAL),
+    ARG_TOKEN("nosave", "NOSAVE", .summary = "the file is loaded as it is", .flags = ARG_OPTIONAL),
+    ARG_END,
+};
 static const struct command_arg protocol_args[] = {
     ARG("type", "string", .summary = "string, integer, double, null, array, set, map, verbatim, true, false"),
     ARG_END,
@@ -342,7 +419,7 @@ static struct command subcommands[] = {
     SUB("populate", populate_run, -3, ROUTE_ALL, "Creates string keys with numbered names.", .args = populate_args),
     SUB("protocol", protocol_run, 3, ROUTE_HOME, "Replies with a test value of a type.", .args = protocol_args),
     SUB("jmap", refused_run, -2, ROUTE_HOME, REFUSED),
-    SUB("reload", refused_run, -2, ROUTE_HOME, REFUSED),
+    SUB("reload", reload_run, -2, ROUTE_ALL, "Saves the databases and loads them again.", .args = reload_args),
     SUB("loadaof", loadaof_run, 2, ROUTE_ALL, "Reloads the logged databases from flash and log."),
     SUB("segfault", refused_run, -2, ROUTE_HOME, REFUSED),
     SUB("help", help_run, 2, ROUTE_HOME, "Returns helpful text about the different subcommands."),

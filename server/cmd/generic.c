@@ -187,6 +187,7 @@ static void flushall_run(struct call *c)
         return;
     for (uint32_t db = 0; db < call_databases(c); db++)
         flush_one(c, db, async);
+    call_flushed_all(c);
     reply_ok(c);
 }
 

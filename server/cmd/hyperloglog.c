@@ -50,28 +50,35 @@ static bool make_dense(struct call *c, struct place *p)
     return hll_make_dense(place_writable(c, p, max_u64(bytes_of(p).len, HLL_DENSE_BYTES)));
 }
 
-/* Writes a mark that hll_find found a change at. False if the string is corrupt. */
-static bool raise_mark(struct call *c, struct place *p, struct hll_mark m, const struct hll_spot *spot)
+/* Writes a mark that hll_find found a change at, and tells where the bytes are now. False if the string is corrupt. */
+static bool raise_mark(struct call *c, struct place *p, struct hll_mark m, const struct hll_spot *spot, struct slice *s)
 {
-    struct slice s = bytes_of(p);
-    struct blob *b = place_writable(c, p, s.len + (hll_is_dense(s) ? 0 : HLL_GROWTH));
-    if (hll_raise(b, m, spot, call_hll_sparse_max(c)))
-        return true;
-    return make_dense(c, p) && hll_raise(place_writable(c, p, HLL_DENSE_BYTES), m, spot, 0);
+    struct blob *b = place_writable(c, p, s->len + (hll_is_dense(*s) ? 0 : HLL_GROWTH));
+    if (!hll_raise(b, m, spot, call_hll_sparse_max(c))) {
+        if (!make_dense(c, p))
+            return false;
+        b = place_writable(c, p, HLL_DENSE_BYTES);
+        if (!hll_raise(b, m, spot, 0))
+            return false;
+    }
+    *s = blob_slice(b);
+    return true;
 }
 
-static enum hll_found add(struct call *c, struct place *p, struct hll_mark m, struct hll_spot *spot)
+/* Adds a mark to the string *s of the place. */
+static enum hll_found add(struct call *c, struct place *p, struct hll_mark m, struct hll_spot *spot, struct slice *s)
 {
-    enum hll_found found = hll_find(bytes_of(p), m, spot, spot);
-    return found == HLL_RAISE && !raise_mark(c, p, m, spot) ? HLL_CORRUPT : found;
+    enum hll_found found = hll_find(*s, m, spot, spot);
+    return found == HLL_RAISE && !raise_mark(c, p, m, spot, s) ? HLL_CORRUPT : found;
 }
 
 /* Adds elements until one meets a corrupt run: returns the argument where that was, or argc. */
 static int add_all(struct call *c, struct place *p, bool *changed)
 {
+    struct slice s = bytes_of(p);
     for (int i = 2; i < c->argc; i++) {
         struct hll_spot spot = {0};
-        enum hll_found found = add(c, p, hll_mark_of(c->argv[i]), &spot);
+        enum hll_found found = add(c, p, hll_mark_of(c->argv[i]), &spot, &s);
         if (found == HLL_CORRUPT)
             return i;
         *changed |= found == HLL_RAISE;
@@ -164,9 +171,10 @@ static void pfcount_run(struct call *c)
 static void raise_all(struct call *c, struct place *p, const uint8_t *reg)
 {
     struct hll_spot spot = {0};
-    for (uint32_t i = 0; i < HLL_REGISTERS && !hll_is_dense(bytes_of(p)); i++)
+    struct slice s = bytes_of(p);
+    for (uint32_t i = 0; i < HLL_REGISTERS && !hll_is_dense(s); i++)
         if (reg[i] > 0)
-            add(c, p, (struct hll_mark){(uint16_t)i, reg[i]}, &spot);
+            add(c, p, (struct hll_mark){(uint16_t)i, reg[i]}, &spot, &s);
 }
 
 static void pfmerge_run(struct call *c)

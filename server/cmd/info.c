@@ -12,6 +12,7 @@
 #include "server/flash.h"
 #include "server/lazy.h"
 #include "server/reply.h"
+#include "server/save.h"
 
 static void field(struct buf *b, const char *name, const char *fmt, ...) printf_like(3, 4);
 static void field(struct buf *b, const char *name, const char *fmt, ...)
@@ -140,6 +141,24 @@ static void memory_section(struct call *c, struct buf *b)
     number(b, "pending_free_bytes", lazy_pending_bytes(s->lazy));
 }
 
+static void rdb(const struct server *s, struct buf *b)
+{
+    struct save_info i;
+    save_info(s->save, &i);
+    number(b, "current_save_keys_processed", i.keys_done);
+    number(b, "current_save_keys_total", i.keys);
+    number(b, "rdb_changes_since_last_save", i.changes);
+    number(b, "rdb_bgsave_in_progress", i.running);
+    number(b, "rdb_last_save_time", (uint64_t)i.last_save_s);
+    field(b, "rdb_last_bgsave_status", i.last_ok ? "ok" : "err");
+    field(b, "rdb_last_bgsave_time_sec", "%lld", (long long)i.last_took_s);
+    field(b, "rdb_current_bgsave_time_sec", "%lld", (long long)i.current_for_s);
+    number(b, "rdb_saves", i.saves);
+    number(b, "rdb_last_load_keys_expired", s->loaded_expired);
+    number(b, "rdb_last_load_keys_loaded", s->loaded_keys);
+    number(b, "rdb_last_cow_size", 0); /* nothing is copied on write: there is no fork */
+}
+
 static void persistence_section(struct call *c, struct buf *b)
 {
     struct server *s = c->server;
@@ -148,10 +167,7 @@ static void persistence_section(struct call *c, struct buf *b)
     checkpoint_info(s->checkpoint, &cp);
     number(b, "loading", 0);
     number(b, "async_loading", 0);
-    number(b, "rdb_changes_since_last_save", total(c, STAT_AT(changes)));
-    number(b, "rdb_bgsave_in_progress", 0);
-    number(b, "rdb_last_save_time", (uint64_t)s->started_wall_s);
-    field(b, "rdb_last_bgsave_status", "ok");
+    rdb(s, b);
     number(b, "aof_enabled", s->config_logged);
     number(b, "aof_rewrite_in_progress", cp.running);
     number(b, "aof_rewrite_scheduled", cp.asked);
@@ -187,6 +203,7 @@ static void stats_section(struct call *c, struct buf *b)
     number(b, "total_net_output_bytes", total(c, STAT_AT(net_out)));
     number(b, "rejected_connections", total(c, STAT_AT(rejected)));
     number(b, "expired_keys", total(c, STAT_AT(expired)));
+    number(b, "expired_subkeys", total(c, STAT_AT(expired_fields)));
     number(b, "evicted_keys", total(c, STAT_AT(evicted)));
     number(b, "keyspace_hits", total(c, STAT_AT(hits)));
     number(b, "keyspace_misses", total(c, STAT_AT(misses)));
@@ -341,8 +358,9 @@ static void keyspace_section(struct call *c, struct buf *b)
     for (uint32_t db = 0; db < call_databases(c); db++) {
         uint64_t keys = figure(c, db, FIGURE_AT(keys));
         if (keys > 0)
-            buf_printf(b, "db%u:keys=%llu,expires=%llu,avg_ttl=0\r\n", db, (unsigned long long)keys,
-                       (unsigned long long)figure(c, db, FIGURE_AT(expires)));
+            buf_printf(b, "db%u:keys=%llu,expires=%llu,avg_ttl=0,subexpiry=%llu\r\n", db, (unsigned long long)keys,
+                       (unsigned long long)figure(c, db, FIGURE_AT(expires)),
+                       (unsigned long long)figure(c, db, FIGURE_AT(inner)));
     }
 }
 

@@ -3,7 +3,9 @@
 
 #include "server/admin.h"
 #include "server/checkpoint.h"
+#include "server/dispatch.h"
 #include "server/reply.h"
+#include "server/save.h"
 
 static void time_run(struct call *c)
 {
@@ -43,9 +45,21 @@ static void role_run(struct call *c)
     reply_array(c, 0);
 }
 
+/* A last RDB file, if there is to be one. False: it failed, and the server goes on. */
+static bool save_before(struct call *c, bool save, bool nosave, bool force)
+{
+    if (nosave || !(save || save_at_stop(c->server)))
+        return true;
+    shard_append(c->shard, c->held ? c->server->holds.held : 1ull << c->shard->index); /* what has been staged before */
+    if (save_final(c->server->save) == 0 || force)
+        return true;
+    reply_error(c, "ERR Errors trying to SHUTDOWN. Check logs.");
+    return false;
+}
+
 static void shutdown_run(struct call *c)
 {
-    bool abort = false, save = false, nosave = false;
+    bool abort = false, save = false, nosave = false, force = false;
     for (int i = 1; i < c->argc; i++) {
         if (slice_is(c->argv[i], "abort") && c->argc == 2) {
             abort = true;
@@ -53,7 +67,9 @@ static void shutdown_run(struct call *c)
             save = true;
         } else if (slice_is(c->argv[i], "nosave")) {
             nosave = true;
-        } else if (!slice_is(c->argv[i], "now") && !slice_is(c->argv[i], "force")) {
+        } else if (slice_is(c->argv[i], "force")) {
+            force = true;
+        } else if (!slice_is(c->argv[i], "now")) {
             reply_syntax(c);
             return;
         }
@@ -66,10 +82,18 @@ static void shutdown_run(struct call *c)
         reply_error(c, "ERR No shutdown in progress.");
         return;
     }
-    admin_shutdown(c);
+    if (save_before(c, save, nosave, force))
+        admin_shutdown(c);
 }
 
-static void lastsave_run(struct call *c) { reply_int(c, c->server->started_wall_s); }
+/* A file is one of all shards. */
+static enum command_route shutdown_route(const struct slice *argv, int argc)
+{
+    for (int i = 1; i < argc; i++)
+        if (slice_is(argv[i], "nosave") || slice_is(argv[i], "abort"))
+            return ROUTE_HOME;
+    return ROUTE_ALL;
+}
 
 static const struct command_arg wait_args[] = {
     ARG("numreplicas", "integer"),
@@ -133,23 +157,13 @@ struct command server_commands[] = {
      .summary = "Returns the replication role.",
      .since = "2.8.12",
      .complexity = "O(1)"},
-    {.name = "lastsave",
-     .run = lastsave_run,
-     .arity = 1,
-     .flags = CMD_LOADING | CMD_STALE | CMD_FAST,
-     .acl = ACL_DANGEROUS | ACL_ADMIN,
-     .route = ROUTE_HOME,
-     .group = "server",
-     .summary = "Returns the Unix timestamp of the last successful save to disk.",
-     .since = "1.0.0",
-     .complexity = "O(1)",
-     .tips = STRINGS("nondeterministic_output")},
     {.name = "shutdown",
      .run = shutdown_run,
      .arity = -1,
      .flags = CMD_ADMIN | CMD_NOSCRIPT | CMD_LOADING | CMD_STALE | CMD_NO_MULTI | CMD_ALLOW_BUSY,
      .acl = ACL_DANGEROUS,
-     .route = ROUTE_HOME,
+     .route = ROUTE_ALL,
+     .route_of = shutdown_route,
      .group = "server",
      .summary = "Synchronously saves the database(s) to disk and shuts down the Redis server.",
      .since = "1.0.0",

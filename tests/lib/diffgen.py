@@ -7,9 +7,11 @@ off, and so far apart, that both servers see the same.
 """
 import random
 
+import diffgen_geo
 import diffgen_hash
 import diffgen_list
 import diffgen_set
+import diffgen_sort
 import diffgen_zset
 
 KEYS = [b'k%d' % i for i in range(12)] + [b'', b'{tag}a', b'{tag}b', b'\x00\r\n bin', b'key with spaces']
@@ -451,9 +453,11 @@ GENERATORS = {
     'unknown commands': _unknown,
 }
 GENERATORS.update(diffgen_set.GENERATORS)
+GENERATORS.update(diffgen_sort.GENERATORS)
 GENERATORS.update(diffgen_hash.GENERATORS)
 GENERATORS.update(diffgen_list.GENERATORS)
 GENERATORS.update(diffgen_zset.GENERATORS)
+GENERATORS.update(diffgen_geo.GENERATORS)
 
 # Commands that prepare state for others: strings of all kinds, with and without expiry, in some databases.
 _SETUP = ['SET'] * 6 + ['SETBIT', 'APPEND', 'INCRBY', 'MSET', 'PEXPIREAT', 'EXPIRE', 'DEL', 'RENAME', 'SETRANGE', 'INCRBYFLOAT']

@@ -374,7 +374,8 @@ static void pair(void *key, const void *elem, void *arg)
 
 static void measure(struct rng *rng)
 {
-    static const struct btree_type words = {8, 16, by_word, pair, by_word, NULL};
+    static const struct btree_type words = {
+        .elem_size = 8, .key_size = 16, .cmp = by_word, .key = pair, .cmp_key = by_word};
     static const size_t at[] = {10, 130, 1000, 10000, 100000, 1000000};
     for (size_t k = 0; k < ARRAY_LEN(at); k++) {
         struct btree *t = btree_new(&words, NULL), *dense = btree_new(&words, NULL);

@@ -1,7 +1,10 @@
 /* A keyspace against an array: random writes, expiries, deletions, and what tier/ does with it – cleaning, dropping,
  * fetching, forgetting, with writes that fail and fetches that come too late. After every step the touched key, and
- * every so often all of them, the counts, the order of the dirty queue and of the expiry index agree with the model. */
+ * every so often all of them, the counts, the order of the dirty queue and of the expiry index agree with the model.
+ * Meanwhile cuts are taken, one after the other: each has to give the state of its instant, with the values that it
+ * says are on flash being there in a snapshot of the store. */
 #include "core/base/panic.h"
+#include "core/keyspace/cut.h"
 #include "tests/sim/keyspace_mirror.h"
 #include "tests/sim/tap.h"
 
@@ -32,6 +35,99 @@ static struct mirror_key *key_where(bool (*wanted)(const struct mirror_key *m))
     for (size_t i = 0; i < MIRROR_KEYS && !wanted(m); i++)
         m = m + 1 == keys_end ? keys : m + 1;
     return m;
+}
+
+/* --- cuts --- */
+
+/* What the store has of a key's value, and what a write under way will make of it. */
+static struct stored {
+    struct buf bytes, coming;
+    bool writing; /* a value, not only metadata */
+} store[MIRROR_KEYS];
+
+static struct instant {
+    bool in, handed;
+    int64_t expire;
+    struct buf bytes, stored;
+} instant[MIRROR_KEYS];
+static struct cut cut;
+static bool cutting;
+static uint64_t cuts, cut_keys, cut_stored;
+
+static void set_bytes(struct buf *b, struct slice s)
+{
+    buf_clear(b);
+    buf_append_slice(b, s);
+}
+
+static void hand_over(struct cut *c, const struct entry *e)
+{
+    char digits[STRING_INT_CHARS + 1];
+    size_t i = 0;
+    while (!slice_eq(entry_key(e), slice_of(keys[i].name, keys[i].name_len)))
+        i++;
+    struct instant *was = &instant[i];
+    ensure(c == &cut && was->in && !was->handed && was->expire == entry_expiry(e));
+    if (cut_on_flash(ks, e)) {
+        ensure(slice_eq(buf_slice(&was->bytes), buf_slice(&was->stored)));
+        cut_stored++;
+    } else {
+        struct value v = entry_value(e);
+        ensure(slice_eq(buf_slice(&was->bytes), string_bytes(&v, digits)));
+    }
+    was->handed = true;
+    cut_keys++;
+}
+
+/* A write under way is in the store's snapshot or is not. */
+static void begin_cut(void)
+{
+    for (size_t i = 0; i < MIRROR_KEYS; i++) {
+        bool early = store[i].writing && one_in(2);
+        instant[i].in = keys[i].in;
+        instant[i].handed = false;
+        instant[i].expire = keys[i].expire;
+        set_bytes(&instant[i].bytes, buf_slice(&keys[i].bytes));
+        set_bytes(&instant[i].stored, buf_slice(early ? &store[i].coming : &store[i].bytes));
+    }
+    cut_begin(&cut, ks, one_in(8) ? NULL : hand_over);
+    cutting = true;
+}
+
+static void end_cut(void)
+{
+    for (size_t i = 0; i < MIRROR_KEYS; i++)
+        ensure(instant[i].in == instant[i].handed || cut.hand_over == NULL);
+    cutting = false;
+    cuts++;
+}
+
+static void step_cut(void)
+{
+    if (!cutting && one_in(200))
+        begin_cut();
+    else if (cutting && one_in(4) && !cut_step(&cut))
+        end_cut();
+    if (cutting && one_in(500))
+        cut.hand_over = NULL; /* whoever wanted it has given up */
+}
+
+static void finish_cut(void)
+{
+    while (cutting)
+        if (!cut_step(&cut))
+            end_cut();
+}
+
+static void forget_store(void)
+{
+    for (size_t i = 0; i < MIRROR_KEYS; i++) {
+        buf_free(&store[i].bytes);
+        buf_free(&store[i].coming);
+        buf_free(&instant[i].bytes);
+        buf_free(&instant[i].stored);
+        store[i].writing = false;
+    }
 }
 
 /* --- writes --- */
@@ -121,7 +217,7 @@ static void write_at(struct mirror_key *m, struct buf *scratch)
     struct slice more = random_bytes(scratch);
     size_t len = m->bytes.len + more.len;
     struct blob *b = keyspace_writable(ks, &e, key_for(m), len);
-    ensure(b->cap >= len && b->len == m->bytes.len && blob_unique(b) && e == entry_for(m));
+    ensure(blob_cap(b) >= len && b->len == m->bytes.len && blob_unique(b) && e == entry_for(m));
     if (more.len > 0)
         memcpy(b->data + b->len, more.p, more.len);
     b->len = len;
@@ -178,7 +274,9 @@ static void load(struct mirror_key *m)
     m->temperature = (uint32_t)rng_u64(&rng) & 0xffffff;
     m->cold_size = rng_below(&rng, (uint64_t)1 << 40);
     mirror_value(m, SLICE_LIT("as it was"));
-    keyspace_load_cold(ks, key_for(m), VALUE_STRING, m->cold_size, expire, m->temperature);
+    set_bytes(&store[m - keys].bytes, SLICE_LIT("as it was"));
+    struct entry_times times = {expire, ENTRY_NO_EXPIRY};
+    keyspace_load_cold(ks, key_for(m), VALUE_STRING, m->cold_size, times, m->temperature);
 }
 
 /* Moves the clock; what falls due comes in the order of its time. */
@@ -229,13 +327,20 @@ static void clean_oldest(void)
         return;
     ensure(item.e == (m->in ? entry_for(m) : mirror_tomb(&mirror, m)));
     keyspace_cleaning(ks, item.e);
+    store[m - keys].writing = m->in && m->dirty;
+    set_bytes(&store[m - keys].coming, buf_slice(&m->bytes));
     m->dirty = m->meta = false;
     m->writing = m->on_flash = true;
 }
 
 static void complete_write(struct mirror_key *m)
 {
-    if (!one_in(5)) {
+    struct stored *st = &store[m - keys];
+    bool good = !one_in(5);
+    if (st->writing && (good || one_in(2)))
+        set_bytes(&st->bytes, buf_slice(&st->coming));
+    st->writing = false;
+    if (good) {
         keyspace_cleaned(ks, key_for(m));
         if (m->writing && m->forget)
             m->tomb = m->forget = m->queued = m->on_flash = false;
@@ -351,6 +456,7 @@ static void step(struct buf *scratch, unsigned writes)
         forget(m = one_in(4) ? m : key_where(is_old_tomb));
         break;
     }
+    step_cut();
     mirror_agree(&mirror, m);
 }
 
@@ -377,6 +483,7 @@ static void dirty_all(void)
 static void tear_down(void)
 {
     hold(NULL);
+    finish_cut();
     for (struct mirror_key *m = keys; m < keys_end; m++)
         erase(m);
     while (table_count(ks->tombs) > 0 || mirror.fifo_head < mirror.fifo_tail) {
@@ -409,12 +516,18 @@ static void round_of(const char *name, bool track, unsigned writes, int steps)
     }
     mirror_agree_all(&mirror, rng_u64(&rng));
     ok(true, "%s: %d steps", name, steps);
+    finish_cut();
+    ok(cuts > 10 && cut_keys > 1000 && (cut_stored > 500) == track,
+       "%llu cuts gave %llu keys as they were, %llu of them from flash", (unsigned long long)cuts,
+       (unsigned long long)cut_keys, (unsigned long long)cut_stored);
+    cuts = cut_keys = cut_stored = 0;
     if (track)
         dirty_all();
     mirror_agree_all(&mirror, rng_u64(&rng));
     tear_down();
     keyspace_free(ks);
     mirror_free(&mirror);
+    forget_store();
     buf_free(&scratch);
 }
 
@@ -429,7 +542,9 @@ static void freed_in_use(void)
     for (int i = 0; i < 3000; i++)
         step(&scratch, 60);
     uint64_t memory = keyspace_memory(ks);
+    finish_cut();
     keyspace_free(ks);
+    forget_store();
     hold(NULL);
     mirror_free(&mirror);
     buf_free(&scratch);

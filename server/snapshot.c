@@ -1,0 +1,436 @@
+#include "server/snapshot.h"
+
+#include "core/base/mem.h"
+#include "core/base/panic.h"
+#include "core/keyspace/cut.h"
+#include "server/dispatch.h"
+#include "server/lazy.h"
+#include "tier/record.h"
+
+#define CHUNK_BYTES (64 * KIB)
+#define SLICE_STEPS 48 /* some 300 keys */
+#define SLICE_BYTES (128 * KIB)
+#define FROM_FLASH 4096 /* a value in RAM from this size on is read from flash, if it is there too */
+#define QUEUED_MIN (MIB)
+#define QUEUED_MAX (16 * MIB)
+#define WAIT_US 200
+
+/* What stands before each key in a chunk: then the key, then the payload. A length of 0: it is on flash. */
+struct item {
+    struct space_id space;
+    uint64_t hash;
+    uint64_t payload_len;
+    int64_t expire_ms, idle_s, freq;
+    uint32_t db, name_len;
+};
+
+struct snapshot_chunk {
+    struct snapshot_chunk *next;
+    struct buf bytes;
+    size_t at; /* where the consumer is */
+    struct buf store_key, record, payload;
+};
+
+/* One keyspace of one shard. */
+struct walk {
+    struct cut cut;
+    struct snapshot_part *part;
+    uint32_t db;
+    bool orphan; /* flushed away: ours */
+};
+
+/* One shard's part: belongs to the shard's data. */
+struct snapshot_part {
+    cache_aligned struct snapshot *snapshot;
+    struct shard *shard;
+    struct walk *walks; /* by database; those with a keyspace that held keys */
+    unsigned n, at;
+    struct buf building;
+    uint64_t given; /* bytes handed over */
+    bool paused;    /* it was crowded at the last slice */
+};
+
+struct snapshot {
+    struct server *server;
+    struct snapshot_part *parts;
+    struct size {
+        uint64_t keys, expires;
+    } * sizes; /* by database */
+    uint64_t lsn;
+    int64_t wall_ms;
+    uint64_t keys;
+    struct store_snapshot *store; /* the consumer's */
+    uint64_t limit;
+    _Atomic bool consuming;
+    _Atomic unsigned left; /* parts that have not ended */
+    _Atomic bool abandoned;
+    _Atomic uint64_t queued, taken;
+    pthread_mutex_t lock; /* held for a few instructions */
+    pthread_cond_t more;
+    struct snapshot_chunk *first, *last;
+};
+
+struct snapshot *snapshot_new(struct server *server)
+{
+    struct snapshot *sn = mem_zalloc(sizeof(*sn));
+    size_t databases = (size_t)server->config->databases;
+    sn->server = server;
+    sn->sizes = mem_zalloc(sizeof(*sn->sizes) * databases);
+    sn->parts = mem_alloc_aligned(sizeof(*sn->parts) * server->nshards, 64);
+    memset(sn->parts, 0, sizeof(*sn->parts) * server->nshards);
+    for (unsigned i = 0; i < server->nshards; i++) {
+        sn->parts[i].snapshot = sn;
+        sn->parts[i].shard = server->shards[i];
+        sn->parts[i].walks = mem_zalloc(sizeof(struct walk) * databases);
+    }
+    pthread_mutex_init(&sn->lock, NULL);
+    pthread_cond_init(&sn->more, NULL);
+    return sn;
+}
+
+void snapshot_free(struct snapshot *sn)
+{
+    size_t databases = (size_t)sn->server->config->databases;
+    ensure(!snapshot_busy(sn) && sn->first == NULL);
+    for (unsigned i = 0; i < sn->server->nshards; i++) {
+        mem_free(sn->parts[i].walks, sizeof(struct walk) * databases);
+        buf_free(&sn->parts[i].building);
+    }
+    mem_free_aligned(sn->parts, sizeof(*sn->parts) * sn->server->nshards, 64);
+    mem_free(sn->sizes, sizeof(*sn->sizes) * databases);
+    pthread_mutex_destroy(&sn->lock);
+    pthread_cond_destroy(&sn->more);
+    mem_free(sn, sizeof(*sn));
+}
+
+bool snapshot_busy(const struct snapshot *sn) { return atomic_load(&sn->consuming) || atomic_load(&sn->left) > 0; }
+
+static bool abandoned(const struct snapshot *sn) { return atomic_load_explicit(&sn->abandoned, memory_order_relaxed); }
+
+bool snapshot_crowded(const struct snapshot *sn)
+{
+    return atomic_load_explicit(&sn->queued, memory_order_relaxed) >= sn->limit && !abandoned(sn);
+}
+
+/* --- handing over --- */
+
+static void free_chunk(struct snapshot_chunk *c)
+{
+    buf_free(&c->bytes);
+    buf_free(&c->store_key);
+    buf_free(&c->record);
+    buf_free(&c->payload);
+    mem_free(c, sizeof(*c));
+}
+
+static void post(struct snapshot_part *p)
+{
+    struct snapshot *sn = p->snapshot;
+    struct snapshot_chunk *c = mem_zalloc(sizeof(*c));
+    c->bytes = p->building;
+    p->building = (struct buf){0};
+    pthread_mutex_lock(&sn->lock);
+    bool wanted = !abandoned(sn);
+    if (wanted) {
+        if (sn->last != NULL)
+            sn->last->next = c;
+        else
+            sn->first = c;
+        sn->last = c;
+        atomic_fetch_add(&sn->queued, c->bytes.len);
+        pthread_cond_signal(&sn->more);
+    }
+    pthread_mutex_unlock(&sn->lock);
+    if (!wanted)
+        free_chunk(c);
+}
+
+/* What the policy of its database knows of an entry's use, as Redis tells it. */
+static void put_heat(const struct shard *s, uint32_t db, const struct entry *e, struct item *item)
+{
+    int policy = s->server->config->db[db].eviction;
+    if (policy == EVICT_ALLKEYS_LRU || policy == EVICT_VOLATILE_LRU)
+        item->idle_s = temperature_idle_s(&s->temperature[db], e->temperature);
+    else if (policy == EVICT_ALLKEYS_LFU || policy == EVICT_VOLATILE_LFU)
+        item->freq = temperature_freq(&s->temperature[db], e->temperature);
+}
+
+static bool from_flash(const struct keyspace *ks, const struct entry *e)
+{
+    return cut_on_flash(ks, e) && (entry_cold(e) || keyspace_ram_bytes(e) >= FROM_FLASH);
+}
+
+static void put_payload(struct buf *b, size_t item_at, const struct entry *e)
+{
+    size_t from = b->len;
+    struct value v = entry_value(e);
+    value_encode(&v, b);
+    uint64_t len = b->len - from;
+    memcpy(b->p + item_at + offsetof(struct item, payload_len), &len, sizeof(len));
+}
+
+static void hand_over(struct cut *c, const struct entry *e)
+{
+    struct walk *w = container_of(c, struct walk, cut);
+    struct snapshot_part *p = w->part;
+    struct buf *b = &p->building;
+    struct slice name = entry_key(e);
+    size_t at = b->len;
+    struct item item = {.space = c->ks->id,
+                        .expire_ms = entry_expiry(e),
+                        .idle_s = -1,
+                        .freq = -1,
+                        .db = w->db,
+                        .name_len = (uint32_t)name.len};
+    if (abandoned(p->snapshot))
+        return;
+    put_heat(p->shard, w->db, e, &item);
+    bool flash = from_flash(c->ks, e);
+    if (flash)
+        item.hash = key_of(c->ks, name).hash;
+    buf_append(b, &item, sizeof(item));
+    buf_append_slice(b, name);
+    if (!flash)
+        put_payload(b, at, e);
+    p->given += b->len - at;
+    if (b->len >= CHUNK_BYTES)
+        post(p);
+}
+
+/* --- the cut --- */
+
+static void begin_part(struct snapshot *sn, struct snapshot_part *p)
+{
+    struct shard *s = p->shard;
+    p->n = p->at = 0;
+    p->paused = false;
+    for (uint32_t db = 0; db < (uint32_t)sn->server->config->databases; db++) {
+        struct keyspace *ks = s->spaces[db];
+        if (ks->keys == 0)
+            continue;
+        struct walk *w = &p->walks[p->n++];
+        *w = (struct walk){.part = p, .db = db};
+        cut_begin(&w->cut, ks, hand_over);
+        sn->sizes[db].keys += ks->keys;
+        sn->sizes[db].expires += ks->expires;
+        sn->keys += ks->keys;
+    }
+    s->cut_part = p;
+}
+
+void snapshot_begin(struct snapshot *sn)
+{
+    struct server *server = sn->server;
+    ensure(!snapshot_busy(sn));
+    sn->lsn = log_appended(server->log);
+    sn->wall_ms = clock_wall_ms(server->clock);
+    sn->keys = 0;
+    sn->limit = server->config->maxmemory == 0
+                    ? QUEUED_MAX
+                    : max_u64(QUEUED_MIN, min_u64(QUEUED_MAX, server->config->maxmemory / 64));
+    memset(sn->sizes, 0, sizeof(*sn->sizes) * (size_t)server->config->databases);
+    atomic_store(&sn->abandoned, false);
+    atomic_store(&sn->taken, 0);
+    sn->store = server->store->ops->snapshot(server->store);
+    atomic_store(&sn->consuming, true);
+    atomic_store(&sn->left, server->nshards);
+    for (unsigned i = 0; i < server->nshards; i++) {
+        ensure(stage_empty(&server->shards[i]->stage));
+        begin_part(sn, &sn->parts[i]);
+    }
+    for (unsigned i = 0; i < server->nshards; i++)
+        loop_wake(server->shards[i]->loop);
+}
+
+/* --- walking --- */
+
+static void end_walk(struct snapshot_part *p, struct walk *w)
+{
+    struct lazy *lazy = p->shard->server->lazy;
+    if (!w->orphan)
+        return;
+    if (lazy != NULL)
+        lazy_free_keyspace(lazy, w->cut.ks);
+    else
+        keyspace_free(w->cut.ks);
+}
+
+static void end_part(struct snapshot_part *p)
+{
+    struct snapshot *sn = p->snapshot;
+    if (p->building.len > 0)
+        post(p);
+    p->shard->cut_part = NULL;
+    p->shard->retry_now = true;
+    pthread_mutex_lock(&sn->lock);
+    atomic_fetch_sub(&sn->left, 1);
+    pthread_cond_signal(&sn->more);
+    pthread_mutex_unlock(&sn->lock);
+}
+
+/* True if the part is not at its end. */
+static bool walk(struct snapshot_part *p, unsigned steps, size_t bytes)
+{
+    uint64_t until = p->given + bytes;
+    while (p->at < p->n) {
+        struct walk *w = &p->walks[p->at];
+        if (!cut_step(&w->cut)) {
+            end_walk(p, w);
+            p->at++;
+        }
+        if (--steps == 0 || p->given >= until)
+            return true;
+    }
+    end_part(p);
+    return false;
+}
+
+bool snapshot_slice(struct shard *s)
+{
+    struct snapshot_part *p = s->cut_part;
+    if (likely(p == NULL))
+        return false;
+    if (snapshot_crowded(p->snapshot)) {
+        p->paused = true;
+        return false;
+    }
+    if (p->paused)
+        s->retry_now = true;
+    p->paused = false;
+    return walk(p, SLICE_STEPS, SLICE_BYTES);
+}
+
+void snapshot_walk_all(struct snapshot *sn)
+{
+    for (unsigned i = 0; i < sn->server->nshards; i++)
+        while (sn->parts[i].shard->cut_part != NULL && walk(&sn->parts[i], SLICE_STEPS, SLICE_BYTES))
+            while (snapshot_crowded(sn))
+                sn->server->clock->sleep_us(sn->server->clock, WAIT_US);
+}
+
+bool snapshot_keep(struct shard *s, struct keyspace *ks)
+{
+    struct snapshot_part *p = s->cut_part;
+    if (likely(ks->cut == NULL))
+        return false;
+    ensure(p != NULL);
+    container_of(ks->cut, struct walk, cut)->orphan = true;
+    return true;
+}
+
+static void drop_queue(struct snapshot *sn)
+{
+    pthread_mutex_lock(&sn->lock);
+    struct snapshot_chunk *c = sn->first;
+    sn->first = sn->last = NULL;
+    atomic_store(&sn->abandoned, true);
+    atomic_store(&sn->queued, 0);
+    pthread_cond_signal(&sn->more);
+    pthread_mutex_unlock(&sn->lock);
+    for (struct snapshot_chunk *next; c != NULL; c = next) {
+        next = c->next;
+        free_chunk(c);
+    }
+}
+
+void snapshot_abandon(struct snapshot *sn) { drop_queue(sn); }
+
+void snapshot_end_walks(struct snapshot *sn)
+{
+    snapshot_abandon(sn);
+    for (unsigned i = 0; i < sn->server->nshards; i++)
+        while (sn->parts[i].shard->cut_part != NULL)
+            walk(&sn->parts[i], UINT32_MAX, SIZE_MAX / 2);
+}
+
+/* --- the consumer --- */
+
+struct snapshot_chunk *snapshot_take(struct snapshot *sn)
+{
+    pthread_mutex_lock(&sn->lock);
+    while (sn->first == NULL && atomic_load(&sn->left) > 0 && !abandoned(sn))
+        pthread_cond_wait(&sn->more, &sn->lock);
+    struct snapshot_chunk *c = sn->first;
+    if (c != NULL) {
+        sn->first = c->next;
+        if (sn->first == NULL)
+            sn->last = NULL;
+    }
+    pthread_mutex_unlock(&sn->lock);
+    return c;
+}
+
+static int read_stored(struct snapshot *sn, struct snapshot_chunk *c, const struct item *item, struct slice name)
+{
+    struct store *store = sn->server->store;
+    uint64_t stamp;
+    record_value_key(&c->store_key, item->space, (struct key){name, item->hash});
+    int err = store->ops->get_at(store, sn->store, buf_slice(&c->store_key), &c->record);
+    if (err == 0)
+        err = record_value_decode(buf_slice(&c->store_key), buf_slice(&c->record),
+                                  trainer_dictionaries(sn->server->trainer), &stamp, &c->payload);
+    return err;
+}
+
+int snapshot_next(struct snapshot *sn, struct snapshot_chunk *c, struct rdb_entry *e)
+{
+    struct item item;
+    int err = 0;
+    if (c->at == c->bytes.len)
+        return 0;
+    struct reader r = reader_of(slice_of(c->bytes.p + c->at, c->bytes.len - c->at));
+    memcpy(&item, reader_bytes(&r, sizeof(item)).p, sizeof(item));
+    struct slice name = reader_bytes(&r, item.name_len), payload = reader_bytes(&r, item.payload_len);
+    ensure(!r.bad);
+    c->at = (size_t)(r.p - c->bytes.p);
+    if (item.payload_len == 0) {
+        err = read_stored(sn, c, &item, name);
+        payload = buf_slice(&c->payload);
+    }
+    *e = (struct rdb_entry){.db = item.db,
+                            .name = name,
+                            .expire_ms = item.expire_ms,
+                            .idle_s = item.idle_s,
+                            .freq = item.freq,
+                            .payload = payload};
+    atomic_fetch_add_explicit(&sn->taken, 1, memory_order_relaxed);
+    return err < 0 ? err : 1;
+}
+
+/* Shards that paused are woken when half of the room is there again. */
+void snapshot_give_back(struct snapshot *sn, struct snapshot_chunk *c)
+{
+    uint64_t len = c->bytes.len;
+    pthread_mutex_lock(&sn->lock);
+    uint64_t before = atomic_load(&sn->queued), now = before > len ? before - len : 0;
+    atomic_store(&sn->queued, now);
+    pthread_mutex_unlock(&sn->lock);
+    free_chunk(c);
+    if (before >= sn->limit / 2 && now < sn->limit / 2)
+        for (unsigned i = 0; i < sn->server->nshards; i++)
+            loop_wake(sn->server->shards[i]->loop);
+}
+
+bool snapshot_finish(struct snapshot *sn)
+{
+    pthread_mutex_lock(&sn->lock);
+    bool whole = atomic_load(&sn->left) == 0 && sn->first == NULL && !abandoned(sn);
+    pthread_mutex_unlock(&sn->lock);
+    sn->server->store->ops->release(sn->server->store, sn->store);
+    if (!whole)
+        drop_queue(sn);
+    atomic_store(&sn->consuming, false);
+    return whole;
+}
+
+void snapshot_about(const struct snapshot *sn, struct snapshot_about *out)
+{
+    *out = (struct snapshot_about){
+        .lsn = sn->lsn, .wall_ms = sn->wall_ms, .keys = sn->keys, .taken = atomic_load(&sn->taken)};
+}
+
+void snapshot_sizes(const struct snapshot *sn, uint32_t db, uint64_t *keys, uint64_t *expires)
+{
+    *keys = sn->sizes[db].keys;
+    *expires = sn->sizes[db].expires;
+}
