@@ -5,7 +5,7 @@ What the log says has to give what the commands gave: an effect that is not cano
 shows as a difference. The calls are those of the differential test. Once with all in RAM, once with everything cold, and
 with one shard and three; after a kill, after an orderly stop, after DEBUG LOADAOF, with and without checkpoints between.
 
-KELVIN_REPLAY_CALLS (default 30000) calls per configuration; KELVIN_SEED repeats a run.
+KELVIN_REPLAY_CALLS (default 20000) calls per configuration; KELVIN_SEED repeats a run.
 """
 import os
 import sys
@@ -18,7 +18,7 @@ from difftest import shown
 from kelvin import Failure, IS_KELVIN, Server, eq, note, ok, run, seed, show, skip_all, test
 
 SEED = seed()
-CALLS = int(os.environ.get('KELVIN_REPLAY_CALLS', 30000))
+CALLS = int(os.environ.get('KELVIN_REPLAY_CALLS', 20000))
 BATCH = 200
 DATABASES = 16
 if not IS_KELVIN:
@@ -140,7 +140,7 @@ def replayed(name, options, lines):
     r = Run(name, options, lines)
     ways = [killed, reloaded, checkpoint_and_killed, killed_twice, stopped, killed]
     for way in ways:
-        r.calls(CALLS // len(ways) // (3 if lines else 1))
+        r.calls(CALLS // len(ways) // (4 if lines else 1))
         way(r)
         r.compare(way.__name__)
     kinds = len(set(kind for _, kind, _ in r.live.values()))
