@@ -40,6 +40,12 @@ bool hash_get(const struct value *v, struct slice field, int64_t now_ms, char sc
     return true;
 }
 
+void hash_prefetch(const struct value *v, const struct slice *fields, size_t n)
+{
+    if (hash_is_table(v))
+        hash_table_prefetch(v->ptr, fields, n);
+}
+
 enum hash_was hash_deadline(const struct value *v, struct slice field, int64_t now_ms, int64_t *deadline)
 {
     *deadline = HASH_NO_DEADLINE;

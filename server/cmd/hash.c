@@ -7,6 +7,8 @@
 
 #include "core/base/num.h"
 
+#define PREFETCH 16 /* fields whose memory is asked for together */
+
 /* --- reading --- */
 
 void reply_field_of(struct call *c, const struct value *v, struct slice field)
@@ -54,14 +56,26 @@ static void hget_run(struct call *c)
         reply_field(c, &p, c->argv[2]);
 }
 
+static void reply_fields(struct call *c, const struct place *p, const struct slice *fields, int n)
+{
+    if (p->e != NULL) {
+        struct value v = place_value(p);
+        hash_prefetch(&v, fields, (size_t)n);
+    }
+    for (int i = 0; i < n; i++)
+        reply_field(c, p, fields[i]);
+}
+
 static void hmget_run(struct call *c)
 {
     struct place p = place_read(c, 1);
     if (!place_is(c, &p, VALUE_HASH))
         return;
     reply_array(c, (size_t)c->argc - 2);
-    for (int i = 2; i < c->argc; i++)
-        reply_field(c, &p, c->argv[i]);
+    for (int i = 2; i < c->argc; i += PREFETCH) {
+        int n = c->argc - i < PREFETCH ? c->argc - i : PREFETCH;
+        reply_fields(c, &p, &c->argv[i], n);
+    }
 }
 
 static void hexists_run(struct call *c)

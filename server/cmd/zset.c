@@ -37,6 +37,17 @@ bool read_zset(struct call *c, int arg, struct value *v)
     return true;
 }
 
+void remove_ranks(struct call *c, struct place *p, struct zset_interval in)
+{
+    if (zset_width(in) < zset_count(&p->value)) {
+        zset_remove_ranks(&p->value, in);
+        place_changed(c, p);
+    } else {
+        place_unchanged(c, p);
+        place_delete(c, p);
+    }
+}
+
 /* --- ZADD, ZINCRBY --- */
 
 struct add_options {
@@ -270,6 +281,19 @@ static void zrevrank_run(struct call *c) { rank_run(c, true); }
 
 /* --- declarations --- */
 
+static void prefetch_member(const struct value *v, const struct slice *argv, int argc, int step)
+{
+    if (argc > 2 && v->type == VALUE_ZSET)
+        zset_prefetch(v, argv[2], step);
+}
+
+/* Of ZADD and ZINCRBY, whose member is the last argument if there is just one. */
+static void prefetch_added(const struct value *v, const struct slice *argv, int argc, int step)
+{
+    if (argc >= 4 && v->type == VALUE_ZSET)
+        zset_prefetch(v, argv[argc - 1], step);
+}
+
 static const struct command_arg condition_args[] = {
     ARG_TOKEN("nx", "NX"),
     ARG_TOKEN("xx", "XX"),
@@ -324,6 +348,7 @@ struct command zset_commands[] = {
      .flags = CMD_WRITE | CMD_DENYOOM | CMD_FAST,
      ZSET,
      .keys = KEY1(KEY_RW | KEY_UPDATE),
+     .prefetch = prefetch_added,
      .summary =
          "Adds one or more members to a sorted set, or updates their scores. Creates the key if it doesn't exist.",
      .since = "1.2.0",
@@ -338,6 +363,7 @@ struct command zset_commands[] = {
      .flags = CMD_WRITE | CMD_DENYOOM | CMD_FAST,
      ZSET,
      .keys = KEY1(KEY_RW | KEY_ACCESS | KEY_UPDATE),
+     .prefetch = prefetch_added,
      .summary = "Increments the score of a member in a sorted set.",
      .since = "1.2.0",
      .complexity = "O(log(N)) where N is the number of elements in the sorted set.",
@@ -348,6 +374,7 @@ struct command zset_commands[] = {
      .flags = CMD_WRITE | CMD_FAST,
      ZSET,
      .keys = KEY1(KEY_RW | KEY_DELETE),
+     .prefetch = prefetch_member,
      .summary = "Removes one or more members from a sorted set. Deletes the sorted set if all members were removed.",
      .since = "1.2.0",
      .complexity = "O(M*log(N)) with N being the number of elements in the sorted set and M the number of elements to "
@@ -370,6 +397,7 @@ struct command zset_commands[] = {
      .flags = CMD_READONLY | CMD_FAST,
      ZSET,
      .keys = KEY1(KEY_RO | KEY_ACCESS),
+     .prefetch = prefetch_member,
      .summary = "Returns the score of a member in a sorted set.",
      .since = "1.2.0",
      .complexity = "O(1)",
@@ -390,6 +418,7 @@ struct command zset_commands[] = {
      .flags = CMD_READONLY | CMD_FAST,
      ZSET,
      .keys = KEY1(KEY_RO | KEY_ACCESS),
+     .prefetch = prefetch_member,
      .summary = "Returns the index of a member in a sorted set ordered by ascending scores.",
      .since = "2.0.0",
      .complexity = "O(log(N))",
@@ -401,6 +430,7 @@ struct command zset_commands[] = {
      .flags = CMD_READONLY | CMD_FAST,
      ZSET,
      .keys = KEY1(KEY_RO | KEY_ACCESS),
+     .prefetch = prefetch_member,
      .summary = "Returns the index of a member in a sorted set ordered by descending scores.",
      .since = "2.0.0",
      .complexity = "O(log(N))",
