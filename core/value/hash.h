@@ -1,5 +1,6 @@
-/* Hashes: fields with values, each field perhaps with a deadline at which it expires. In three forms:
+/* Hashes: fields with values, each field perhaps with a deadline at which it expires. In four forms:
  *
+ *   ENC_EMBED     a small ENC_PACK in its entry, as a bare pack (core/ds/bare.h): to be read only
  *   ENC_PACK      field, value, ...            at most hash-max-listpack-entries fields, none of them and no value
  * longer than hash-max-listpack-value bytes; in the order in which they came HASH_PACK_EX  field, value, deadline, ...
  * the same when some field has a deadline: by deadline, then those without one (0) HASH_TABLE    a table of fields
@@ -54,9 +55,10 @@ struct hash_iter {
     struct slice field, value; /* of the current one, borrowed until the next step */
     int64_t deadline;
     int64_t now_ms;
-    const uint8_t *pack; /* NULL: a table */
-    uint32_t at;         /* what comes next */
-    bool deadlines;      /* the pack has them */
+    struct slice pack; /* or bare pack; p is NULL: a table */
+    uint32_t at, end;  /* what comes next; where nothing does */
+    bool bare;
+    bool deadlines; /* the pack has them */
     struct table_iter table;
     char texts[2][PACK_TEXT_MAX];
 };
