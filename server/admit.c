@@ -451,7 +451,7 @@ struct needs {
     bool stopped;
 };
 
-const struct entry *need_value(struct needs *n, struct slice name)
+const struct entry *need_value(struct needs *n, struct slice name, unsigned types)
 {
     struct needed k = {.owner = call_owner(n->c, name)};
     k.ks = k.owner->spaces[n->c->db];
@@ -459,7 +459,8 @@ const struct entry *need_value(struct needs *n, struct slice name)
     struct entry *e = keyspace_find(k.ks, k.key);
     if (e == NULL || (!n->c->apply && entry_expired(e, n->c->now_ms)))
         return NULL;
-    n->stopped = n->stopped || n->each(n->c, &k, n->arg);
+    if (types >> e->type & 1)
+        n->stopped = n->stopped || n->each(n->c, &k, n->arg);
     return e;
 }
 

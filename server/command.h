@@ -10,6 +10,7 @@ struct call;
 struct command;
 struct key_ref;
 struct needs;
+struct value;
 
 /* Redis's command flags; names as COMMAND INFO prints them stand in command.c. */
 enum command_flag {
@@ -154,6 +155,9 @@ struct command {
     /* Optional: names, with need_value, keys whose values the call needs beside those that are arguments, as far as
      * what is in RAM tells which they are; asked again when they have come. Leaves no trace. */
     void (*needs)(struct call *c, struct needs *n);
+    /* Optional: asks for the cache lines that the run will need inside the first key's value, of whatever type it is:
+     * for all requests of a wave with `step` 0, then, when that has arrived, for all of them with 1. */
+    void (*prefetch)(const struct value *v, const struct slice *argv, int argc, int step);
     /* Optional: a route that depends on the arguments. */
     enum command_route (*route_of)(const struct slice *argv, int argc);
     const char *group, *summary, *since, *complexity;

@@ -413,7 +413,9 @@ void snapshot_give_back(struct snapshot *sn, struct snapshot_chunk *c)
 
 bool snapshot_finish(struct snapshot *sn)
 {
+    pthread_mutex_lock(&sn->lock);
     bool whole = atomic_load(&sn->left) == 0 && sn->first == NULL && !abandoned(sn);
+    pthread_mutex_unlock(&sn->lock);
     sn->server->store->ops->release(sn->server->store, sn->store);
     if (!whole)
         drop_queue(sn);

@@ -78,6 +78,9 @@ struct set_finder {
 /* Borrows `v`; `lookups` is about how many there will be. Free with set_finder_free. */
 void set_finder_init(struct set_finder *f, const struct value *v, uint64_t lookups);
 void set_finder_free(struct set_finder *f);
+/* For one look-up that is soon to come, among others: with `step` 0 asks for the line of the table where the member
+ * would be, with 1, when that has arrived, for the member. Not for cold values. */
+void set_prefetch(const struct value *v, struct slice member, int step);
 /* Which of the batch's members are in the set: bit i for member i. Only those in `want` are looked up. */
 uint32_t set_find(struct set_finder *f, struct set_batch *b, uint32_t want);
 

@@ -52,6 +52,12 @@ bool zset_rank(const struct value *v, struct slice member, uint64_t *rank, doubl
     return true;
 }
 
+void zset_prefetch(const struct value *v, struct slice member, int step)
+{
+    if (!is_pack(v))
+        zset_tree_prefetch(tree_of(v), member, step);
+}
+
 /* --- changes --- */
 
 /* The pack becomes a tree. It is in order and has no duplicates. */

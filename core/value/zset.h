@@ -32,6 +32,9 @@ bool zset_score(const struct value *v, struct slice member, double *score);
 /* The same with the rank; `score` may be NULL. O(log n), in a pack O(n). */
 bool zset_rank(const struct value *v, struct slice member, uint64_t *rank, double *score);
 
+/* Asks for what a look-up of the member will read: step 0 first, step 1 when that has arrived. */
+void zset_prefetch(const struct value *v, struct slice member, int step);
+
 /* --- changes --- */
 
 enum zset_add_flag {

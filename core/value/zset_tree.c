@@ -163,6 +163,11 @@ uint64_t zset_tree_find(const struct zset_tree *t, struct slice member)
     return find_at(t, member, &p);
 }
 
+void zset_tree_prefetch(const struct zset_tree *t, struct slice member, int step)
+{
+    (step == 0 ? table_prefetch_bucket : table_prefetch_item)(t->table, hash_member(member));
+}
+
 uint64_t zset_tree_put(struct zset_tree *t, struct slice member, double score)
 {
     uint64_t word = node_new(t, member, score);

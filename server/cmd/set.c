@@ -413,6 +413,12 @@ static void spop_run(struct call *c)
 
 /* --- declarations --- */
 
+static void prefetch_member(const struct value *v, const struct slice *argv, int argc, int step)
+{
+    if (v->type == VALUE_SET && argc > 2)
+        set_prefetch(v, argv[2], step);
+}
+
 #define KEY1(f)                                                     \
     {                                                               \
         {                                                           \
@@ -458,6 +464,7 @@ static const struct command_arg sscan_args[] = {
 struct command set_commands[] = {
     {.name = "sadd",
      .run = sadd_run,
+     .prefetch = prefetch_member,
      .arity = -3,
      .flags = CMD_WRITE | CMD_DENYOOM | CMD_FAST,
      SET,
@@ -470,6 +477,7 @@ struct command set_commands[] = {
      .history = STRINGS(CHANGE("2.4.0", "Accepts multiple `member` arguments."))},
     {.name = "srem",
      .run = srem_run,
+     .prefetch = prefetch_member,
      .arity = -3,
      .flags = CMD_WRITE | CMD_FAST,
      SET,
@@ -505,6 +513,7 @@ struct command set_commands[] = {
      .history = STRINGS(CHANGE("3.2.0", "Added the `count` argument."))},
     {.name = "sismember",
      .run = sismember_run,
+     .prefetch = prefetch_member,
      .arity = 3,
      .flags = CMD_READONLY | CMD_FAST,
      SET,

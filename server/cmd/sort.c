@@ -138,12 +138,12 @@ static enum value_type wanted_type(struct slice field) { return field.p != NULL 
 static const struct entry *find_entry(struct sorting *s, enum value_type type)
 {
     if (s->needs != NULL) {
-        const struct entry *e = need_value(s->needs, buf_slice(&s->key));
+        const struct entry *e = need_value(s->needs, buf_slice(&s->key), 1u << type);
         bool cold = e != NULL && e->type == type && entry_cold(e);
         s->missing |= cold;
         return e != NULL && e->type == type && !cold ? e : NULL;
     }
-    struct place p = place_in(s->c, s->c->db, buf_slice(&s->key));
+    struct place p = place_read_in(s->c, s->c->db, buf_slice(&s->key));
     if (p.e == NULL || p.e->type != type)
         return NULL;
     s->error = place_fetch(&p);
@@ -218,7 +218,7 @@ static bool weigh_all(struct sorting *s)
     return good;
 }
 
-/* Redis orders what it stores of a set that is not to be sorted, so that replicas would store the same. */
+/* What is stored of a set that is not to be sorted is put into an order, as in Redis. */
 static void order_stored_set(struct sorting *s, const struct value *v)
 {
     if (!s->o.unsorted || v->type != VALUE_SET || s->o.store == 0)
@@ -369,12 +369,14 @@ static bool looks_up(const struct sort_options *o)
     return some;
 }
 
+#define SORTED_TYPES (1u << VALUE_LIST | 1u << VALUE_SET | 1u << VALUE_ZSET)
+
 static void sort_needs(struct call *c, struct needs *n)
 {
     struct sorting s = {.c = c, .needs = n};
     const struct entry *e = NULL;
     if (parse(c, &s.o) == NULL && looks_up(&s.o))
-        e = need_value(n, c->argv[1]);
+        e = need_value(n, c->argv[1], SORTED_TYPES);
     if (e != NULL && sort_takes(e->type) && !entry_cold(e)) {
         struct value v = entry_value(e);
         if (arrange(&s, &v))

@@ -46,8 +46,7 @@ static void pop(struct call *c, struct place *p, uint64_t n, bool max, bool nest
         reply_double(c, item.score);
     }
     effect_popped(c, p->key.name, v, n, max);
-    zset_remove_ranks(v, gone);
-    place_changed(c, p);
+    remove_ranks(c, p, gone);
 }
 
 static uint64_t at_most(const struct place *p, int64_t count)

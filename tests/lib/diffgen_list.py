@@ -149,5 +149,6 @@ def _no_opposite(args, ours, theirs):
 
 DIFFERENCES = [
     ('OBJECT', _encoding, 'small lists are listpacks, as in Redis 7.2 and later'),
+    ('LREM', _no_opposite, 'refused by Redis 7.2 and later; the generator avoids it, as a 7.0 carries it out'),
     ('LPOS', _no_opposite, 'refused by Redis 7.2 and later: no rank from the head is its opposite'),
 ]
