@@ -59,10 +59,10 @@ bool hash_get(const struct value *v, struct slice field, int64_t now_ms, char sc
     return true;
 }
 
-void hash_prefetch(const struct value *v, const struct slice *fields, size_t n)
+void hash_prefetch(const struct value *v, struct slice field, int step)
 {
     if (hash_is_table(v))
-        hash_table_prefetch(v->ptr, fields, n);
+        hash_table_prefetch(v->ptr, field, step);
 }
 
 enum hash_was hash_deadline(const struct value *v, struct slice field, int64_t now_ms, int64_t *deadline)

@@ -40,8 +40,9 @@ uint64_t hash_length(const struct value *v, int64_t now_ms);
 /* True and the field's value, borrowed from the hash or in `scratch`. O(1), in a pack O(n). */
 bool hash_get(const struct value *v, struct slice field, int64_t now_ms, char scratch[static PACK_TEXT_MAX],
               struct slice *value);
-/* Asks the memory for what hash_get of these fields will look at, so that their cache misses overlap. */
-void hash_prefetch(const struct value *v, const struct slice *fields, size_t n);
+/* Asks the memory for what a look-up of the field will touch: first with `step` 0 for all fields that are to be looked
+ * up, then, when that has arrived, for all of them with 1. */
+void hash_prefetch(const struct value *v, struct slice field, int step);
 /* *deadline is HASH_NO_DEADLINE if the field has none, or is missing. */
 enum hash_was hash_deadline(const struct value *v, struct slice field, int64_t now_ms, int64_t *deadline);
 /* The earliest deadline of a field, HASH_NO_DEADLINE if none has one. O(1), in a table O(log n). */

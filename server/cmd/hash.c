@@ -60,7 +60,8 @@ static void reply_fields(struct call *c, const struct place *p, const struct sli
 {
     if (p->e != NULL) {
         struct value v = place_value(p);
-        hash_prefetch(&v, fields, (size_t)n);
+        for (int i = 0; i < 2 * n; i++)
+            hash_prefetch(&v, fields[i % n], i / n);
     }
     for (int i = 0; i < n; i++)
         reply_field(c, p, fields[i]);
@@ -311,6 +312,12 @@ static void hdel_run(struct call *c)
 
 /* --- declarations --- */
 
+static void prefetch_field(const struct value *v, const struct slice *argv, int argc, int step)
+{
+    if (argc > 2 && v->type == VALUE_HASH)
+        hash_prefetch(v, argv[2], step);
+}
+
 #define W (CMD_WRITE | CMD_DENYOOM | CMD_FAST)
 #define RW_AU (KEY_RW | KEY_ACCESS | KEY_UPDATE)
 
@@ -360,6 +367,7 @@ struct command hash_commands[] = {
      .flags = W,
      HASH,
      .keys = HASH_KEY(KEY_RW | KEY_UPDATE),
+     .prefetch = prefetch_field,
      .summary = "Creates or modifies the value of a field in a hash.",
      .since = "2.0.0",
      .complexity = "O(1) for each field/value pair added, so O(N) to add N field/value pairs when the command is "
@@ -372,6 +380,7 @@ struct command hash_commands[] = {
      .flags = W,
      HASH,
      .keys = HASH_KEY(KEY_RW | KEY_INSERT),
+     .prefetch = prefetch_field,
      .summary = "Sets the value of a field in a hash only when the field doesn't exist.",
      .since = "2.0.0",
      .complexity = "O(1)",
@@ -382,6 +391,7 @@ struct command hash_commands[] = {
      .flags = W,
      HASH,
      .keys = HASH_KEY(KEY_RW | KEY_UPDATE),
+     .prefetch = prefetch_field,
      .summary = "Sets the values of multiple fields.",
      .since = "2.0.0",
      .complexity = "O(N) where N is the number of fields being set.",
@@ -394,6 +404,7 @@ struct command hash_commands[] = {
      .flags = CMD_READONLY | CMD_FAST,
      HASH,
      .keys = HASH_KEY(KEY_RO | KEY_ACCESS),
+     .prefetch = prefetch_field,
      .summary = "Returns the value of a field in a hash.",
      .since = "2.0.0",
      .complexity = "O(1)",
@@ -457,6 +468,7 @@ struct command hash_commands[] = {
      .flags = CMD_READONLY | CMD_FAST,
      HASH,
      .keys = HASH_KEY(KEY_RO),
+     .prefetch = prefetch_field,
      .summary = "Determines whether a field exists in a hash.",
      .since = "2.0.0",
      .complexity = "O(1)",
@@ -467,6 +479,7 @@ struct command hash_commands[] = {
      .flags = CMD_READONLY | CMD_FAST,
      HASH,
      .keys = HASH_KEY(KEY_RO),
+     .prefetch = prefetch_field,
      .summary = "Returns the length of the value of a field.",
      .since = "3.2.0",
      .complexity = "O(1)",
@@ -477,6 +490,7 @@ struct command hash_commands[] = {
      .flags = W,
      HASH,
      .keys = HASH_KEY(RW_AU),
+     .prefetch = prefetch_field,
      .summary = "Increments the integer value of a field in a hash by a number. Uses 0 as initial value if the field "
                 "doesn't exist.",
      .since = "2.0.0",
@@ -488,6 +502,7 @@ struct command hash_commands[] = {
      .flags = W,
      HASH,
      .keys = HASH_KEY(RW_AU),
+     .prefetch = prefetch_field,
      .summary = "Increments the floating point value of a field by a number. Uses 0 as initial value if the field "
                 "doesn't exist.",
      .since = "2.6.0",
@@ -499,6 +514,7 @@ struct command hash_commands[] = {
      .flags = CMD_WRITE | CMD_FAST,
      HASH,
      .keys = HASH_KEY(KEY_RW | KEY_DELETE),
+     .prefetch = prefetch_field,
      .summary = "Deletes one or more fields and their values from a hash. Deletes the hash if no fields remain.",
      .since = "2.0.0",
      .complexity = "O(N) where N is the number of fields to be removed.",
