@@ -915,7 +915,10 @@ static uint32_t coldness(const struct entry *e, const struct temperature *temp)
     return temperature_coldness(temp, e->temperature);
 }
 
-/* Hot entries of a sample that are not pinned, coldest first; at most the colder half of them. */
+/* Dropping gains nothing where a cold entry takes as much (an 8-byte value in its entry). */
+static bool worth_dropping(const struct entry *e) { return keyspace_ram_bytes(e) > 8; }
+
+/* Hot entries of a sample that would make room and are not pinned, coldest first; at most the colder half of them. */
 static unsigned victims(struct tier *t, struct keyspace *ks, const struct temperature *temp, struct entry **out)
 {
     void *items[SAMPLE];
@@ -925,7 +928,7 @@ static unsigned victims(struct tier *t, struct keyspace *ks, const struct temper
 
     for (size_t i = 0; i < got; i++) {
         struct entry *e = items[i];
-        if (entry_cold(e) || pinned(t, key_of(ks, entry_key(e)).hash))
+        if (entry_cold(e) || !worth_dropping(e) || pinned(t, key_of(ks, entry_key(e)).hash))
             continue;
         uint32_t c = coldness(e, temp);
         unsigned at = n++;
@@ -949,9 +952,6 @@ static uint64_t drop(struct tier *t, struct keyspace *ks, struct entry *e)
     return before > ks->bytes ? before - ks->bytes : 0;
 }
 
-/* Dropping gains nothing where a cold entry takes as much (an 8-byte value in its entry). */
-static bool worth_dropping(const struct entry *e) { return keyspace_ram_bytes(e) > 8; }
-
 uint64_t tier_reclaim(struct tier *t, struct keyspace *ks, uint64_t bytes, const struct temperature *temp,
                       uint64_t stamp)
 {
@@ -966,7 +966,7 @@ uint64_t tier_reclaim(struct tier *t, struct keyspace *ks, uint64_t bytes, const
         struct entry *v[SAMPLE];
         unsigned n = victims(t, ks, temp, v), before = dropped + cleaned;
         for (unsigned i = 0; i < n && freed < bytes; i++) {
-            if (droppable(v[i]) && worth_dropping(v[i])) {
+            if (droppable(v[i])) {
                 freed += drop(t, ks, v[i]);
                 dropped++;
             } else if (may_clean && cleanable(v[i]) && t->batches < BATCHES_MAX && leaving < bytes) {
