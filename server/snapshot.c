@@ -301,6 +301,7 @@ static bool encode_part(struct snapshot_part *p, const struct walk *w, const str
     struct value v = entry_value(e);
     size_t before = b->len;
     if (b->len == 0) {
+        buf_reserve(b, keyspace_ram_bytes(e)); /* growing would copy; what is not touched is not resident */
         put_item(b, w, e, false);
         buf_append_byte(b, 0);
     }
