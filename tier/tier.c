@@ -55,11 +55,11 @@ struct batch {
     struct task done;
     struct tier *tier;
     struct batch *next;
-    struct store_batch ops;      /* meta records, by hash; once closed, everything */
-    struct store_batch values;   /* value records, by hash: a run of one kind is what a memtable takes cheaply */
-    uint64_t stamp;              /* 0: needs no log */
-    uint64_t seq;                /* order in which batches were closed */
-    uint64_t bytes;              /* handed over when it was closed */
+    struct store_batch ops;    /* meta records, by hash; once closed, everything */
+    struct store_batch values; /* value records, by hash: a run of one kind is what a memtable takes cheaply */
+    uint64_t stamp;            /* 0: needs no log */
+    uint64_t seq;              /* order in which batches were closed */
+    uint64_t bytes;            /* handed over when it was closed */
     struct buf large_key;
     struct parts large; /* a value that the pool compresses and puts into `ops` */
     int result;

@@ -97,6 +97,11 @@ void *btree_at(const struct btree_iter *it); /* the element here, NULL at the en
  * the last element; prev at the first returns NULL and stays at the first. */
 void *btree_next(struct btree_iter *it);
 void *btree_prev(struct btree_iter *it);
+/* For walks that look ahead: how many elements stand side by side in memory from the one here on, itself included, up
+ * to the end of its node; with `back`, down to the beginning of it. 0 at the end. O(1). */
+uint32_t btree_run(const struct btree_iter *it, bool back);
+/* Steps to the element behind such a run and returns it; NULL if there is none. */
+void *btree_leave(struct btree_iter *it, bool back);
 /* Sum of the weights (the number) of elements before this place. O(height * fan-out), no comparisons. */
 uint64_t btree_rank(const struct btree_iter *it);
 

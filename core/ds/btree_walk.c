@@ -182,6 +182,21 @@ void *btree_prev(struct btree_iter *it)
     return btree_at(it);
 }
 
+uint32_t btree_run(const struct btree_iter *it, bool back)
+{
+    if (btree_at(it) == NULL)
+        return 0;
+    return back ? it->at[0].i + 1 : it->at[0].node->n - it->at[0].i;
+}
+
+void *btree_leave(struct btree_iter *it, bool back)
+{
+    if (btree_at(it) == NULL)
+        return NULL;
+    it->at[0].i = back ? 0 : it->at[0].node->n - 1u;
+    return back ? btree_prev(it) : btree_next(it);
+}
+
 uint64_t btree_rank(const struct btree_iter *it)
 {
     uint64_t rank = 0;

@@ -28,6 +28,12 @@ static bool get_from_table(const struct value *v, struct slice field, int64_t no
     return !hash_stale(f.deadline, now_ms);
 }
 
+void hash_prefetch_one(const struct value *v, struct slice field, int step)
+{
+    if (hash_is_table(v))
+        hash_table_prefetch_one(v->ptr, field, step);
+}
+
 bool hash_get(const struct value *v, struct slice field, int64_t now_ms, char scratch[static PACK_TEXT_MAX],
               struct slice *value)
 {

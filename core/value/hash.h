@@ -41,6 +41,9 @@ bool hash_get(const struct value *v, struct slice field, int64_t now_ms, char sc
               struct slice *value);
 /* Asks the memory for what hash_get of these fields will look at, so that their cache misses overlap. */
 void hash_prefetch(const struct value *v, const struct slice *fields, size_t n);
+/* For one look-up that is soon to come, among others: with `step` 0 asks for the line of the table where the field
+ * would be, with 1, when that has arrived, for the field. */
+void hash_prefetch_one(const struct value *v, struct slice field, int step);
 /* *deadline is HASH_NO_DEADLINE if the field has none, or is missing. */
 enum hash_was hash_deadline(const struct value *v, struct slice field, int64_t now_ms, int64_t *deadline);
 /* The earliest deadline of a field, HASH_NO_DEADLINE if none has one. O(1), in a table O(log n). */

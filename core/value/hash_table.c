@@ -209,6 +209,11 @@ void hash_table_prefetch(struct hash_table *h, const struct slice *fields, size_
         table_prefetch_item(h->fields, hashes[i]);
 }
 
+void hash_table_prefetch_one(const struct hash_table *h, struct slice field, int step)
+{
+    (step == 0 ? table_prefetch_bucket : table_prefetch_item)(h->fields, field_hash(field));
+}
+
 /* --- deadlines --- */
 
 static void due_add(struct hash_table *h, int64_t deadline, uint64_t hash)

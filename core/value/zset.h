@@ -85,10 +85,12 @@ struct zset_interval zset_in_lex(const struct value *v, struct zset_lex_bound mi
 /* On the stack, without clean-up. The set must not change meanwhile. */
 struct zset_iter {
     const uint8_t *pack; /* or the tree */
-    uint32_t at;         /* 0: none left */
+    uint32_t at;         /* of a pack: 0: none left */
     bool reverse;
     char scratch[PACK_TEXT_MAX];
-    struct btree_iter tree, ahead; /* `ahead` is some items further: it prefetches them */
+    const uint64_t *word; /* of a tree: the next item, and how many are left in its node */
+    uint32_t left;
+    struct btree_iter tree; /* somewhere in that node */
 };
 /* Begins at a rank (>= the count: none), towards higher ranks, or with `reverse` towards lower ones. */
 void zset_iter_init(struct zset_iter *it, const struct value *v, uint64_t rank, bool reverse);

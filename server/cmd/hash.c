@@ -311,6 +311,12 @@ static void hdel_run(struct call *c)
 
 /* --- declarations --- */
 
+static void prefetch_field(const struct value *v, const struct slice *argv, int argc, int step)
+{
+    if (v->type == VALUE_HASH && argc > 2)
+        hash_prefetch_one(v, argv[2], step);
+}
+
 #define W (CMD_WRITE | CMD_DENYOOM | CMD_FAST)
 #define RW_AU (KEY_RW | KEY_ACCESS | KEY_UPDATE)
 
@@ -356,6 +362,7 @@ static const struct command_arg hincrbyfloat_args[] = {
 struct command hash_commands[] = {
     {.name = "hset",
      .run = hset_run,
+     .prefetch = prefetch_field,
      .arity = -4,
      .flags = W,
      HASH,
@@ -390,6 +397,7 @@ struct command hash_commands[] = {
      .args = hset_args},
     {.name = "hget",
      .run = hget_run,
+     .prefetch = prefetch_field,
      .arity = 3,
      .flags = CMD_READONLY | CMD_FAST,
      HASH,
@@ -453,6 +461,7 @@ struct command hash_commands[] = {
      .args = args_key},
     {.name = "hexists",
      .run = hexists_run,
+     .prefetch = prefetch_field,
      .arity = 3,
      .flags = CMD_READONLY | CMD_FAST,
      HASH,
@@ -463,6 +472,7 @@ struct command hash_commands[] = {
      .args = field_args},
     {.name = "hstrlen",
      .run = hstrlen_run,
+     .prefetch = prefetch_field,
      .arity = 3,
      .flags = CMD_READONLY | CMD_FAST,
      HASH,
@@ -473,6 +483,7 @@ struct command hash_commands[] = {
      .args = field_args},
     {.name = "hincrby",
      .run = hincrby_run,
+     .prefetch = prefetch_field,
      .arity = 4,
      .flags = W,
      HASH,
@@ -495,6 +506,7 @@ struct command hash_commands[] = {
      .args = hincrbyfloat_args},
     {.name = "hdel",
      .run = hdel_run,
+     .prefetch = prefetch_field,
      .arity = -3,
      .flags = CMD_WRITE | CMD_FAST,
      HASH,

@@ -298,6 +298,8 @@ static void srandmember_count(struct call *c)
         reply_array(c, 0);
     else if (n > 0)
         reply_distinct(c, &v, (uint64_t)n);
+    else if (n < -REPLY_REPEATS_MAX)
+        reply_error(c, "ERR value is out of range");
     else
         reply_repeating(c, &v, (uint64_t)-n);
 }

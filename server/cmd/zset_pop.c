@@ -127,8 +127,6 @@ static void zmpop_run(struct call *c)
 
 /* --- ZRANDMEMBER --- */
 
-#define RANDOM_REPLIES_MAX ((int64_t)1 << 27) /* more of the same members than this are refused */
-
 static int compare_ranks(const void *a, const void *b)
 {
     uint64_t x = *(const uint64_t *)a, y = *(const uint64_t *)b;
@@ -233,7 +231,7 @@ static void zrandmember_run(struct call *c)
         reply_null(c);
     else if (!exists || count == 0)
         reply_array(c, 0);
-    else if (count < -RANDOM_REPLIES_MAX)
+    else if (count < -REPLY_REPEATS_MAX)
         reply_error(c, "ERR value is out of range");
     else if (count < 0)
         random_any(c, &v, (uint64_t)-count, c->argc == 4);

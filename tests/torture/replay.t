@@ -5,18 +5,20 @@ What the log says has to give what the commands gave: an effect that is not cano
 shows as a difference. The calls are those of the differential test. Once with all in RAM, once with everything cold, and
 with one shard and three; after a kill, after an orderly stop, after DEBUG LOADAOF, with and without checkpoints between.
 
-KELVIN_REPLAY_CALLS (default 30000) calls per configuration; KELVIN_SEED repeats a run.
+KELVIN_REPLAY_CALLS (default 20000) calls per configuration; KELVIN_SEED repeats a run.
 """
 import os
 import sys
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), '..', 'lib'))
 from diffgen import GENERATORS, Gen
+from diffgen_hash import HASHES
+from diffgen_set import SETS
 from difftest import shown
 from kelvin import Failure, IS_KELVIN, Server, eq, note, ok, run, seed, show, skip_all, test
 
 SEED = seed()
-CALLS = int(os.environ.get('KELVIN_REPLAY_CALLS', 30000))
+CALLS = int(os.environ.get('KELVIN_REPLAY_CALLS', 20000))
 BATCH = 200
 DATABASES = 16
 if not IS_KELVIN:
@@ -24,7 +26,20 @@ if not IS_KELVIN:
 
 RARE = {'FLUSHALL', 'FLUSHDB', 'SWAPDB', 'unknown commands', 'MULTI errors', 'PING', 'ECHO', 'KEYS', 'SCAN', 'DUMP', 'LCS',
         'RANDOMKEY', 'DBSIZE', 'MEMORY', 'OBJECT'}
-NAMES = [name for name in GENERATORS for _ in range(1 if name in RARE else 40)]
+LIMITS = (b'hash-max-listpack-entries', b'set-max-intset-entries', b'set-max-listpack-entries', b'zset-max-listpack-entries',
+          b'list-max-listpack-size', b'hash-max-listpack-value', b'zset-max-listpack-value')
+
+
+def _at_random(g):
+    """What differs from one server to another, so that the differential test has none of it."""
+    some = b'%d' % g.rng.randint(1, 20)
+    return g.one([b'SPOP', g.of(SETS)], [b'SPOP', g.of(SETS), some], [b'HRANDFIELD', g.of(HASHES)],
+                 [b'PFADD', g.key()] + [b'%d' % g.rng.randrange(9999) for _ in range(g.rng.randint(1, 400))],
+                 [b'CONFIG', b'SET', g.of(LIMITS), some], [b'CONFIG', b'SET', b'list-max-listpack-size', b'-2'])
+
+
+GENERATORS = dict(GENERATORS, **{'at random': _at_random})
+NAMES = [name for name in GENERATORS for _ in range(1 if name in RARE else 200 if name == 'at random' else 40)]
 # So little that values have to leave; writes wait until some have, so there are fewer of them.
 COLD = [f'db {db} maxmemory 72kb' for db in range(DATABASES)]
 
@@ -125,7 +140,7 @@ def replayed(name, options, lines):
     r = Run(name, options, lines)
     ways = [killed, reloaded, checkpoint_and_killed, killed_twice, stopped, killed]
     for way in ways:
-        r.calls(CALLS // len(ways) // (3 if lines else 1))
+        r.calls(CALLS // len(ways) // (4 if lines else 1))
         way(r)
         r.compare(way.__name__)
     kinds = len(set(kind for _, kind, _ in r.live.values()))
