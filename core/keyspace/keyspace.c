@@ -210,7 +210,7 @@ static int64_t inner_expiry_of(const struct value *v)
 static inline void before_change(struct keyspace *ks, struct entry *e)
 {
     if (unlikely(ks->cut != NULL))
-        cut_touch(ks, e);
+        cut_touch(ks, e, CUT_CHANGE);
 }
 
 /* A new key takes over what its tomb knows of flash. */
@@ -637,8 +637,9 @@ void keyspace_cleaned(struct keyspace *ks, struct key key)
     struct entry *e = find_anywhere(ks, key, &p);
     if (e == NULL || !(e->flags & ENTRY_WRITING))
         return;
-    if (!(e->flags & ENTRY_TOMB))
-        before_change(ks, e); /* a value that becomes clean now is not in a snapshot of the store from before */
+    if (ks->cut != NULL && !(e->flags & ENTRY_TOMB))
+        cut_touch(ks, e,
+                  CUT_CLEANED); /* a value that becomes clean now is not in a snapshot of the store from before */
     e->flags &= (uint16_t)~ENTRY_WRITING;
     if (e->flags & ENTRY_FORGET) {
         table_erase_at(&p);
