@@ -20,7 +20,8 @@ static void meta(struct slice key, struct slice record)
         record_meta_encode(&out, key, &m);
         ensure(out.len == record.len && record_meta_decode(key, buf_slice(&out), &again) == 0);
         ensure(m.type == again.type && m.encoding == again.encoding && m.temperature == again.temperature);
-        ensure(m.expire_ms == again.expire_ms && m.ram_bytes == again.ram_bytes && m.stamp == again.stamp);
+        ensure(m.expire_ms == again.expire_ms && m.inner_ms == again.inner_ms && m.ram_bytes == again.ram_bytes &&
+               m.stamp == again.stamp);
         ensure(m.temperature <= 0xffffff);
     }
     buf_free(&out);

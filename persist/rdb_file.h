@@ -69,7 +69,14 @@ struct rdb_about {
     uint64_t size, at;      /* bytes of the file, and read so far */
     uint64_t libraries;     /* of functions, passed over */
     uint64_t module_data;   /* sections of modules, passed over */
+    /* Of files that Kelvin wrote, from the first key on: the end of the log at the instant that the file holds, and the
+     * numbers of the databases that live by the file, separated by blanks. */
+    bool of_kelvin;
+    uint64_t lsn;
+    struct slice living; /* borrowed from the reader */
 };
+#define RDB_AUX_LSN "kelvin-lsn"
+#define RDB_AUX_LIVING "kelvin-snapshot"
 void rdb_reader_about(const struct rdb_reader *r, struct rdb_about *out);
 
 #endif

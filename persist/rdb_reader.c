@@ -4,6 +4,7 @@
 
 #include "core/base/crc.h"
 #include "core/base/mem.h"
+#include "core/base/num.h"
 #include "core/value/rdb_skip.h"
 #include "persist/rdb_file.h"
 #include "persist/rdb_opcode.h"
@@ -25,7 +26,7 @@ struct rdb_reader {
     uint64_t size;
     unsigned version;
     uint32_t db;
-    struct buf name, payload, scratch;
+    struct buf name, payload, scratch, living;
     struct rdb_about about;
 };
 
@@ -147,6 +148,7 @@ void rdb_reader_close(struct rdb_reader *r)
     buf_free(&r->name);
     buf_free(&r->payload);
     buf_free(&r->scratch);
+    buf_free(&r->living);
     mem_free(r, sizeof(*r));
 }
 
@@ -156,6 +158,7 @@ void rdb_reader_about(const struct rdb_reader *r, struct rdb_about *out)
     out->version = r->version;
     out->size = r->size;
     out->at = place(r);
+    out->living = buf_slice(&r->living);
 }
 
 /* --- opcodes --- */
@@ -203,14 +206,26 @@ static int skip_module_aux(struct rdb_reader *r)
     return err;
 }
 
+static void note_aux(struct rdb_reader *r, struct slice name, struct slice value)
+{
+    if (slice_eq(name, SLICE_LIT("redis-ver"))) {
+        snprintf(r->about.redis_version, sizeof(r->about.redis_version), "%.*s", (int)min_u64(value.len, 31),
+                 (const char *)value.p);
+    } else if (slice_eq(name, SLICE_LIT(RDB_AUX_LSN))) {
+        r->about.of_kelvin = num_parse_u64(value, &r->about.lsn);
+    } else if (slice_eq(name, SLICE_LIT(RDB_AUX_LIVING))) {
+        buf_clear(&r->living);
+        buf_append_slice(&r->living, value);
+    }
+}
+
 static int take_aux(struct rdb_reader *r)
 {
     int err = rdb_read_string(&r->source, &r->name);
     if (err == 0)
         err = rdb_read_string(&r->source, &r->scratch);
-    if (err == 0 && slice_eq(buf_slice(&r->name), SLICE_LIT("redis-ver")))
-        snprintf(r->about.redis_version, sizeof(r->about.redis_version), "%.*s", (int)min_u64(r->scratch.len, 31),
-                 (const char *)r->scratch.p);
+    if (err == 0)
+        note_aux(r, buf_slice(&r->name), buf_slice(&r->scratch));
     return err;
 }
 

@@ -6,7 +6,6 @@
 
 #include "core/base/mem.h"
 #include "core/base/panic.h"
-#include "core/keyspace/cut.h"
 #include "server/checkpoint.h"
 #include "server/dispatch.h"
 #include "server/evict.h"
@@ -63,6 +62,7 @@ static uint64_t publish_db(struct shard *s, struct keyspace *ks, struct db_figur
     publish(&f->bytes, bytes);
     publish(&f->keys, ks->keys);
     publish(&f->expires, ks->expires);
+    publish(&f->inner, btree_count(ks->inner_expiry));
     publish(&f->cold, ks->cold);
     publish(&f->cold_bytes, ks->cold_bytes);
     publish(&f->dirty, ks->dirty_keys);
@@ -258,6 +258,8 @@ static enum room room_for(struct shard *s, uint32_t db, uint64_t need)
     return make_room(s, db, need);
 }
 
+bool memory_room(struct shard *s, uint32_t db, uint64_t need) { return room_for(s, db, need) == ROOM_YES; }
+
 /* A shard's part of the free budget, for the next turn's writes. Zero makes every write look closer. */
 static uint64_t allowance(struct shard *s)
 {
@@ -441,6 +443,26 @@ static bool has_cold(const struct call *c)
     return false;
 }
 
+struct needs {
+    struct call *c;
+    bool (*each)(struct call *c, struct needed *k, void *arg);
+    void *arg;
+    bool stopped;
+};
+
+const struct entry *need_value(struct needs *n, struct slice name, unsigned types)
+{
+    struct needed k = {.owner = call_owner(n->c, name)};
+    k.ks = k.owner->spaces[n->c->db];
+    k.key = key_of(k.ks, name);
+    struct entry *e = keyspace_find(k.ks, k.key);
+    if (e == NULL || (!n->c->apply && entry_expired(e, n->c->now_ms)))
+        return NULL;
+    if (types >> e->type & 1)
+        n->stopped = n->stopped || n->each(n->c, &k, n->arg);
+    return e;
+}
+
 /* Calls `each` for every cold or hot key whose value the call needs; stops when it returns true. */
 static bool each_needed(struct call *c, bool (*each)(struct call *c, struct needed *k, void *arg), void *arg)
 {
@@ -455,6 +477,11 @@ static bool each_needed(struct call *c, bool (*each)(struct call *c, struct need
             stopped = each(c, &k, arg);
         }
     key_refs_free(&refs);
+    if (!stopped && unlikely(c->cmd->needs != NULL)) {
+        struct needs n = {.c = c, .each = each, .arg = arg};
+        c->cmd->needs(c, &n);
+        stopped = n.stopped;
+    }
     return stopped;
 }
 
@@ -615,19 +642,19 @@ enum admit admit_pause(struct call *c, struct waiter *w)
     return unlikely(paused(c)) ? wait_retry(c, w, WAIT_PAUSE) : ADMIT_RUN;
 }
 
-/* Whether a key of the call would have to be handed over to a snapshot before it changes. */
-static bool would_hand_over(struct call *c)
+/* Whether a key of the call has to be handed over to a snapshot before it changes, which is not to be done at once. */
+static bool snapshot_waits(struct call *c)
 {
     struct key_refs refs;
-    bool would = false;
+    bool wait = false;
     command_key_refs(c->cmd, c->argv, c->argc, &refs);
-    for (int i = 0; i < refs.n && !would; i++) {
+    for (int i = 0; i < refs.n && !wait; i++) {
         struct needed k = need_of(c, refs.at[i].arg);
         struct entry *e = keyspace_find(k.ks, k.key);
-        would = e != NULL && cut_wants(k.ks, e);
+        wait = e != NULL && snapshot_makes_wait(k.owner, k.ks, e);
     }
     key_refs_free(&refs);
-    return would;
+    return wait;
 }
 
 /* As in Redis, while RDB files cannot be written. */
@@ -648,7 +675,7 @@ enum admit admit_write(struct call *c, struct waiter *w, size_t *total)
         return wait_retry(c, w, WAIT_VALUE);
     if (unlikely(save_stops_writes(c->server)))
         return refuse_unsaved(c);
-    if (unlikely(snapshot_holds_back(c->shard)) && !c->held && would_hand_over(c))
+    if (unlikely(c->shard->cut_part != NULL) && !c->held && snapshot_waits(c))
         return wait_retry(c, w, WAIT_SNAPSHOT);
     enum admit a = admit_log(c, w, *total);
     if (a != ADMIT_RUN || !(c->cmd->flags & CMD_DENYOOM))

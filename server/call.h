@@ -62,6 +62,14 @@ struct place place_write(struct call *c, int arg);
 struct place place_peek(struct call *c, int arg);
 /* A key of another database or name (borrowed while the place is used); like peek. */
 struct place place_in(struct call *c, uint32_t db, struct slice name);
+/* The same, but like read. */
+struct place place_read_in(struct call *c, uint32_t db, struct slice name);
+/* The entry of a key, hot or cold, or NULL if there is none: its value is needed if it has one of these types (bits).
+ */
+const struct entry *need_value(struct needs *n, struct slice name, unsigned types);
+/* The place's value is in RAM afterwards: of a key that admission could not foresee (SORT BY inside a transaction that
+ * has changed what it sorts), read on the spot, which is the exception to I2. 0 or a negative errno. */
+int place_fetch(struct place *p) must_check;
 /* True if the key is missing or of this type; else replies -WRONGTYPE. */
 bool place_is(struct call *c, const struct place *p, enum value_type type);
 /* The string's bytes ("" if missing); an integer is formatted into scratch. Hot entries only (admission has seen to

@@ -27,19 +27,26 @@ static struct command *const groups[] = {
     command_commands,
     debug_commands,
     info_commands,
-    bitmap_commands,
     bitfield_commands,
+    bitmap_commands,
+    geo_commands,
+    geo_search_commands,
+    hash_commands,
+    hash_ex_commands,
+    hash_expire_commands,
+    hash_scan_commands,
     hyperloglog_commands,
+    list_commands,
+    list_index_commands,
     memory_commands,
+    save_commands,
     set_commands,
     set_algebra_commands,
-    hash_commands,
-    hash_scan_commands,
+    sort_commands,
     zset_commands,
     zset_pop_commands,
     zset_range_commands,
     zset_store_commands,
-    save_commands,
     stream_commands,
     stream_add_commands,
     stream_read_commands,
@@ -187,7 +194,7 @@ static bool half_range(const char *word, const struct slice *argv, int argc, str
     int n = argc - at - 1;
     r->first = at + 1;
     r->last = at + n / 2;
-    return n > 0 && n % 2 == 0;
+    return n > 1;
 }
 
 /* Which arguments the specification means; none if last < first or first >= argc. False if they make no sense. */
@@ -211,6 +218,8 @@ static bool find_range(const struct key_spec *k, const struct slice *argv, int a
 int command_keys(const struct command *cmd, const struct slice *argv, int argc, struct key_ref *out, int max)
 {
     int n = 0;
+    if (cmd->find_keys != NULL)
+        return cmd->find_keys(argv, argc, out, max);
     for (int s = 0; s < COMMAND_KEY_SPECS && cmd->keys[s].first > 0; s++) {
         const struct key_spec *k = &cmd->keys[s];
         uint16_t flags = cmd->key_flags ? cmd->key_flags(argv, argc) : k->flags;

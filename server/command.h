@@ -8,6 +8,9 @@
 
 struct call;
 struct command;
+struct key_ref;
+struct needs;
+struct value;
 
 /* Redis's command flags; names as COMMAND INFO prints them stand in command.c. */
 enum command_flag {
@@ -91,6 +94,7 @@ struct key_spec {
     bool counted;        /* `first` is where the number of keys stands; they follow */
     bool half;           /* with `keyword`: the first half of what is behind the first such word (XREAD STREAMS) */
     const char *keyword; /* not NULL: the key is behind the last such word at or behind `first` */
+    bool unknown;        /* no specification describes it (`first` is 0): find_keys tells, or nobody */
     uint8_t need;        /* enum key_need */
     const char *notes;   /* or NULL */
 };
@@ -106,7 +110,7 @@ struct command_arg {
     const char *summary;
     const char *since, *deprecated_since;
     uint8_t flags;                 /* ARG_* */
-    int8_t key_spec;               /* index, with type "key" */
+    int8_t key_spec;               /* index, with type "key", or above 0 */
     const struct command_arg *sub; /* for oneof and block; ended by ARG_END */
 };
 enum { ARG_OPTIONAL = 1, ARG_MULTIPLE = 2, ARG_MULTIPLE_TOKEN = 4 };
@@ -147,6 +151,14 @@ struct command {
     enum key_need (*need)(const struct slice *argv, int argc, int arg);
     /* Optional: what a call does to its keys (KEY_*) where that depends on its arguments. */
     uint16_t (*key_flags)(const struct slice *argv, int argc);
+    /* Optional: the keys, as command_keys gives them, where specifications cannot describe them. */
+    int (*find_keys)(const struct slice *argv, int argc, struct key_ref *out, int max);
+    /* Optional: names, with need_value, keys whose values the call needs beside those that are arguments, as far as
+     * what is in RAM tells which they are; asked again when they have come. Leaves no trace. */
+    void (*needs)(struct call *c, struct needs *n);
+    /* Optional: asks for the cache lines that the run will need inside the first key's value, of whatever type it is:
+     * for all requests of a wave with `step` 0, then, when that has arrived, for all of them with 1. */
+    void (*prefetch)(const struct value *v, const struct slice *argv, int argc, int step);
     /* Optional: a route that depends on the arguments. */
     enum command_route (*route_of)(const struct slice *argv, int argc);
     const char *group, *summary, *since, *complexity;
@@ -176,19 +188,26 @@ extern struct command config_commands[];
 extern struct command command_commands[];
 extern struct command debug_commands[];
 extern struct command info_commands[];
-extern struct command bitmap_commands[];
 extern struct command bitfield_commands[];
+extern struct command bitmap_commands[];
+extern struct command geo_commands[];
+extern struct command geo_search_commands[];
+extern struct command hash_commands[];
+extern struct command hash_ex_commands[];
+extern struct command hash_expire_commands[];
+extern struct command hash_scan_commands[];
 extern struct command hyperloglog_commands[];
+extern struct command list_commands[];
+extern struct command list_index_commands[];
 extern struct command memory_commands[];
+extern struct command save_commands[];
 extern struct command set_commands[];
 extern struct command set_algebra_commands[];
-extern struct command hash_commands[];
-extern struct command hash_scan_commands[];
+extern struct command sort_commands[];
 extern struct command zset_commands[];
 extern struct command zset_pop_commands[];
 extern struct command zset_range_commands[];
 extern struct command zset_store_commands[];
-extern struct command save_commands[];
 extern struct command stream_commands[];
 extern struct command stream_add_commands[];
 extern struct command stream_read_commands[];

@@ -116,6 +116,7 @@ const struct directive config_directives[] = {
     INT("lfu-log-factor", lfu_log_factor, 0, INT_MAX, "10", 0),
     INT("lfu-decay-time", lfu_decay_time, 0, INT_MAX, "1", 0),
     INT("list-max-listpack-size", limits.list_max_listpack_size, INT_MIN, INT_MAX, "-2", 0),
+    INT("list-compress-depth", list_compress_depth, 0, 0, "0", 0),
     INT("hash-max-listpack-entries", limits.hash_max_listpack_entries, 0, INT_MAX, "512", 0),
     INT("hash-max-listpack-value", limits.hash_max_listpack_value, 0, INT_MAX, "64", 0),
     INT("set-max-intset-entries", limits.set_max_intset_entries, 0, INT_MAX, "512", 0),

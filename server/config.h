@@ -59,6 +59,7 @@ struct config {
     struct value_limits limits;
     int maxmemory_samples, lfu_log_factor, lfu_decay_time;
     bool active_expire, lazyfree_lazy_user_flush;
+    int list_compress_depth; /* always 0: inner nodes are not compressed */
     /* log */
     bool appendonly;
     int appendfsync; /* always, everysec, no: the default of durability */

@@ -424,14 +424,47 @@ static void release_wave(struct wave *w)
     w->nargs = 0;
 }
 
+/* A value in a block of its own that the request will look into. */
+static bool value_to_prefetch(struct shard *s, const struct request *r, struct value *v)
+{
+    if (r->cmd == NULL || r->cmd->prefetch == NULL || r->first_key == 0)
+        return false;
+    struct key key = {r->argv[r->first_key], r->hash};
+    const struct entry *e = keyspace_find(s->spaces[r->client->db], key);
+    if (e == NULL || e->encoding <= ENC_EMBED)
+        return false;
+    *v = entry_value(e);
+    return true;
+}
+
+static void prefetch_values(struct shard *s, struct wave *w)
+{
+    struct value values[WAVE_MAX];
+    uint64_t wanted = 0;
+    for (unsigned i = 0; i < w->n; i++)
+        if (value_to_prefetch(s, &w->req[i], &values[i]))
+            wanted |= 1ull << i;
+    for (int step = 0; step < 2; step++)
+        for (uint64_t left = wanted; left != 0; left &= left - 1) {
+            const struct request *r = &w->req[__builtin_ctzll(left)];
+            r->cmd->prefetch(&values[__builtin_ctzll(left)], r->argv, r->argc, step);
+        }
+}
+
+static void prefetch_wave(struct shard *s, struct wave *w)
+{
+    for (unsigned i = 0; i < w->n; i++)
+        if (w->req[i].first_key)
+            table_prefetch_item(s->spaces[w->req[i].client->db]->entries, w->req[i].hash);
+    prefetch_values(s, w);
+}
+
 static void run_wave(struct shard *s)
 {
     struct wave *w = s->wave;
 
     if (w->n > 1)
-        for (unsigned i = 0; i < w->n; i++)
-            if (w->req[i].first_key)
-                table_prefetch_item(s->spaces[w->req[i].client->db]->entries, w->req[i].hash);
+        prefetch_wave(s, w);
     for (unsigned i = 0; i < w->n; i++) {
         struct request *r = &w->req[i];
         struct client *c = r->client;

@@ -1,7 +1,8 @@
 /* Dispatch: from bytes of many clients to commands that ran.
  *
  *   wave       requests of all ready clients are parsed ahead, hashed once, and the table's lines are prefetched in two
- *              steps before the first one runs: memory latency overlaps (DESIGN section 9)
+ *              steps, then in two more what the commands look for inside of big values (command.prefetch), before
+ *              the first one runs: memory latency overlaps (DESIGN section 9)
  *   route      inline, forward (forward.c) or hold (hold.c)
  *   admission  admit.c: run now, wait, or an error
  *   run        the command, to its end
@@ -78,6 +79,8 @@ enum admit admit_values(struct call *calls, int n, struct waiter *w);
 void admit_release(struct waiter *w);
 /* A slice of keeping this shard in its budgets; once a turn. */
 void memory_maintain(struct shard *s);
+/* Whether so many bytes may be read into RAM for the shard itself; if not, room is being made. */
+bool memory_room(struct shard *s, uint32_t db, uint64_t need);
 /* The waiters for memory are tried again: whoever still misses some says so anew. */
 void memory_want_nothing(struct shard *s);
 /* Whether deletions that flash does not know of, or not for good, take a notable part of the memory of a database (-1:

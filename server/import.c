@@ -5,6 +5,7 @@
 #include <errno.h>
 #include <stdio.h>
 
+#include "core/base/mem.h"
 #include "core/base/num.h"
 #include "persist/rdb_file.h"
 #include "server/dispatch.h"
@@ -16,7 +17,10 @@
 struct import {
     struct server *server;
     struct replay *replay;
-    const bool *wanted;
+    const struct rdb_reader *reader;
+    bool (*wants)(void *arg, uint32_t db, const struct rdb_about *about);
+    void *arg;
+    enum asked { UNASKED, WANTED, UNWANTED } * asked; /* by database */
     struct import_figures figures;
     int64_t now_ms;
     uint64_t next_progress_us;
@@ -34,13 +38,6 @@ static bool exists(struct server *server, const char *path)
     if (err == 0)
         f->ops->close(f);
     return err != -ENOENT;
-}
-
-bool import_possible(struct server *server)
-{
-    char path[PATH_MAX_BYTES];
-    file_path(server, path);
-    return exists(server, path);
 }
 
 int import_check_aof(struct server *server, char *error)
@@ -102,13 +99,23 @@ static int check_db(const struct server *server, const struct rdb_entry *e, char
     return -EBADMSG;
 }
 
+static bool is_wanted(struct import *im, uint32_t db)
+{
+    if (im->asked[db] == UNASKED) {
+        struct rdb_about about;
+        rdb_reader_about(im->reader, &about);
+        im->asked[db] = im->wants(im->arg, db, &about) ? WANTED : UNWANTED;
+    }
+    return im->asked[db] == WANTED;
+}
+
 static int load_key(struct import *im, const struct rdb_entry *e, char *error)
 {
     struct restore r;
     int err = check_db(im->server, e, error);
     if (err < 0)
         return err;
-    if (im->wanted != NULL && !im->wanted[e->db])
+    if (!is_wanted(im, e->db))
         return 0;
     if (e->expire_ms >= 0 && e->expire_ms <= im->now_ms) {
         im->figures.expired++;
@@ -148,10 +155,13 @@ static void report(struct import *im, const struct rdb_reader *r, const char *pa
                     (unsigned long long)about.module_data, path);
 }
 
-int import_file(struct server *server, struct replay *replay, const bool *wanted, struct import_figures *out,
-                char *error)
+int import_file(struct server *server, struct replay *replay,
+                bool (*wants)(void *arg, uint32_t db, const struct rdb_about *about), void *arg,
+                struct import_figures *out, char *error)
 {
-    struct import im = {.server = server, .replay = replay, .wanted = wanted, .now_ms = clock_wall_ms(server->clock)};
+    size_t asked = sizeof(enum asked) * (size_t)server->config->databases;
+    struct import im = {
+        .server = server, .replay = replay, .wants = wants, .arg = arg, .now_ms = clock_wall_ms(server->clock)};
     char path[PATH_MAX_BYTES];
     struct rdb_reader *r;
 
@@ -162,12 +172,33 @@ int import_file(struct server *server, struct replay *replay, const bool *wanted
     if (err < 0)
         return err == -ENOENT ? 0 : err;
     replay_import(replay);
+    im.reader = r;
+    im.asked = mem_zalloc(asked);
     err = load_keys(&im, r, error);
     if (err == 0)
         report(&im, r, path);
     rdb_reader_close(r);
+    mem_free(im.asked, asked);
     *out = im.figures;
     return err;
+}
+
+int import_about(struct server *server, struct rdb_about *about, struct buf *living, char *error)
+{
+    char path[PATH_MAX_BYTES];
+    struct rdb_reader *r;
+    struct rdb_entry first;
+    file_path(server, path);
+    int err = rdb_reader_open(&r, server->fs, path, error);
+    if (err < 0)
+        return err;
+    err = rdb_reader_next(r, &first, error);
+    rdb_reader_about(r, about);
+    buf_clear(living);
+    buf_append_slice(living, about->living);
+    about->living = buf_slice(living);
+    rdb_reader_close(r);
+    return err < 0 ? err : 0;
 }
 
 /* --- while serving --- */

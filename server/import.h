@@ -3,6 +3,7 @@
 #ifndef SERVER_IMPORT_H
 #define SERVER_IMPORT_H
 
+#include "persist/rdb_file.h"
 #include "server/call.h"
 #include "server/replay.h"
 #include "server/server.h"
@@ -11,13 +12,15 @@ struct import_figures {
     uint64_t loaded, expired;
 };
 
-/* Loads the configured file's keys of the databases for which `wanted` is true (by number; NULL: all) into their
- * spaces, which hold nothing else, through `r`. Keys that have expired are left out. 0, also if there is no file; or a
- * negative errno with the reason in `error` (512 bytes). */
-int import_file(struct server *server, struct replay *r, const bool *wanted, struct import_figures *out,
-                char *error) must_check;
-/* Whether there is such a file. */
-bool import_possible(struct server *server);
+/* Loads the configured file's keys of the databases that are wanted into their spaces, through `r`. `wants` is asked
+ * once for each database, before its first key; it makes sure that the database is empty. Keys that have expired are
+ * left out. 0, also if there is no file; or a negative errno with the reason in `error` (512 bytes). */
+int import_file(struct server *server, struct replay *r,
+                bool (*wants)(void *arg, uint32_t db, const struct rdb_about *about), void *arg,
+                struct import_figures *out, char *error) must_check;
+/* What the head of the file tells. *living is filled with what about->living refers to; caller frees it. 0, -ENOENT, or
+ * another negative errno with the reason in `error`. Cost: does not read the keys. */
+int import_about(struct server *server, struct rdb_about *about, struct buf *living, char *error) must_check;
 /* DEBUG RELOAD: loads the file's keys as commands of the call, which holds all shards: with effects, in frames of their
  * own. `merge`: a key that exists is replaced, else it is an error. May exceed the memory budget. */
 int import_running(struct call *c, bool merge, char *error) must_check;

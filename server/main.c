@@ -347,6 +347,8 @@ static int serve(struct server *s)
     logger_line(s->logger, LOG_NOTICE, "Kelvin version=%s, starting, PID: %d", KELVIN_VERSION, (int)getpid());
     if (load(s, error) < 0)
         return refuse(s, error);
+    if (s->save_first && save_now(s->save) < 0)
+        return refuse(s, "A database is to live by the RDB file, which cannot be written.");
     for (unsigned i = 0; i < s->nshards; i++)
         shard_start(s->shards[i]);
     if (first_checkpoint(s) != 0 || server_listen(s) < 0) {

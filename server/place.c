@@ -57,9 +57,8 @@ static void heat(struct call *c, const struct place *p)
         keyspace_reread(e);
 }
 
-struct place place_read(struct call *c, int arg)
+static struct place is_read(struct call *c, struct place p)
 {
-    struct place p = place_of_arg(c, arg);
     if (p.e == NULL) {
         stat_add(&c->shard->stats.misses, 1);
         return p;
@@ -68,6 +67,9 @@ struct place place_read(struct call *c, int arg)
     heat(c, &p);
     return p;
 }
+
+struct place place_read(struct call *c, int arg) { return is_read(c, place_of_arg(c, arg)); }
+struct place place_read_in(struct call *c, uint32_t db, struct slice name) { return is_read(c, place_in(c, db, name)); }
 
 struct place place_write(struct call *c, int arg)
 {
@@ -83,6 +85,8 @@ struct place place_in(struct call *c, uint32_t db, struct slice name)
 {
     return locate(c, db, (struct key){name, hash_key(name, c->server->hash_seed)});
 }
+
+int place_fetch(struct place *p) { return tier_fetch_now(p->owner->tier, p->ks, &p->e, p->key); }
 
 bool place_is(struct call *c, const struct place *p, enum value_type type)
 {

@@ -23,9 +23,10 @@ struct recovery {
     struct replay *replay;
     uint64_t next_progress_us, end;
     char *error;
-    bool serving; /* recovery_reload: what is not logged stays */
-    bool fresh;   /* no checkpoint has completed yet: nothing was ever served */
-    bool broken;  /* fresh, but not the first try: what an import has left on flash counts for nothing */
+    bool serving;   /* recovery_reload: what is not logged stays */
+    bool fresh;     /* no checkpoint has completed yet: nothing was ever served */
+    bool from_file; /* a database that the record calls logged was taken from the RDB file */
+    bool broken;    /* fresh, but not the first try: what an import has left on flash counts for nothing */
 };
 
 static void progress(struct recovery *r, const char *what, uint64_t n)
@@ -127,7 +128,8 @@ static int load_meta(void *arg, struct slice store_key, struct slice value)
         keyspace_load_tomb(ks, key);
         r->absents++;
     } else {
-        keyspace_load_cold(ks, key, meta.type, meta.ram_bytes, meta.expire_ms, meta.temperature);
+        struct entry_times times = {meta.expire_ms, meta.inner_ms};
+        keyspace_load_cold(ks, key, meta.type, meta.ram_bytes, times, meta.temperature);
         progress(r, "keys read:", ++r->keys);
     }
     if (meta.stamp > r->l0)
@@ -189,29 +191,95 @@ static int replay_log(struct recovery *r, struct log *log)
     return err < 0 ? err : replay_barrier(r->replay, r->error);
 }
 
-/* Which databases live by the RDB file. Those whose durability was another when it was written have come from flash and
- * log. */
-static bool wants_file(const struct recovery *r, uint32_t db)
+static bool listed(struct slice numbers, uint32_t db)
 {
-    const struct state_db none = {.logged = false};
-    const struct state_db *was = db < r->state.databases ? &r->state.db[db] : &none;
-    return was->snapshot || (!was->logged && r->server->config->db[db].durability == DURABILITY_SNAPSHOT);
+    uint64_t n = 0;
+    for (size_t i = 0; i < numbers.len; i++) {
+        bool digit = numbers.p[i] >= '0' && numbers.p[i] <= '9';
+        n = digit ? n * 10 + numbers.p[i] - '0' : 0;
+        bool end = i + 1 == numbers.len || numbers.p[i + 1] == ' ';
+        if (digit && end && n == db)
+            return true;
+    }
+    return false;
 }
 
-/* On a first start all of it: it lies below the first byte of the log. */
+static bool was_logged(const struct recovery *r, uint32_t db)
+{
+    return db < r->state.databases && r->state.db[db].logged;
+}
+
+/* Whether the file has what a database held last. On a first start it is all there is. Else it has if the record says
+ * that the database lives by it. If the record says that it is logged, it may have changed to the file since: then it
+ * is listed in a file that is newer than the record (admin_config_prepare sees to it that it is, and that it is written
+ * before the log forgets the database); what the log has of it is no newer. */
+static bool in_file(const struct recovery *r, uint32_t db, const struct rdb_about *about)
+{
+    if (r->fresh)
+        return r->end == 0;
+    if (was_logged(r, db))
+        return about->of_kelvin && about->lsn > r->l0 && listed(about->living, db);
+    return (db < r->state.databases && r->state.db[db].snapshot) ||
+           r->server->config->db[db].durability == DURABILITY_SNAPSHOT;
+}
+
+/* What the log has made of it goes; first what of that is on its way to flash, under the same names. */
+static void empty_database(struct recovery *r, uint32_t db)
+{
+    struct server *server = r->server;
+    if (replay_barrier(r->replay, r->error) < 0)
+        return; /* the import ends with that error */
+    for (unsigned i = 0; i < server->nshards; i++)
+        shard_drain(server->shards[i]);
+    spaces_reset(server, db, server->shards[0]->spaces[db]->id);
+    r->from_file = true;
+}
+
+static bool wants_file(void *arg, uint32_t db, const struct rdb_about *about)
+{
+    struct recovery *r = arg;
+    bool wanted = in_file(r, db, about);
+    if (wanted && !r->fresh && was_logged(r, db))
+        empty_database(r, db);
+    return wanted;
+}
+
+static bool any_snapshot(const struct server *server)
+{
+    for (int db = 0; db < server->config->databases; db++)
+        if (server->config->db[db].durability == DURABILITY_SNAPSHOT)
+            return true;
+    return false;
+}
+
+/* 1: some database has its contents in the file; 0: none has. A file that cannot be read is an error for those that
+ * may live by it only: the others have it as a copy. */
+static int file_wanted(struct recovery *r)
+{
+    struct rdb_about about = {0};
+    struct buf living = {0};
+    bool wanted = false;
+    int err = import_about(r->server, &about, &living, r->error);
+    for (uint32_t db = 0; db < (uint32_t)r->server->config->databases; db++)
+        wanted |= in_file(r, db, &about);
+    buf_free(&living);
+    if (err == 0 || err == -ENOENT)
+        return err == 0 && wanted;
+    if (wanted || any_snapshot(r->server))
+        return err;
+    logger_line(r->server->logger, LOG_WARNING, "Not needed, but: %s", r->error);
+    return 0;
+}
+
 static int load_file(struct recovery *r)
 {
     struct server *server = r->server;
-    size_t databases = (size_t)server->config->databases;
-    bool *wanted = mem_zalloc(databases), first = r->fresh && r->end == 0, any = false;
-    struct import_figures figures = {0};
-    for (uint32_t db = 0; db < databases; db++) {
-        wanted[db] = first || wants_file(r, db);
-        any |= wanted[db];
-    }
-    int err = any ? import_file(server, r->replay, first ? NULL : wanted, &figures, r->error) : 0;
-    mem_free(wanted, databases);
-    server->imported = first && figures.loaded > 0;
+    struct import_figures figures;
+    int wanted = file_wanted(r);
+    if (wanted <= 0)
+        return wanted;
+    int err = import_file(server, r->replay, wants_file, r, &figures, r->error);
+    server->imported = (r->fresh && figures.loaded > 0) || r->from_file;
     server->loaded_keys = figures.loaded;
     server->loaded_expired = figures.expired;
     return err;
@@ -259,6 +327,7 @@ static bool adopt_config_modes(struct server *server, const struct state *state)
     bool differs = false;
     for (uint32_t db = 0; db < (uint32_t)server->config->databases; db++) {
         server->modes[db] = (uint8_t)server->config->db[db].durability;
+        server->save_first |= db < state->databases && state->db[db].logged && server->modes[db] == DURABILITY_SNAPSHOT;
         differs |= mode_differs(db < state->databases ? &state->db[db] : &none, server->modes[db]);
         spaces_apply_mode(server, db);
     }
@@ -308,7 +377,7 @@ int recovery_run(struct server *server, char *error)
     if (err == 0) {
         for (unsigned i = 0; i < server->nshards; i++)
             server->shards[i]->lsn = r.end;
-        server->checkpoint_first = adopt_config_modes(server, &r.state) || r.fresh;
+        server->checkpoint_first = adopt_config_modes(server, &r.state) || r.fresh || server->imported;
     }
     state_free(&r.state);
     return err;

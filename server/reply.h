@@ -33,6 +33,10 @@ void reply_unknown_subcommand(struct call *c, const struct command *cmd);
 /* The reply of X HELP: lines as Redis prints them ("<NAME> <subcommand> [<arg> ...]. Subcommands are:" ... HELP). */
 void reply_help(struct call *c, const char *const *lines);
 
+/* Random elements with repetition (a negative count): more of them are refused, as ERR value is out of range. Redis begins
+ * such a reply, which no memory may hold. */
+#define REPLY_REPEATS_MAX ((int64_t)1 << 27)
+
 /* Argument parsing that replies on failure (ERR value is not an integer or out of range / out of the given text). */
 bool arg_i64(struct call *c, struct slice s, int64_t *out);
 bool arg_i64_or(struct call *c, struct slice s, int64_t *out, const char *error);

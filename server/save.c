@@ -23,6 +23,7 @@ struct save {
     /* What the thread needs of the configuration, which may change meanwhile. */
     char dir[4096], name[256], temp[64];
     bool compress, checksum;
+    struct buf living; /* numbers of the databases that live by the file */
     int result;
     uint64_t changes_at_cut, started_us;
 
@@ -76,6 +77,7 @@ struct save *save_new(struct server *server)
 void save_free(struct save *sv)
 {
     ensure(!sv->threaded);
+    buf_free(&sv->living);
     mem_free(sv, sizeof(*sv));
 }
 
@@ -113,6 +115,8 @@ static void put_header(struct save *sv, struct rdb_writer *w)
     put_number(w, "ctime", about.wall_ms / 1000);
     put_number(w, "used-mem", (int64_t)mem.allocated);
     put_number(w, "aof-base", 0);
+    put_number(w, RDB_AUX_LSN, (int64_t)about.lsn);
+    rdb_writer_aux(w, RDB_AUX_LIVING, buf_slice(&sv->living));
 }
 
 /* Sizes stand before a database's first key. */
@@ -236,6 +240,10 @@ static void take_config(struct save *sv)
     snprintf(sv->temp, sizeof(sv->temp), "temp-%d.rdb", (int)getpid());
     sv->compress = cfg->rdbcompression;
     sv->checksum = cfg->rdbchecksum;
+    buf_clear(&sv->living);
+    for (int db = 0; db < cfg->databases; db++)
+        if (cfg->db[db].durability == DURABILITY_SNAPSHOT)
+            buf_printf(&sv->living, "%s%d", sv->living.len > 0 ? " " : "", db);
 }
 
 static void begin(struct save *sv, bool waited_for)
@@ -299,12 +307,17 @@ static void cancel(struct save *sv)
     ended(sv);
 }
 
+int save_anew(struct save *sv)
+{
+    cancel(sv);
+    return save_now(sv);
+}
+
 /* What is acknowledged after the last file would be lost, so nothing is: clients wait until they are closed. */
 int save_final(struct save *sv)
 {
     struct server *server = sv->server;
-    cancel(sv);
-    int err = save_now(sv);
+    int err = save_anew(sv);
     if (err == 0) {
         atomic_store(&server->paused_all, true);
         atomic_store(&server->paused_until_ms, INT64_MAX);

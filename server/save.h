@@ -18,12 +18,14 @@ bool save_busy(const struct save *sv);
 void save_begin(struct save *sv);
 /* Writes one, and waits for it. By who holds all shards, or owns them; as save_begin. 0 or a negative errno. */
 int save_now(struct save *sv) must_check;
+/* The same, and one that is under way is cancelled. */
+int save_anew(struct save *sv) must_check;
 /* One is begun as soon as none is under way. Any thread. */
 void save_ask(struct save *sv);
 /* Before the process ends, while its shards still run: a last one, after which no client writes any more. Blocks. 0;
  * or a negative errno, and the server goes on. Main thread. */
 int save_last(struct save *sv) must_check;
-/* The same by who holds all shards, with nothing staged. One that is under way is cancelled. */
+/* The same by who holds all shards, with nothing staged. */
 int save_final(struct save *sv) must_check;
 /* Whether an orderly stop writes a file: there are save points, or a database lives by them. */
 bool save_at_stop(const struct server *server);

@@ -241,6 +241,38 @@ static void change_mode(struct call *c, uint32_t db)
         checkpoint_ask(server->checkpoint);
 }
 
+/* The first logged database that is to live by the RDB file; -1: none. */
+static int64_t leaves_log(const struct server *server)
+{
+    for (int db = 0; db < server->config->databases; db++)
+        if (server_logged(server, (uint32_t)db) && server->config->db[db].durability == DURABILITY_SNAPSHOT)
+            return db;
+    return -1;
+}
+
+/* What a database held is forgotten by the log when it changes to the file, so it has to be in a file before. Recovery
+ * believes that file only if it is newer than the last checkpoint: the log goes on by an effect without meaning. */
+bool admin_config_prepare(struct call *c, char *error)
+{
+    struct server *server = c->server;
+    int64_t db = leaves_log(server);
+    struct slice argv[] = {SLICE_LIT("PING")};
+    if (db < 0)
+        return true;
+    if (c->in_exec) {
+        snprintf(error, 512, "durability snapshot cannot be set inside a transaction");
+        return false;
+    }
+    effect_in(c, (uint32_t)db, 1, argv);
+    stage_end(&c->shard->stage);
+    shard_append(c->shard, c->held ? server->holds.held : 1ull << c->shard->index);
+    stage_begin(&c->shard->stage);
+    int err = save_anew(server->save);
+    if (err < 0)
+        snprintf(error, 512, "the RDB file, which is to hold the database, cannot be written: %s", strerror(-err));
+    return err == 0;
+}
+
 bool server_everysec(const struct server *server)
 {
     for (int db = 0; db < server->config->databases; db++)

@@ -52,6 +52,7 @@ struct server {
     uint64_t replay_spaces;   /* spaces that it has made so far */
     bool
         checkpoint_first; /* a checkpoint has to complete before anything is served (a change of mode, a first start) */
+    bool save_first;      /* before that, an RDB file has to be written: a logged database is to live by it */
     bool imported;        /* an RDB file on a first start: that checkpoint must succeed */
     uint64_t loaded_keys, loaded_expired; /* of an RDB file, at start */
     bool config_logged;                   /* some database is logged */

@@ -8,6 +8,7 @@
 #include "core/base/panic.h"
 #include "server/checkpoint.h"
 #include "server/dispatch.h"
+#include "server/expire_fields.h"
 #include "server/flash.h"
 #include "server/forward.h"
 #include "server/server.h"
@@ -233,6 +234,7 @@ static void cron(struct shard *s)
 static bool data_slices(struct shard *s)
 {
     bool more = expire_slice(s);
+    more |= expire_fields_slice(s);
     shard_append(s, 1ull << s->index);
     if (s->server->log != NULL)
         tier_log_progress(s->tier, log_durable(s->server->log));

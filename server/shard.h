@@ -42,7 +42,7 @@ struct list {
 /* Counters that other threads add up for INFO: written by the owner only, relaxed. */
 struct shard_stats {
     _Atomic uint64_t commands, connections, rejected, expired, evicted, hits, misses, net_in, net_out, changes;
-    _Atomic uint64_t forwarded, holds, turns, out_of_memory, errors;
+    _Atomic uint64_t expired_fields, forwarded, holds, turns, out_of_memory, errors;
 };
 static inline void stat_add(_Atomic uint64_t *c, uint64_t n)
 {
@@ -54,6 +54,13 @@ struct command_stats {
 };
 
 struct watched; /* tx.h */
+
+/* A cold hash that is read to delete fields of it (expire_fields.c). */
+struct field_fetch {
+    struct tier_wait wait;
+    struct shard *shard; /* NULL: not in use */
+    uint64_t hash;       /* of the key */
+};
 
 struct shard {
     struct server *server;
@@ -104,6 +111,8 @@ struct shard {
     uint64_t always_lsn;             /* the same for frames with effects of `always` databases (I3) */
     struct table *watches;           /* tx.h: struct watched by (database, key) */
     uint64_t watch_version;
+    struct field_fetch field_fetches[4];
+    int64_t field_fetch_after_ms; /* none before then: the last one failed */
     uint64_t flash_judged;        /* what its tier had written when the flash budget was last looked at */
     unsigned fruitless;           /* victims looked for on a full flash since the last one found (flash.c) */
     _Atomic uint64_t flash_freed; /* bytes of deleted keys that were on flash, as they were in RAM */
@@ -116,7 +125,7 @@ struct shard {
     struct db_figures {
         const struct keyspace *of; /* the keyspace and its state when they were published; the owner's */
         uint64_t changes;
-        _Atomic uint64_t bytes, keys, expires, cold, cold_bytes, dirty, tombs;
+        _Atomic uint64_t bytes, keys, expires, inner, cold, cold_bytes, dirty, tombs;
         _Atomic bool reclaimable; /* some value could still be dropped or evicted */
         _Atomic uint64_t wanted;  /* bytes that somebody on this shard waits for; written by the owner */
     } * figures;                  /* the same by database, and its counts */

@@ -8,6 +8,7 @@
 #include "server/save.h"
 #include "server/snapshot.h"
 
+#define FREED_AT_ONCE_MAX MIB
 #define UNLOGGED (1ull << 63) /* in the id of a space: beyond every LSN */
 
 bool server_logged(const struct server *server, uint32_t db) { return server->modes[db] >= DURABILITY_OS; }
@@ -93,6 +94,15 @@ static struct space_id new_id(struct call *c, uint32_t db)
     return spaces_unlogged_id(server, db);
 }
 
+/* What is large is freed in the background even if it was to be done at once: nobody can tell but by the time. */
+static void dispose(struct lazy *lazy, struct keyspace *ks, bool async)
+{
+    if (lazy != NULL && (async || keyspace_memory(ks) > FREED_AT_ONCE_MAX))
+        lazy_free_keyspace(lazy, ks);
+    else
+        keyspace_free(ks);
+}
+
 static void flush_on(struct shard *s, uint32_t db, struct space_id id, bool async)
 {
     struct keyspace *old = s->spaces[db];
@@ -100,12 +110,8 @@ static void flush_on(struct shard *s, uint32_t db, struct space_id id, bool asyn
     tier_detach(s->tier, old);
     attach(s, db, keyspace_new(id, s->server->hash_seed));
     s->spaces[db]->ticket = old->ticket; /* the id may be the old one's (replay), and fetches for it under way */
-    if (snapshot_keep(s, old))
-        return;
-    if (async && s->server->lazy != NULL)
-        lazy_free_keyspace(s->server->lazy, old);
-    else
-        keyspace_free(old);
+    if (!snapshot_keep(s, old))
+        dispose(s->server->lazy, old, async);
 }
 
 void spaces_reset(struct server *server, uint32_t db, struct space_id id)

@@ -1,4 +1,5 @@
 /* Meta record:   version 1 | type 1 | encoding 1 | 0 | temperature 4 | expire 8 | ram bytes 8 | stamp 8 | crc 4
+ *                version 2, if parts of the value expire: before the crc, when the first one does 8
  * Value record:  version 1 | compression 1 | stamp 8 | raw size 8 | body | crc 4
  *                the body of RECORD_ZSTD_DICT: dictionary id 4 | frame without magic number and id
  * Dictionary:    version 1 | content | crc 4
@@ -12,6 +13,7 @@
 #include "core/base/mem.h"
 
 #define VERSION 1
+#define VERSION_INNER 2 /* meta records */
 #define COMPRESS_FROM 512
 #define DICTIONARY_FROM 32       /* frame header and id take 7 */
 #define DICTIONARY_TO (64 * KIB) /* beyond, a value's own beginning serves as well */
@@ -89,8 +91,9 @@ static bool unseal(struct slice store_key, struct slice record, struct slice *bo
 
 void record_meta_encode(struct buf *out, struct slice store_key, const struct record_meta *m)
 {
+    bool inner = m->inner_ms != ENTRY_NO_EXPIRY;
     buf_clear(out);
-    buf_append_byte(out, VERSION);
+    buf_append_byte(out, inner ? VERSION_INNER : VERSION);
     buf_append_byte(out, m->type);
     buf_append_byte(out, m->encoding);
     buf_append_byte(out, 0);
@@ -98,6 +101,8 @@ void record_meta_encode(struct buf *out, struct slice store_key, const struct re
     buf_put_u64(out, (uint64_t)m->expire_ms);
     buf_put_u64(out, m->ram_bytes);
     buf_put_u64(out, m->stamp);
+    if (inner)
+        buf_put_u64(out, (uint64_t)m->inner_ms);
     seal(out, store_key);
 }
 
@@ -115,7 +120,9 @@ int record_meta_decode(struct slice store_key, struct slice record, struct recor
     m->expire_ms = (int64_t)reader_u64(&r);
     m->ram_bytes = reader_u64(&r);
     m->stamp = reader_u64(&r);
-    return r.bad || reader_left(&r) > 0 || version != VERSION ? -EBADMSG : 0;
+    m->inner_ms = version == VERSION_INNER ? (int64_t)reader_u64(&r) : ENTRY_NO_EXPIRY;
+    bool good = version == VERSION || (version == VERSION_INNER && m->inner_ms != ENTRY_NO_EXPIRY);
+    return r.bad || reader_left(&r) > 0 || !good ? -EBADMSG : 0;
 }
 
 /* Less than an eighth saved is not worth the reader's time. */

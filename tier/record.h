@@ -22,6 +22,7 @@ struct record_meta {
     uint8_t encoding;     /* what OBJECT ENCODING said, a hint */
     uint32_t temperature; /* 24 bits */
     int64_t expire_ms;    /* Unix time, or -1 */
+    int64_t inner_ms;     /* when the first part of the value falls due, or -1 */
     uint64_t ram_bytes;   /* what the value takes in RAM when fetched */
     uint64_t stamp;       /* end LSN of the frame holding the last effect included */
 };

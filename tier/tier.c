@@ -11,6 +11,7 @@
 
 #include "core/base/mem.h"
 #include "core/base/panic.h"
+#include "tier/parts.h"
 
 #define SPACES_MAX 1024
 #define PIN_SLOTS 65536
@@ -54,12 +55,13 @@ struct batch {
     struct task done;
     struct tier *tier;
     struct batch *next;
-    struct store_batch ops;      /* meta records, by hash; once closed, everything */
-    struct store_batch values;   /* value records, by hash: a run of one kind is what a memtable takes cheaply */
-    uint64_t stamp;              /* 0: needs no log */
-    uint64_t seq;                /* order in which batches were closed */
-    uint64_t bytes;              /* handed over when it was closed */
-    struct buf large_key, large; /* a value that the pool compresses and puts into `ops` */
+    struct store_batch ops;    /* meta records, by hash; once closed, everything */
+    struct store_batch values; /* value records, by hash: a run of one kind is what a memtable takes cheaply */
+    uint64_t stamp;            /* 0: needs no log */
+    uint64_t seq;              /* order in which batches were closed */
+    uint64_t bytes;            /* handed over when it was closed */
+    struct buf large_key;
+    struct parts large; /* a value that the pool compresses and puts into `ops` */
     int result;
 };
 
@@ -71,7 +73,7 @@ struct encoding {
     uint64_t hash;
     uint64_t cursor;
     uint64_t ram_bytes;
-    struct buf payload;
+    struct parts payload;
 };
 
 struct fetch {
@@ -151,7 +153,7 @@ void tier_free(struct tier *t)
     buf_free(&t->payload);
     buf_free(&t->encoded);
     buf_free(&t->encoding.name);
-    buf_free(&t->encoding.payload);
+    parts_free(&t->encoding.payload);
     mem_free(t, sizeof(*t));
 }
 
@@ -379,24 +381,39 @@ int tier_fetch_now(struct tier *t, struct keyspace *ks, struct entry **e, struct
 
 /* --- cleaning: batches --- */
 
-/* On a pool thread. */
 static void put_large(struct batch *b)
 {
-    struct buf record = {0};
+    struct buf payload = {0}, record = {0};
     const struct tier_config *cfg = &b->tier->cfg;
+    parts_join(&b->large, &payload);
     record_value_encode(&record, buf_slice(&b->large_key), b->stamp, cfg->compression,
-                        dictionaries_newest(trainer_dictionaries(cfg->trainer)), buf_slice(&b->large));
-    buf_free(&b->large);
+                        dictionaries_newest(trainer_dictionaries(cfg->trainer)), buf_slice(&payload));
+    buf_free(&payload);
+    buf_reserve(&b->ops.ops, record.len + b->large_key.len + KIB);
     store_batch_put(&b->ops, buf_slice(&b->large_key), buf_slice(&record));
     buf_free(&record);
 }
 
+/* Only the meta record of the value's key is left: the shard is spared to free the rest. */
+static int write_large(struct batch *b)
+{
+    struct store_batch meta = {.count = b->ops.count};
+    buf_append_slice(&meta.ops, buf_slice(&b->ops.ops));
+    put_large(b);
+    int err = b->tier->cfg.store->ops->write(b->tier->cfg.store, &b->ops);
+    store_batch_free(&b->ops);
+    b->ops = meta;
+    return err;
+}
+
+/* On a pool thread. */
 static void batch_run(struct pool_job *job)
 {
     struct batch *b = container_of(job, struct batch, job);
-    if (b->large.len > 0)
-        put_large(b);
-    b->result = b->tier->cfg.store->ops->write(b->tier->cfg.store, &b->ops);
+    if (b->large.n > 0)
+        b->result = write_large(b);
+    else
+        b->result = b->tier->cfg.store->ops->write(b->tier->cfg.store, &b->ops);
     b->tier->cfg.post(b->tier->cfg.arg, &b->done);
 }
 
@@ -449,7 +466,6 @@ static void batch_done(struct task *task, void *arg)
     live_remove(t, b->seq);
     atomic_fetch_sub_explicit(&t->pending, b->bytes, memory_order_relaxed);
     buf_free(&b->large_key);
-    buf_free(&b->large);
     store_batch_free(&b->ops);
     mem_free(b, sizeof(*b));
 }
@@ -491,7 +507,7 @@ static void batch_close(struct tier *t)
     trainer_count(t->cfg.trainer, t->uncounted);
     t->uncounted = 0;
     add(&t->stats.clean_batches, 1);
-    b->bytes = b->ops.ops.len + b->large.len;
+    b->bytes = b->ops.ops.len + b->large.bytes;
     add(&t->stats.clean_bytes, b->bytes);
     atomic_fetch_add_explicit(&t->pending, b->bytes, memory_order_relaxed);
     if (b->stamp > t->cfg.durable(t->cfg.arg))
@@ -595,7 +611,8 @@ static void clean_tomb(struct tier *t, struct batch *b, struct space *s, struct 
     }
     record_value_key(&t->scratch, s->ks->id, key);
     store_batch_delete(&b->values, buf_slice(&t->scratch));
-    struct record_meta meta = {.type = RECORD_ABSENT, .expire_ms = ENTRY_NO_EXPIRY, .stamp = stamp};
+    struct record_meta meta = {
+        .type = RECORD_ABSENT, .expire_ms = ENTRY_NO_EXPIRY, .inner_ms = ENTRY_NO_EXPIRY, .stamp = stamp};
     put_meta(t, b, s->ks, key, &meta);
     remember_absent(t, s->ks, key, stamp);
     keyspace_cleaning(s->ks, tomb);
@@ -607,6 +624,7 @@ static struct record_meta meta_of(const struct space *s, const struct entry *e, 
                                 .encoding = e->encoding,
                                 .temperature = e->temperature,
                                 .expire_ms = entry_expiry(e),
+                                .inner_ms = entry_inner_expiry(e),
                                 .ram_bytes = keyspace_ram_bytes(e),
                                 .stamp = s->logged ? stamp : 0};
 }
@@ -661,7 +679,6 @@ static void begin_encoding(struct tier *t, const struct keyspace *ks, struct ent
     g->ram_bytes = keyspace_ram_bytes(e);
     buf_clear(&g->name);
     buf_append_slice(&g->name, entry_key(e));
-    buf_append_byte(&g->payload, 0);
     atomic_fetch_add_explicit(&t->pending, g->ram_bytes, memory_order_relaxed);
 }
 
@@ -669,7 +686,8 @@ static void end_encoding(struct tier *t)
 {
     t->encoding.active = false;
     atomic_fetch_sub_explicit(&t->pending, t->encoding.ram_bytes, memory_order_relaxed);
-    buf_free(&t->encoding.payload);
+    if (t->encoding.payload.n > 0)
+        parts_discard(&t->encoding.payload, t->cfg.pool);
 }
 
 /* All parts are there: they go to the pool in a batch of their own. */
@@ -681,13 +699,27 @@ static void clean_large(struct tier *t, struct space *s, struct entry *e, uint64
     struct batch *b = batch_open(t);
     b->stamp = meta.stamp;
     b->large = t->encoding.payload;
-    t->encoding.payload = (struct buf){0};
+    t->encoding.payload = (struct parts){0};
     record_value_key(&b->large_key, s->ks->id, key);
     put_meta(t, b, s->ks, key, &meta);
     keyspace_cleaning(s->ks, e);
     add(&t->stats.cleaned, 1);
-    add(&t->stats.value_bytes_in, b->large.len);
+    add(&t->stats.value_bytes_in, b->large.bytes);
     batch_close(t);
+}
+
+/* The type byte comes before the first part. */
+static void add_part(struct encoding *g, const struct value *v)
+{
+    struct buf part = {0};
+    bool first = g->cursor == 0;
+    buf_reserve(&part, PART + PART / 8);
+    if (first)
+        buf_append_byte(&part, 0);
+    uint8_t type = value_class_of(v->type)->encode(v, &g->cursor, &part, PART);
+    if (first)
+        part.p[0] = type;
+    parts_add(&g->payload, &part);
 }
 
 bool tier_encode_part(struct tier *t, uint64_t stamp)
@@ -704,8 +736,7 @@ bool tier_encode_part(struct tier *t, uint64_t stamp)
     if (t->batches >= BATCHES_MAX)
         return false;
     struct value v = entry_value(e);
-    uint8_t type = value_class_of(v.type)->encode(&v, &g->cursor, &g->payload, PART);
-    g->payload.p[0] = type; /* the buffer may have moved */
+    add_part(g, &v);
     if (g->cursor != 0)
         return true;
     clean_large(t, s, e, stamp);
@@ -884,7 +915,10 @@ static uint32_t coldness(const struct entry *e, const struct temperature *temp)
     return temperature_coldness(temp, e->temperature);
 }
 
-/* Hot entries of a sample that are not pinned, coldest first; at most the colder half of them. */
+/* Dropping gains nothing where a cold entry takes as much (an 8-byte value in its entry). */
+static bool worth_dropping(const struct entry *e) { return keyspace_ram_bytes(e) > 8; }
+
+/* Hot entries of a sample that would make room and are not pinned, coldest first; at most the colder half of them. */
 static unsigned victims(struct tier *t, struct keyspace *ks, const struct temperature *temp, struct entry **out)
 {
     void *items[SAMPLE];
@@ -894,7 +928,7 @@ static unsigned victims(struct tier *t, struct keyspace *ks, const struct temper
 
     for (size_t i = 0; i < got; i++) {
         struct entry *e = items[i];
-        if (entry_cold(e) || pinned(t, key_of(ks, entry_key(e)).hash))
+        if (entry_cold(e) || !worth_dropping(e) || pinned(t, key_of(ks, entry_key(e)).hash))
             continue;
         uint32_t c = coldness(e, temp);
         unsigned at = n++;
@@ -918,9 +952,6 @@ static uint64_t drop(struct tier *t, struct keyspace *ks, struct entry *e)
     return before > ks->bytes ? before - ks->bytes : 0;
 }
 
-/* Dropping gains nothing where a cold entry takes as much (an 8-byte value in its entry). */
-static bool worth_dropping(const struct entry *e) { return keyspace_ram_bytes(e) > 8; }
-
 uint64_t tier_reclaim(struct tier *t, struct keyspace *ks, uint64_t bytes, const struct temperature *temp,
                       uint64_t stamp)
 {
@@ -935,7 +966,7 @@ uint64_t tier_reclaim(struct tier *t, struct keyspace *ks, uint64_t bytes, const
         struct entry *v[SAMPLE];
         unsigned n = victims(t, ks, temp, v), before = dropped + cleaned;
         for (unsigned i = 0; i < n && freed < bytes; i++) {
-            if (droppable(v[i]) && worth_dropping(v[i])) {
+            if (droppable(v[i])) {
                 freed += drop(t, ks, v[i]);
                 dropped++;
             } else if (may_clean && cleanable(v[i]) && t->batches < BATCHES_MAX && leaving < bytes) {

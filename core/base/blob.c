@@ -2,19 +2,21 @@
 
 #include "core/base/mem.h"
 
-#define BLOB_TAIL 2
+#include "core/base/panic.h"
 
-static size_t blob_bytes(size_t cap) { return sizeof(struct blob) + cap + BLOB_TAIL; }
+static size_t units_for(size_t cap) { return (cap + BLOB_TAIL + BLOB_UNIT - 1) / BLOB_UNIT; }
+static size_t blob_bytes(size_t units) { return sizeof(struct blob) + units * BLOB_UNIT; }
 
-size_t blob_memory(size_t cap) { return mem_class(blob_bytes(cap)); }
+size_t blob_memory(size_t cap) { return mem_class(blob_bytes(units_for(cap))); }
 
 struct blob *blob_new(size_t cap)
 {
-    struct blob *b = mem_alloc(blob_bytes(cap));
+    size_t units = units_for(cap);
+    ensure(units <= UINT32_MAX);
+    struct blob *b = mem_alloc(blob_bytes(units));
     atomic_init(&b->refs, 1);
-    b->unused = 0;
+    b->units = (uint32_t)units;
     b->len = 0;
-    b->cap = cap;
     return b;
 }
 
@@ -30,5 +32,5 @@ struct blob *blob_copy(struct slice s, size_t cap)
 void blob_unref(struct blob *b)
 {
     if (atomic_fetch_sub_explicit(&b->refs, 1, memory_order_acq_rel) == 1)
-        mem_free(b, blob_bytes(b->cap));
+        mem_free(b, blob_bytes(b->units));
 }

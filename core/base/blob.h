@@ -10,13 +10,16 @@
 
 struct blob {
     _Atomic uint32_t refs;
-    uint32_t unused;
+    uint32_t units; /* of BLOB_UNIT bytes allocated for data */
     size_t len;
-    size_t cap; /* bytes of data allocated; two more lie behind them (room for a CRLF on receive) */
     uint8_t data[];
 };
+#define BLOB_UNIT 16 /* every size class of the allocator is a multiple of it */
+#define BLOB_TAIL 2
 
-/* One reference; len 0, data uninitialised. */
+/* Bytes that fit; BLOB_TAIL more lie behind them (room for a CRLF on receive). */
+static inline size_t blob_cap(const struct blob *b) { return (size_t)b->units * BLOB_UNIT - BLOB_TAIL; }
+/* One reference; len 0, data uninitialised; room for at least `cap` bytes (below 64 GiB). */
 struct blob *blob_new(size_t cap);
 struct blob *blob_copy(struct slice s, size_t cap);
 static inline struct blob *blob_ref(struct blob *b)

@@ -1,5 +1,6 @@
-/* Integers are read and written by hand: they are on every path. Floating point goes through libc, which rounds
- * correctly; what Redis refuses on top of it is checked here. */
+/* Integers are read and written by hand: they are on every path. So are doubles, as scores are, as far as
+ * that is exact (decimal.h); else floating point goes through libc, which rounds correctly. What Redis refuses on top
+ * of it is checked here. */
 #include "core/base/num.h"
 
 #include <errno.h>
@@ -8,6 +9,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+#include "core/base/decimal.h"
 #include "core/base/mem.h"
 
 bool num_parse_u64(struct slice s, uint64_t *out)
@@ -177,44 +179,40 @@ bool num_parse_double(struct slice s, double *out)
     return ok;
 }
 
-/* The fewest digits that read back as `v`. Fifteen always survive the way from text to a normal double and back, and %g
- * cuts trailing zeros: whatever is shorter is found there too. Subnormal numbers hold fewer. */
-static size_t format_shortest(char out[static 40], double v)
+/* d.ddde-XX, the exponent with two digits at least. */
+static size_t format_scientific(char *out, const char *digits, size_t n, int exponent)
 {
-    int n = 0;
-    for (int digits = fabs(v) < DBL_MIN ? 1 : DBL_DIG; digits <= DBL_DECIMAL_DIG; digits++) {
-        n = snprintf(out, 40, "%.*g", digits, v);
-        if (strtod(out, NULL) == v)
-            break;
+    char *p = out;
+    *p++ = digits[0];
+    if (n > 1) {
+        *p++ = '.';
+        p = mempcpy(p, digits + 1, n - 1);
     }
-    return (size_t)n;
+    *p++ = 'e';
+    *p++ = exponent < 0 ? '-' : '+';
+    if (abs(exponent) < 10)
+        *p++ = '0';
+    return (size_t)(p - out) + num_format_u64(p, (uint64_t)abs(exponent));
 }
 
-/* Fractions with up to fifteen digits, the point among them, which need no search: the first power of ten that makes an
- * integer of `v`, exactly. 0 if there is none. */
-static size_t format_short_decimal(char out[static 40], double v)
+/* A fraction, or an integer of 1e17 and more, above 0; spelled as %.17g would with so few digits. */
+static size_t format_shortest(char *out, double v)
 {
-    double size = fabs(v);
-    if (size < 1e-4 || size >= 1e15)
-        return 0;
-    for (unsigned behind = 1; behind <= DBL_DIG; behind++) {
-        double shifted = size * tens[behind];
-        if (shifted >= 1e15)
-            return 0;
-        uint64_t digits = (uint64_t)(shifted + 0.5);
-        if ((double)digits / tens[behind] != size)
-            continue;
-        char *p = out;
-        uint64_t whole = digits / (uint64_t)tens[behind], part = digits % (uint64_t)tens[behind];
-        if (v < 0)
-            *p++ = '-';
-        p += num_format_u64(p, whole);
-        *p++ = '.';
-        for (unsigned i = behind; i > 0; i--, part /= 10)
-            p[i - 1] = (char)('0' + part % 10);
-        return (size_t)(p + behind - out);
-    }
-    return 0;
+    struct decimal d = decimal_shortest(v);
+    char digits[DECIMAL_DIGITS_MAX + 3];
+    size_t n = num_format_u64(digits, d.digits);
+    int exponent = (int)n - 1 + d.exponent; /* of the first digit */
+    if (exponent < -4 || exponent >= DECIMAL_DIGITS_MAX)
+        return format_scientific(out, digits, n, exponent);
+    char *p = out;
+    size_t whole = exponent < 0 ? 0 : (size_t)exponent + 1;
+    if (whole == 0)
+        *p++ = '0';
+    p = mempcpy(p, digits, whole);
+    *p++ = '.';
+    for (int i = -1; i > exponent; i--)
+        *p++ = '0';
+    return (size_t)((char *)mempcpy(p, digits + whole, n - whole) - out);
 }
 
 static size_t format_word(char *out, const char *word)
@@ -234,8 +232,9 @@ size_t num_format_double(char out[static 40], double v)
         return format_word(out, signbit(v) ? "-0" : "0");
     if (v > -1e17 && v < 1e17 && v == (double)(int64_t)v)
         return num_format_i64(out, (int64_t)v);
-    size_t len = format_short_decimal(out, v);
-    return len > 0 ? len : format_shortest(out, v);
+    bool minus = v < 0;
+    out[0] = '-';
+    return minus + format_shortest(out + minus, fabs(v));
 }
 
 static const struct {

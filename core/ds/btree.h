@@ -33,6 +33,9 @@ struct btree_type {
     /* What an element counts for in ranks, from its own bytes (it must not change but through btree_update). NULL: 1.
      */
     uint64_t (*weight)(const void *elem, void *arg);
+    /* Elements of 8 bytes that stand for something in memory: which of their bits are its address. A search asks for it
+     * ahead, so that its cache misses overlap. 0: none. */
+    uint64_t address;
 };
 
 /* `type` is borrowed for the tree's life; `arg` is handed to its functions. Caller frees with btree_free. */
@@ -94,6 +97,11 @@ void *btree_at(const struct btree_iter *it); /* the element here, NULL at the en
  * the last element; prev at the first returns NULL and stays at the first. */
 void *btree_next(struct btree_iter *it);
 void *btree_prev(struct btree_iter *it);
+/* For walks that look ahead: how many elements stand side by side in memory from the one here on, itself included, up
+ * to the end of its node; with `back`, down to the beginning of it. 0 at the end. O(1). */
+uint32_t btree_run(const struct btree_iter *it, bool back);
+/* Steps to the element behind such a run and returns it; NULL if there is none. */
+void *btree_leave(struct btree_iter *it, bool back);
 /* Sum of the weights (the number) of elements before this place. O(height * fan-out), no comparisons. */
 uint64_t btree_rank(const struct btree_iter *it);
 

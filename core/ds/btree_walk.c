@@ -15,12 +15,39 @@ static int cmp_key(const struct btree *t, const struct btree_node *n, uint32_t i
     return (t->type->key ? t->type->cmp_key : t->type->cmp)(key(t, n, i), probe, t->arg);
 }
 
+#define AHEAD 3 /* steps of a binary search */
+
+/* Asks for all that the next `steps` steps of a search in [lo, hi) of a leaf may look at. */
+static void ask_for(const struct btree *t, const struct btree_node *n, uint32_t lo, uint32_t hi, int steps)
+{
+    if (lo >= hi || steps == 0)
+        return;
+    uint64_t word;
+    uint32_t mid = (lo + hi) / 2;
+    memcpy(&word, elem(t, n, mid), sizeof(word));
+    __builtin_prefetch((const void *)(uintptr_t)(word & t->type->address));
+    ask_for(t, n, lo, mid, steps - 1);
+    ask_for(t, n, mid + 1, hi, steps - 1);
+}
+
+/* The leaf itself: which of its lines a search will read depends on what it reads first. */
+static void ask_for_leaf(const struct btree_node *n)
+{
+    for (size_t i = 0; i < n->n * sizeof(uint64_t); i += 64)
+        __builtin_prefetch(n->bytes + i);
+}
+
 /* The first index in [from, n) whose element or separator is greater than the probe (`strict`), or not less. */
 static uint32_t search(const struct btree *t, const struct btree_node *n, uint32_t from, const void *probe, bool strict)
 {
     uint32_t lo = from, hi = n->n;
-    while (lo < hi) {
+    bool ahead = n->leaf && t->type->address != 0;
+    if (ahead)
+        ask_for_leaf(n);
+    for (int step = 0; lo < hi; step++) {
         uint32_t mid = (lo + hi) / 2;
+        if (ahead && step % AHEAD == 0)
+            ask_for(t, n, lo, hi, AHEAD);
         int c = n->leaf ? cmp_elem(t, n, mid, probe) : cmp_key(t, n, mid, probe);
         if (c < 0 || (strict && c == 0))
             lo = mid + 1;
@@ -162,6 +189,21 @@ void *btree_prev(struct btree_iter *it)
         it->at[level - 1].i = n->n - 1u;
     }
     return btree_at(it);
+}
+
+uint32_t btree_run(const struct btree_iter *it, bool back)
+{
+    if (btree_at(it) == NULL)
+        return 0;
+    return back ? it->at[0].i + 1 : it->at[0].node->n - it->at[0].i;
+}
+
+void *btree_leave(struct btree_iter *it, bool back)
+{
+    if (btree_at(it) == NULL)
+        return NULL;
+    it->at[0].i = back ? 0 : it->at[0].node->n - 1u;
+    return back ? btree_prev(it) : btree_next(it);
 }
 
 uint64_t btree_rank(const struct btree_iter *it)

@@ -236,9 +236,9 @@ uint32_t pack_at(const uint8_t *p, int64_t index)
     return index >= 0 ? walk_forward(p, (uint64_t)index) : walk_back(p, 0 - (uint64_t)index);
 }
 
-struct slice pack_text(struct pack_item item, char scratch[static PACK_TEXT_MAX])
+struct slice pack_int_text(int64_t v, char scratch[static PACK_TEXT_MAX])
 {
-    return item.is_int ? slice_of(scratch, num_format_i64(scratch, item.integer)) : item.bytes;
+    return slice_of(scratch, num_format_i64(scratch, v));
 }
 
 bool pack_equals(struct pack_item item, struct slice s)
@@ -254,9 +254,8 @@ bool pack_same(struct pack_item a, struct pack_item b)
     return a.is_int ? pack_equals(a, b.bytes) : pack_equals(b, a.bytes);
 }
 
-static inline uint32_t skip_behind(const uint8_t *p, uint32_t at, unsigned skip)
+static inline uint32_t pass_over(const uint8_t *p, uint32_t at, unsigned skip)
 {
-    at = pack_next(p, at);
     for (; skip > 0 && p[at] != PACK_END; skip--)
         at = pack_next(p, at);
     return at;
@@ -267,7 +266,7 @@ static uint32_t find_any(const uint8_t *p, uint32_t from, struct slice s, unsign
 {
     int64_t v = 0;
     bool is_int = parse_int(s, &v);
-    for (uint32_t at = from; p[at] != PACK_END; at = skip_behind(p, at, skip)) {
+    for (uint32_t at = from; p[at] != PACK_END; at = pass_over(p, pack_next(p, at), skip)) {
         struct pack_item item = pack_get(p, at);
         if (item.is_int ? is_int && item.integer == v : slice_eq(item.bytes, s))
             return at;
@@ -295,13 +294,16 @@ static uint32_t find_short(const uint8_t *p, uint32_t from, struct slice s, unsi
     memset(padded, 0, 8);
     memcpy(padded + 8, s.p, s.len);
     uint64_t want = last_bytes(padded + 8 + s.len, unused_bits);
-    for (uint32_t at = from; p[at] != PACK_END; at = skip_behind(p, at, skip)) {
+    for (uint32_t at = from, next; p[at] != PACK_END; at = pass_over(p, next, skip)) {
         const uint8_t *e = p + at;
         if (*e == head) {
             if (last_bytes(e + 1 + s.len, unused_bits) == want && memcmp(e + 1, s.p, s.len) == 0)
                 return at;
-        } else if (unlikely(is_longer_string(*e)) && pack_equals(pack_get(p, at), s)) {
-            return at; /* an encoding longer than needed */
+            next = at + (uint32_t)s.len + 2; /* not read from the entry: the loads of entries as long overlap */
+        } else {
+            if (unlikely(is_longer_string(*e)) && pack_equals(pack_get(p, at), s))
+                return at; /* an encoding longer than needed */
+            next = pack_next(p, at);
         }
     }
     return 0;

@@ -148,8 +148,12 @@ static inline struct pack_item pack_get(const uint8_t *p, uint32_t at)
  */
 uint32_t pack_at(const uint8_t *p, int64_t index);
 
+struct slice pack_int_text(int64_t v, char scratch[static PACK_TEXT_MAX]);
 /* The item as text, in `scratch` if it is an integer. */
-struct slice pack_text(struct pack_item item, char scratch[static PACK_TEXT_MAX]);
+static inline struct slice pack_text(struct pack_item item, char scratch[static PACK_TEXT_MAX])
+{
+    return item.is_int ? pack_int_text(item.integer, scratch) : item.bytes;
+}
 bool pack_equals(struct pack_item item, struct slice s);
 /* Whether two items have the same text. */
 bool pack_same(struct pack_item a, struct pack_item b);

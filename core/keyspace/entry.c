@@ -10,10 +10,20 @@ static size_t lens_bytes(size_t klen, bool embed, size_t vlen)
     return (klen >= LEN_WIDE ? 4 : 0) + (embed && vlen >= LEN_WIDE ? 4 : 0);
 }
 
-static size_t layout_bytes(size_t klen, bool expires, bool embed, size_t vlen)
+static size_t layout_bytes(size_t klen, unsigned times, bool embed, size_t vlen)
 {
-    return sizeof(struct entry) + (expires ? 8 : 0) + (embed ? 0 : 8) + lens_bytes(klen, embed, vlen) + klen +
+    return sizeof(struct entry) + 8 * times + (embed ? 0 : 8) + lens_bytes(klen, embed, vlen) + klen +
            (embed ? vlen : 0);
+}
+
+#define BESIDE_GAIN 64 /* bytes for which a string is put beside its entry: that costs a cache miss */
+
+bool entry_embeds(size_t key_len, size_t len, bool expires)
+{
+    if (likely(len < LEN_WIDE))
+        return true;
+    size_t embedded = mem_class(layout_bytes(key_len, expires, true, len));
+    return embedded < mem_class(layout_bytes(key_len, expires, false, 0)) + blob_memory(len) + BESIDE_GAIN;
 }
 
 static size_t embed_len(const struct entry *e, size_t lens_off)
@@ -25,21 +35,23 @@ static size_t embed_len(const struct entry *e, size_t lens_off)
     return wide;
 }
 
-struct entry *entry_new(struct slice key, const struct value *v, int64_t expire_ms)
+struct entry *entry_new(struct slice key, const struct value *v, struct entry_times times)
 {
     bool embed = v->encoding == ENC_EMBED;
-    bool expires = expire_ms != ENTRY_NO_EXPIRY;
-    struct entry *e = mem_alloc(layout_bytes(key.len, expires, embed, v->embed.len));
+    bool expires = times.expire_ms != ENTRY_NO_EXPIRY, inner = times.inner_ms != ENTRY_NO_EXPIRY;
+    struct entry *e = mem_alloc(layout_bytes(key.len, (unsigned)expires + inner, embed, v->embed.len));
     uint8_t *p = e->rest;
 
     e->temperature = 0;
     e->type = v->type;
     e->encoding = v->encoding;
-    e->flags = expires ? ENTRY_EXPIRES : 0;
+    e->flags = (expires ? ENTRY_EXPIRES : 0) | (inner ? ENTRY_INNER : 0);
     e->klen8 = (uint8_t)(key.len < LEN_WIDE ? key.len : LEN_WIDE);
     e->vlen8 = (uint8_t)(!embed ? 0 : v->embed.len < LEN_WIDE ? v->embed.len : LEN_WIDE);
     if (expires)
-        p = (uint8_t *)mempcpy(p, &expire_ms, 8);
+        p = (uint8_t *)mempcpy(p, &times.expire_ms, 8);
+    if (inner)
+        p = (uint8_t *)mempcpy(p, &times.inner_ms, 8);
     if (!embed)
         p = (uint8_t *)mempcpy(p, &v->integer, 8);
     if (e->klen8 == LEN_WIDE)
@@ -57,7 +69,7 @@ size_t entry_bytes(const struct entry *e)
 {
     bool embed = e->encoding == ENC_EMBED;
     size_t vlen = embed ? embed_len(e, entry_lens_off(e)) : 0;
-    return layout_bytes(entry_key(e).len, e->flags & ENTRY_EXPIRES, embed, vlen);
+    return layout_bytes(entry_key(e).len, (unsigned)(entry_word_off(e) / 8), embed, vlen);
 }
 
 void entry_free_shell(struct entry *e) { mem_free(e, entry_bytes(e)); }
@@ -78,7 +90,7 @@ struct value entry_value(const struct entry *e)
 {
     struct value v = entry_raw(e);
     debug_ensure(!entry_cold(e));
-    if (e->encoding == ENC_EMBED && e->type != VALUE_STRING) {
+    if (e->encoding == ENC_EMBED && e->type != VALUE_STRING && value_class_of(e->type)->embed == NULL) {
         v.encoding = ENC_PACK;
         v.ptr = (uint8_t *)v.embed.p;
     }
@@ -98,10 +110,20 @@ static bool same_layout(const struct entry *e, const struct value *raw)
            mem_same_class(bytes, bytes - old.embed.len + raw->embed.len);
 }
 
-bool entry_write(struct entry *e, const struct value *raw, int64_t expire_ms)
+static bool same_times(const struct entry *e, struct entry_times times)
 {
-    if (expire_ms != entry_expiry(e) || !same_layout(e, raw))
+    return (times.expire_ms != ENTRY_NO_EXPIRY) == ((e->flags & ENTRY_EXPIRES) != 0) &&
+           (times.inner_ms != ENTRY_NO_EXPIRY) == ((e->flags & ENTRY_INNER) != 0);
+}
+
+bool entry_write(struct entry *e, const struct value *raw, struct entry_times times)
+{
+    if (!same_times(e, times) || !same_layout(e, raw))
         return false;
+    if (e->flags & ENTRY_EXPIRES)
+        memcpy(e->rest, &times.expire_ms, 8);
+    if (e->flags & ENTRY_INNER)
+        memcpy(e->rest + entry_inner_off(e), &times.inner_ms, 8);
     e->type = raw->type & 15;
     if (raw->encoding == ENC_EMBED) {
         struct value old = entry_raw(e);

@@ -1,8 +1,11 @@
 /* An entry: one allocation that holds a key, its header, optional expiry, and its value – inline when small, a pointer,
  * or nothing when cold. Bytes of a key matter more than anything else here: the header is 8.
  *
- *   header 8 | expiry 8 (ENTRY_EXPIRES) | word 8 (unless ENC_EMBED) | klen 4 (klen8 == 255) | vlen 4 (embedded, vlen8
- * == 255) | key bytes | value bytes (ENC_EMBED)
+ *   header 8 | expiry 8 (ENTRY_EXPIRES) | inner expiry 8 (ENTRY_INNER) | word 8 (unless ENC_EMBED) | klen 4 (klen8 ==
+ * 255) | vlen 4 (embedded, vlen8 == 255) | key bytes | value bytes (ENC_EMBED)
+ *
+ * Inner expiry is when the first part of the value falls due, as value_class.next_expiry says: it stands here so that
+ * it is known of a cold value, too.
  *
  * A small collection is embedded with its pack; entry_value shows it as ENC_PACK with a pointer into the entry.
  *
@@ -29,6 +32,7 @@ enum entry_flag {
     ENTRY_FORGET = 1 << 8,     /* tombs: its record is being removed; freed when that is done */
     ENTRY_CUT = 1 << 10,       /* compared with keyspace.cut_seen: whether a snapshot under way has it (cut.h) */
     ENTRY_ENCODING = 1 << 11,  /* its value is being encoded in parts: a change of the value ends that */
+    ENTRY_INNER = 1 << 12,     /* parts of the value expire */
 };
 
 struct entry {
@@ -46,14 +50,28 @@ _Static_assert(sizeof(struct entry) == 8, "the entry header is 8 bytes");
 #define ENTRY_TICKET_BITS 24
 #define ENTRY_TICKET_MASK ((1u << ENTRY_TICKET_BITS) - 1)
 
+/* When an entry and the first part of its value fall due; each may be ENTRY_NO_EXPIRY. */
+struct entry_times {
+    int64_t expire_ms, inner_ms;
+};
+#define ENTRY_NO_TIMES ((struct entry_times){ENTRY_NO_EXPIRY, ENTRY_NO_EXPIRY})
+
 /* Builds an entry with these parts; `v` ENC_EMBED copies the bytes, anything else takes ownership of the word.
- * flags and temperature are 0 but ENTRY_EXPIRES. Caller frees with entry_free_shell (and releases the value). */
-struct entry *entry_new(struct slice key, const struct value *v, int64_t expire_ms);
+ * flags and temperature are 0 but for what `times` asks. Caller frees with entry_free_shell (and releases the value).
+ */
+struct entry *entry_new(struct slice key, const struct value *v, struct entry_times times);
 /* Frees the allocation only. */
 void entry_free_shell(struct entry *e);
 size_t entry_bytes(const struct entry *e); /* as asked from the allocator */
+/* Whether a string of this length takes less memory (or not notably more) in its entry than in a blob beside it: the
+ * sizes that the allocator has are far apart above some hundred bytes. */
+bool entry_embeds(size_t key_len, size_t len, bool expires);
 
-static inline size_t entry_word_off(const struct entry *e) { return e->flags & ENTRY_EXPIRES ? 8 : 0; }
+static inline size_t entry_inner_off(const struct entry *e) { return e->flags & ENTRY_EXPIRES ? 8 : 0; }
+static inline size_t entry_word_off(const struct entry *e)
+{
+    return entry_inner_off(e) + (e->flags & ENTRY_INNER ? 8 : 0);
+}
 static inline bool entry_cold(const struct entry *e) { return e->encoding == ENC_COLD; }
 static inline size_t entry_lens_off(const struct entry *e)
 {
@@ -80,6 +98,17 @@ static inline int64_t entry_expiry(const struct entry *e)
         memcpy(&ms, e->rest, 8);
     return ms;
 }
+static inline int64_t entry_inner_expiry(const struct entry *e)
+{
+    int64_t ms = ENTRY_NO_EXPIRY;
+    if (e->flags & ENTRY_INNER)
+        memcpy(&ms, e->rest + entry_inner_off(e), 8);
+    return ms;
+}
+static inline struct entry_times entry_times_of(const struct entry *e)
+{
+    return (struct entry_times){entry_expiry(e), entry_inner_expiry(e)};
+}
 static inline bool entry_expired(const struct entry *e, int64_t now_ms)
 {
     return (e->flags & ENTRY_EXPIRES) && entry_expiry(e) <= now_ms;
@@ -93,8 +122,8 @@ static inline uint64_t entry_word(const struct entry *e)
 static inline void entry_set_word(struct entry *e, uint64_t w) { memcpy(e->rest + entry_word_off(e), &w, 8); }
 /* The value as entry_new takes it: of an embedded one the bytes, of a cold one the word. Borrows from the entry. */
 struct value entry_raw(const struct entry *e);
-/* Writes a value and the same expiry over the old value, which is not freed. False if the layout would change. */
-bool entry_write(struct entry *e, const struct value *raw, int64_t expire_ms);
+/* Writes a value, and times, over the old ones; the old value is not freed. False if the layout would change. */
+bool entry_write(struct entry *e, const struct value *raw, struct entry_times times);
 /* The value as the classes see it, to be read; borrows from the entry. Not for cold entries. */
 struct value entry_value(const struct entry *e);
 /* Cold entries: bytes of RAM the value will need. */

@@ -11,8 +11,6 @@
 #include "core/ds/pack.h"
 #include "core/keyspace/cut.h"
 
-#define EMBED_PACK_MAX 256 /* a pack up to this many bytes stands in its entry: a change copies it twice */
-
 struct due {
     int64_t when_ms;
     uint64_t hash;
@@ -44,6 +42,7 @@ struct keyspace *keyspace_new(struct space_id id, uint64_t hash_seed)
     ks->entries = table_new(&entry_table, ks);
     ks->tombs = table_new(&entry_table, ks);
     ks->expiry = btree_new(&due_tree, NULL);
+    ks->inner_expiry = btree_new(&due_tree, NULL);
     queue_init(&ks->dirty);
     return ks;
 }
@@ -82,7 +81,7 @@ static void discharge(struct keyspace *ks, const struct entry *e)
 uint64_t keyspace_memory(const struct keyspace *ks)
 {
     return ks->bytes + table_memory(ks->entries) + table_memory(ks->tombs) + btree_memory(ks->expiry) +
-           ks->dirty.memory + sizeof(*ks);
+           btree_memory(ks->inner_expiry) + ks->dirty.memory + sizeof(*ks);
 }
 
 static void value_release(struct keyspace *ks, struct value *raw)
@@ -120,6 +119,7 @@ void keyspace_free(struct keyspace *ks)
     free_items(ks, ks->entries);
     free_items(ks, ks->tombs);
     btree_free(ks->expiry);
+    btree_free(ks->inner_expiry);
     queue_free(&ks->dirty);
     mem_free(ks, sizeof(*ks));
 }
@@ -164,24 +164,41 @@ static void unmark(struct keyspace *ks, struct entry *e)
     e->flags &= (uint16_t) ~(ENTRY_DIRTY | ENTRY_META_DIRTY);
 }
 
-static void index_expiry(struct keyspace *ks, int64_t when_ms, uint64_t hash)
+static void index_one(struct btree *index, int64_t when_ms, uint64_t hash)
 {
-    if (when_ms == ENTRY_NO_EXPIRY)
-        return;
-    ks->changes++;
     struct due due = {when_ms, hash};
-    btree_insert(ks->expiry, &due, &due);
-    ks->expires++;
+    if (when_ms != ENTRY_NO_EXPIRY)
+        btree_insert(index, &due, &due);
 }
 
-static void unindex_expiry(struct keyspace *ks, int64_t when_ms, uint64_t hash)
+static void unindex_one(struct btree *index, int64_t when_ms, uint64_t hash)
 {
-    if (when_ms == ENTRY_NO_EXPIRY)
-        return;
-    ks->changes++;
-    bool found = btree_erase(ks->expiry, &(struct due){when_ms, hash}, NULL);
+    bool found = when_ms == ENTRY_NO_EXPIRY || btree_erase(index, &(struct due){when_ms, hash}, NULL);
     ensure(found);
-    ks->expires--;
+}
+
+static void reindex(struct keyspace *ks, struct entry_times old, struct entry_times now, uint64_t hash)
+{
+    if (old.expire_ms != now.expire_ms) {
+        ks->changes++;
+        unindex_one(ks->expiry, old.expire_ms, hash);
+        index_one(ks->expiry, now.expire_ms, hash);
+        ks->expires = btree_count(ks->expiry);
+    }
+    if (unlikely(old.inner_ms != now.inner_ms)) {
+        ks->changes++;
+        unindex_one(ks->inner_expiry, old.inner_ms, hash);
+        index_one(ks->inner_expiry, now.inner_ms, hash);
+    }
+}
+
+/* When the first part of a value that is not cold falls due. */
+static int64_t inner_expiry_of(const struct value *v)
+{
+    if (!owns_memory(v->encoding))
+        return ENTRY_NO_EXPIRY;
+    const struct value_class *cls = value_class_of(v->type);
+    return cls->next_expiry != NULL ? cls->next_expiry(v) : ENTRY_NO_EXPIRY;
 }
 
 /* --- creating, replacing, deleting --- */
@@ -193,7 +210,7 @@ static void unindex_expiry(struct keyspace *ks, int64_t when_ms, uint64_t hash)
 static inline void before_change(struct keyspace *ks, struct entry *e)
 {
     if (unlikely(ks->cut != NULL))
-        cut_touch(ks, e);
+        cut_touch(ks, e, CUT_CHANGE);
 }
 
 /* A new key takes over what its tomb knows of flash. */
@@ -232,75 +249,105 @@ static void count_removed(struct keyspace *ks, const struct entry *e)
     }
 }
 
-static struct entry *create(struct keyspace *ks, struct key key, const struct value *v, int64_t expire_ms)
+static struct entry *create(struct keyspace *ks, struct key key, const struct value *v, struct entry_times times)
 {
-    struct entry *e = entry_new(key.name, v, expire_ms);
+    struct entry *e = entry_new(key.name, v, times);
     e->flags |= ks->cut_seen;
     inherit_tomb(ks, e, key);
     charge(ks, e);
     count_added(ks, e);
     table_insert(ks->entries, key.hash, e);
-    index_expiry(ks, expire_ms, key.hash);
+    reindex(ks, ENTRY_NO_TIMES, times, key.hash);
     return e;
 }
 
-/* `e` becomes an entry with value `v` and expiry `expire_ms`, in a new allocation; the old value is not freed. */
+/* `e` becomes an entry with value `v` and these times, in a new allocation; the old value is not freed. */
 static struct entry *relocate(struct keyspace *ks, struct entry *e, struct key key, const struct value *v,
-                              int64_t expire_ms)
+                              struct entry_times times)
 {
-    struct entry *moved = entry_new(key.name, v, expire_ms);
+    struct entry *moved = entry_new(key.name, v, times);
     moved->flags |= e->flags & KEPT_FLAGS;
     moved->temperature = e->temperature;
     table_replace(ks->entries, key.hash, e, moved);
     return moved;
 }
 
+/* How an entry takes a small pack: in `room`, or borrowed. */
+static struct slice embed_pack(const struct value *v, uint8_t room[static VALUE_EMBED_MAX])
+{
+    const struct value_class *cls = value_class_of(v->type);
+    return cls->embed != NULL ? slice_of(room, cls->embed(v->ptr, room)) : pack_slice(v->ptr);
+}
+
+static uint8_t *unembed_pack(uint8_t type, struct slice bytes)
+{
+    const struct value_class *cls = value_class_of(type);
+    return cls->unembed != NULL ? cls->unembed(bytes) : pack_copy(bytes);
+}
+
 /* What is small belongs into its entry: a short string that came in a blob of its own, a small pack. *small is how
- * entries take it; it borrows from `v`. */
-static bool can_embed(const struct value *v, struct value *small)
+ * entries take it; it borrows from `v` or stands in `room`. */
+static bool can_embed(const struct value *v, struct value *small, uint8_t room[static VALUE_EMBED_MAX])
 {
     *small = (struct value){.type = v->type, .encoding = ENC_EMBED};
-    if (v->encoding == ENC_PACK)
-        small->embed = pack_slice(v->ptr);
-    else if (v->type == VALUE_STRING && v->encoding == ENC_BLOB)
+    if (v->encoding == ENC_PACK && pack_bytes(v->ptr) <= VALUE_EMBED_MAX)
+        small->embed = embed_pack(v, room);
+    else if (v->type == VALUE_STRING && v->encoding == ENC_BLOB && v->blob->len <= STRING_EMBED_MAX)
         small->embed = blob_slice(v->blob);
     else
         return false;
-    return small->embed.len <= (v->encoding == ENC_PACK ? EMBED_PACK_MAX : STRING_EMBED_MAX);
+    return true;
+}
+
+/* The form in which an entry takes the value, in *raw; true if the caller has to release `v` then. */
+static bool fit(const struct value *v, size_t key_len, bool expires, struct value *raw,
+                uint8_t room[static VALUE_EMBED_MAX])
+{
+    bool small = can_embed(v, raw, room);
+    if (v->type == VALUE_STRING && (small || v->encoding == ENC_EMBED)) {
+        struct slice bytes = small ? raw->embed : v->embed;
+        if (!entry_embeds(key_len, bytes.len, expires)) {
+            *raw = *v;
+            if (!small)
+                *raw = (struct value){.type = VALUE_STRING, .encoding = ENC_BLOB, .blob = blob_copy(bytes, bytes.len)};
+            return false;
+        }
+    }
+    if (!small)
+        *raw = *v;
+    return small;
 }
 
 /* The new value's bytes may be the old one's, so that is freed last. */
 static struct entry *replace_raw(struct keyspace *ks, struct entry *e, struct key key, const struct value *v,
-                                 int64_t expire_ms)
+                                 struct entry_times times)
 {
-    int64_t old_expiry = entry_expiry(e);
+    struct entry_times old_times = entry_times_of(e);
     struct entry *now = e;
 
     count_removed(ks, e);
     discharge(ks, e);
     struct value old = entry_raw(e);
-    if (!entry_write(e, v, expire_ms)) {
-        now = relocate(ks, e, key, v, expire_ms);
+    if (!entry_write(e, v, times)) {
+        now = relocate(ks, e, key, v, times);
         entry_free_shell(e);
     }
     value_release(ks, &old);
     charge(ks, now);
     count_added(ks, now);
-    if (expire_ms != old_expiry) {
-        unindex_expiry(ks, old_expiry, key.hash);
-        index_expiry(ks, expire_ms, key.hash);
-    }
+    reindex(ks, old_times, times, key.hash);
     return now;
 }
 
 /* Puts a value into a new entry (`e` NULL) or an old one; a value that is embedded instead is freed. */
 static struct entry *put(struct keyspace *ks, struct entry *e, struct key key, const struct value *v, int64_t expire_ms)
 {
-    struct value small, owned = *v;
-    bool embed = can_embed(v, &small);
-    const struct value *raw = embed ? &small : v;
-    e = e == NULL ? create(ks, key, raw, expire_ms) : replace_raw(ks, e, key, raw, expire_ms);
-    if (embed)
+    uint8_t room[VALUE_EMBED_MAX];
+    struct value raw, owned = *v;
+    struct entry_times times = {expire_ms, inner_expiry_of(v)};
+    bool spare = fit(v, key.name.len, expire_ms != ENTRY_NO_EXPIRY, &raw, room);
+    e = e == NULL ? create(ks, key, &raw, times) : replace_raw(ks, e, key, &raw, times);
+    if (spare)
         value_class_of(v->type)->release(&owned);
     return e;
 }
@@ -348,11 +395,11 @@ struct blob *keyspace_writable(struct keyspace *ks, struct entry **e, struct key
     ensure(old.type == VALUE_STRING);
     (*e)->flags &= (uint16_t)~ENTRY_ENCODING;
     before_change(ks, *e);
-    if (old.encoding == ENC_RAW && blob_unique(old.blob) && old.blob->cap >= len)
+    if (old.encoding == ENC_RAW && blob_unique(old.blob) && blob_cap(old.blob) >= len)
         return old.blob;
     size_t cap = roomy(len < bytes.len ? bytes.len : len, bytes.len);
     struct value fresh = {.type = VALUE_STRING, .encoding = ENC_RAW, .blob = blob_copy(bytes, cap)};
-    *e = replace_raw(ks, *e, key, &fresh, entry_expiry(*e));
+    *e = replace_raw(ks, *e, key, &fresh, entry_times_of(*e));
     return fresh.blob;
 }
 
@@ -366,7 +413,7 @@ struct value keyspace_change(struct keyspace *ks, struct entry *e)
     discharge(ks, e);
     e->flags &= (uint16_t)~ENTRY_ENCODING;
     if (e->encoding == ENC_EMBED)
-        v = (struct value){.type = v.type, .encoding = ENC_PACK, .ptr = pack_copy(v.embed)};
+        v = (struct value){.type = v.type, .encoding = ENC_PACK, .ptr = unembed_pack(v.type, v.embed)};
     return v;
 }
 
@@ -374,13 +421,16 @@ struct entry *keyspace_changed(struct keyspace *ks, struct entry *e, struct key 
                                bool contents)
 {
     struct value small;
-    bool embed = can_embed(v, &small);
+    uint8_t room[VALUE_EMBED_MAX];
+    bool embed = can_embed(v, &small, room);
     const struct value *raw = embed ? &small : v;
-    if (!entry_write(e, raw, entry_expiry(e))) {
-        struct entry *moved = relocate(ks, e, key, raw, entry_expiry(e));
+    struct entry_times old = entry_times_of(e), times = {old.expire_ms, inner_expiry_of(v)};
+    if (!entry_write(e, raw, times)) {
+        struct entry *moved = relocate(ks, e, key, raw, times);
         entry_free_shell(e);
         e = moved;
     }
+    reindex(ks, old, times, key.hash);
     if (embed)
         pack_free(v->ptr);
     charge(ks, e);
@@ -391,19 +441,18 @@ struct entry *keyspace_changed(struct keyspace *ks, struct entry *e, struct key 
 
 struct entry *keyspace_set_expiry(struct keyspace *ks, struct entry *e, struct key key, int64_t expire_ms)
 {
-    int64_t old = entry_expiry(e);
-    if (old == expire_ms)
+    struct entry_times old = entry_times_of(e), times = {expire_ms, old.inner_ms};
+    if (old.expire_ms == expire_ms)
         return e;
     before_change(ks, e);
-    unindex_expiry(ks, old, key.hash);
-    index_expiry(ks, expire_ms, key.hash);
-    if (old != ENTRY_NO_EXPIRY && expire_ms != ENTRY_NO_EXPIRY) {
+    reindex(ks, old, times, key.hash);
+    if (old.expire_ms != ENTRY_NO_EXPIRY && expire_ms != ENTRY_NO_EXPIRY) {
         memcpy(e->rest, &expire_ms, 8);
     } else {
         struct value v = entry_raw(e);
         struct entry *moved;
         discharge(ks, e);
-        moved = relocate(ks, e, (struct key){entry_key(e), key.hash}, &v, expire_ms);
+        moved = relocate(ks, e, (struct key){entry_key(e), key.hash}, &v, times);
         entry_free_shell(e);
         charge(ks, moved);
         e = moved;
@@ -416,7 +465,7 @@ struct entry *keyspace_set_expiry(struct keyspace *ks, struct entry *e, struct k
 static void bury(struct keyspace *ks, struct slice name, uint64_t hash, uint16_t flags)
 {
     struct value none = {.type = VALUE_STRING, .encoding = ENC_COLD};
-    struct entry *tomb = entry_new(name, &none, ENTRY_NO_EXPIRY);
+    struct entry *tomb = entry_new(name, &none, ENTRY_NO_TIMES);
     tomb->flags |= ENTRY_TOMB | ENTRY_ON_FLASH | (flags & (ENTRY_QUEUED | ENTRY_WRITING));
     charge(ks, tomb);
     table_insert(ks->tombs, hash, tomb);
@@ -427,7 +476,7 @@ static void unlink_entry(struct keyspace *ks, struct entry *e, uint64_t hash)
 {
     before_change(ks, e);
     table_erase(ks->entries, hash, e);
-    unindex_expiry(ks, entry_expiry(e), hash);
+    reindex(ks, entry_times_of(e), ENTRY_NO_TIMES, hash);
     count_removed(ks, e);
     unmark(ks, e);
     discharge(ks, e);
@@ -453,7 +502,7 @@ struct value keyspace_take(struct keyspace *ks, struct entry *e, struct key key)
     if (v.encoding == ENC_EMBED && v.type == VALUE_STRING)
         v = (struct value){.type = v.type, .encoding = ENC_BLOB, .blob = blob_copy(v.embed, v.embed.len)};
     else if (v.encoding == ENC_EMBED)
-        v = (struct value){.type = v.type, .encoding = ENC_PACK, .ptr = pack_copy(v.embed)};
+        v = (struct value){.type = v.type, .encoding = ENC_PACK, .ptr = unembed_pack(v.type, v.embed)};
     entry_free_shell(e);
     return v;
 }
@@ -480,6 +529,19 @@ struct entry *keyspace_next_expired(struct keyspace *ks, int64_t now_ms)
     return e;
 }
 
+struct entry *keyspace_inner_expired(struct keyspace *ks, int64_t now_ms, uint64_t skip)
+{
+    struct btree_iter it;
+    struct table_probe p;
+    const struct due *due = btree_select(ks->inner_expiry, skip, &it, NULL);
+    if (due == NULL || due->when_ms > now_ms)
+        return NULL;
+    for (struct entry *e = table_first(ks->entries, due->hash, &p); e != NULL; e = table_next(&p))
+        if (entry_inner_expiry(e) == due->when_ms && entry_hash(e, ks) == due->hash)
+            return e;
+    panic("an expiry without its key");
+}
+
 int64_t keyspace_next_expiry(struct keyspace *ks)
 {
     const struct due *due = btree_first(ks->expiry);
@@ -503,10 +565,10 @@ uint64_t keyspace_ram_bytes(const struct entry *e)
 }
 
 struct entry *keyspace_load_cold(struct keyspace *ks, struct key key, uint8_t type, uint64_t ram_bytes,
-                                 int64_t expire_ms, uint32_t temperature)
+                                 struct entry_times times, uint32_t temperature)
 {
     struct value v = cold_value(type, ram_bytes, 0);
-    struct entry *e = create(ks, key, &v, expire_ms);
+    struct entry *e = create(ks, key, &v, times);
     e->flags |= ENTRY_ON_FLASH;
     e->temperature = temperature;
     ks->flash_keys++;
@@ -542,7 +604,7 @@ struct entry *keyspace_drop(struct keyspace *ks, struct entry *e, struct key key
     ensure(!(e->flags & (ENTRY_DIRTY | ENTRY_WRITING)) && (e->flags & ENTRY_ON_FLASH) && !entry_cold(e));
     struct value v = cold_value(e->type, keyspace_ram_bytes(e), 0);
     struct slice name = entry_key(e);
-    e = replace_raw(ks, e, (struct key){name, key.hash}, &v, entry_expiry(e));
+    e = replace_raw(ks, e, (struct key){name, key.hash}, &v, entry_times_of(e));
     e->flags &= (uint16_t) ~(ENTRY_PROBATION | ENTRY_FRESH);
     return e;
 }
@@ -575,8 +637,9 @@ void keyspace_cleaned(struct keyspace *ks, struct key key)
     struct entry *e = find_anywhere(ks, key, &p);
     if (e == NULL || !(e->flags & ENTRY_WRITING))
         return;
-    if (!(e->flags & ENTRY_TOMB))
-        before_change(ks, e); /* a value that becomes clean now is not in a snapshot of the store from before */
+    if (ks->cut != NULL && !(e->flags & ENTRY_TOMB))
+        cut_touch(ks, e,
+                  CUT_CLEANED); /* a value that becomes clean now is not in a snapshot of the store from before */
     e->flags &= (uint16_t)~ENTRY_WRITING;
     if (e->flags & ENTRY_FORGET) {
         table_erase_at(&p);
@@ -656,7 +719,7 @@ void keyspace_dirty_all(struct keyspace *ks)
 
 struct tally {
     struct keyspace *ks;
-    uint64_t bytes, keys, cold, expires, dirty, flash, cold_bytes;
+    uint64_t bytes, keys, cold, expires, inner, dirty, flash, cold_bytes;
 };
 
 static void tally_item(void *arg, void *item)
@@ -673,6 +736,11 @@ static void tally_item(void *arg, void *item)
     t->cold += entry_cold(e);
     t->cold_bytes += entry_cold(e) ? entry_cold_size(e) : 0;
     t->expires += (e->flags & ENTRY_EXPIRES) != 0;
+    t->inner += (e->flags & ENTRY_INNER) != 0;
+    if (!entry_cold(e)) {
+        struct value raw = entry_raw(e);
+        ensure(entry_inner_expiry(e) == inner_expiry_of(&raw));
+    }
     t->flash += (e->flags & ENTRY_ON_FLASH) != 0;
     ensure(!entry_cold(e) || (e->flags & ENTRY_ON_FLASH));
     ensure(!entry_cold(e) || !(e->flags & ENTRY_DIRTY));
@@ -692,9 +760,11 @@ void keyspace_validate(struct keyspace *ks)
     table_validate(ks->entries);
     table_validate(ks->tombs);
     btree_validate(ks->expiry);
+    btree_validate(ks->inner_expiry);
     tally_table(ks->entries, &t);
     tally_table(ks->tombs, &t);
     ensure(t.bytes == ks->bytes && t.keys == ks->keys && t.cold == ks->cold && t.expires == ks->expires);
     ensure(t.dirty == ks->dirty_keys && t.flash == ks->flash_keys && t.cold_bytes == ks->cold_bytes);
+    ensure(btree_count(ks->inner_expiry) == t.inner);
     ensure(btree_count(ks->expiry) == ks->expires && table_count(ks->entries) == ks->keys);
 }

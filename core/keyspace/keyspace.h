@@ -47,7 +47,8 @@ struct keyspace {
     bool queue_dirty; /* and queued, for checkpoints: the database is logged */
     struct table *entries;
     struct table *tombs;
-    struct btree *expiry; /* {when ms, key hash} */
+    struct btree *expiry;       /* {when ms, key hash} */
+    struct btree *inner_expiry; /* the same of entries with ENTRY_INNER: when the first part of the value falls due */
     struct queue dirty;
     uint32_t ticket;  /* last fetch ticket given */
     uint64_t changes; /* moves whenever one of the figures below may have */
@@ -113,6 +114,9 @@ struct value keyspace_take(struct keyspace *ks, struct entry *e, struct key key)
 
 /* The next entry that fell due at or before `now_ms`, or NULL. O(log n). Call again after deleting it. */
 struct entry *keyspace_next_expired(struct keyspace *ks, int64_t now_ms);
+/* The entry, perhaps a cold one, whose value has a part that fell due at or before `now_ms`: the first one in the order
+ * in which they did, or the one `skip` places behind it; NULL if there is none. O(log n). */
+struct entry *keyspace_inner_expired(struct keyspace *ks, int64_t now_ms, uint64_t skip);
 /* When the next key falls due; INT64_MAX if none. */
 int64_t keyspace_next_expiry(struct keyspace *ks);
 
@@ -120,7 +124,7 @@ int64_t keyspace_next_expiry(struct keyspace *ks);
 
 /* A cold entry as read from a meta record at start. */
 struct entry *keyspace_load_cold(struct keyspace *ks, struct key key, uint8_t type, uint64_t ram_bytes,
-                                 int64_t expire_ms, uint32_t temperature);
+                                 struct entry_times times, uint32_t temperature);
 /* An absent record found at start: a dirty tomb, so that the next checkpoint writes it again and then forgets it. */
 void keyspace_load_tomb(struct keyspace *ks, struct key key);
 /* Begins a fetch: a new ticket (never 0) is put into the cold entry. */

@@ -57,6 +57,7 @@ uint64_t hash_table_fields(const struct hash_table *h);
 uint64_t hash_table_stale(const struct hash_table *h, int64_t now_ms);
 /* The field's item, stale or not; NULL if it is missing. */
 void *hash_table_find(struct hash_table *h, struct slice field);
+void hash_table_prefetch(const struct hash_table *h, struct slice field, int step);
 /* The field must not be in the table. */
 void hash_table_add(struct hash_table *h, struct slice field, struct slice value, int64_t deadline);
 /* Returns what the field was; creates it or replaces its value. */
@@ -65,8 +66,7 @@ enum hash_was hash_table_set(struct hash_table *h, struct slice field, struct sl
 void hash_table_set_deadline(struct hash_table *h, struct slice field, int64_t deadline);
 enum hash_was hash_table_delete(struct hash_table *h, struct slice field, int64_t now_ms);
 int64_t hash_table_next_deadline(const struct hash_table *h);
-size_t hash_table_expire(struct hash_table *h, int64_t now_ms, size_t max, void (*each)(void *arg, struct slice field),
-                         void *arg);
+size_t hash_table_expire(struct hash_table *h, int64_t now_ms, size_t max, hash_expiring *each, void *arg);
 void hash_table_validate(struct hash_table *h);
 
 /* A pack becomes a table. */

@@ -263,7 +263,7 @@ static bool sparse_raise(struct blob *b, struct hll_mark m, const struct hll_spo
     size_t len = (size_t)(n - seq);
     if (len > r.bytes && b->len + len - r.bytes > limit)
         return false;
-    ensure(b->len + len - r.bytes <= b->cap);
+    ensure(b->len + len - r.bytes <= blob_cap(b));
     memmove(p + len, p + r.bytes, (size_t)(end - p - r.bytes));
     memcpy(p, seq, len);
     b->len = b->len + len - r.bytes;
@@ -284,7 +284,7 @@ bool hll_raise(struct blob *b, struct hll_mark m, const struct hll_spot *spot, s
 void hll_set_dense(struct blob *b, const uint8_t reg[HLL_REGISTERS])
 {
     uint8_t *p = b->data + HLL_HEADER;
-    ensure(b->cap >= HLL_DENSE_BYTES);
+    ensure(blob_cap(b) >= HLL_DENSE_BYTES);
     b->data[ENCODING_AT] = DENSE;
     b->len = HLL_DENSE_BYTES;
     for (uint32_t i = 0; i < HLL_REGISTERS; i += 4, p += 3) {

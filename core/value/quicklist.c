@@ -5,6 +5,7 @@
 #include "core/value/quicklist_node.h"
 
 #define COUNTED_BYTES 8192 /* of a node that is limited by its number of items */
+#define HEAD_BYTES 2048    /* about: of a head that comes from the middle */
 
 struct list_limit list_limit_of(int max_listpack_size)
 {
@@ -86,11 +87,31 @@ static void middle_insert(struct quicklist *q, enum list_end end, const struct l
     btree_insert_at(&it, n);
 }
 
-static struct list_node middle_take(struct quicklist *q, enum list_end end)
+static struct list_node take_last(struct quicklist *q)
 {
     struct btree_iter it;
-    struct list_node n = *(struct list_node *)(end == LIST_HEAD ? btree_begin : btree_rbegin)(q->middle, &it);
+    struct list_node n = *(struct list_node *)btree_rbegin(q->middle, &it);
     btree_erase_at(&it);
+    return n;
+}
+
+/* Each pop from the head moves what is behind it in its pack: of a large pack only the front becomes the head. */
+static struct list_node take_first(struct quicklist *q)
+{
+    struct btree_iter it;
+    struct list_node n = *(struct list_node *)btree_begin(q->middle, &it), rest = n;
+    uint32_t items = n.plain ? 0 : (uint32_t)((uint64_t)n.count * HEAD_BYTES / pack_bytes(n.pack));
+    if (items == 0 || items > n.count / 2) {
+        btree_erase_at(&it);
+        return n;
+    }
+    lose(q, &n);
+    n.pack = pack_split(n.pack, pack_at(n.pack, items), &rest.pack);
+    n.count = items;
+    rest.count -= items;
+    gain(q, &n);
+    gain(q, &rest);
+    btree_update(&it, &rest);
     return n;
 }
 
@@ -98,9 +119,9 @@ static struct list_node middle_take(struct quicklist *q, enum list_end end)
 static void fill_ends(struct quicklist *q)
 {
     if (q->head.count == 0 && quicklist_middle(q) > 0)
-        q->head = middle_take(q, LIST_HEAD);
+        q->head = take_first(q);
     if (q->tail.count == 0 && quicklist_middle(q) > 0)
-        q->tail = middle_take(q, LIST_TAIL);
+        q->tail = take_last(q);
     if (q->head.count == 0 && q->tail.count > 0) {
         q->head = q->tail;
         q->tail.count = 0;

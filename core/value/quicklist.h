@@ -53,7 +53,7 @@ struct list_item {
 
 static inline size_t list_node_memory(const struct list_node *n)
 {
-    return n->plain ? blob_memory(n->blob->cap) : pack_memory(n->pack);
+    return n->plain ? blob_memory(blob_cap(n->blob)) : pack_memory(n->pack);
 }
 void list_node_free(struct list_node *n);
 /* Puts a node, which changes owner, behind all others. Its pack is not empty. */

@@ -15,7 +15,7 @@
 
 /* --- members --- */
 
-static uint64_t hash_of(struct slice member) { return hash_key(member, value_hash_seed); }
+uint64_t set_hash(struct slice member) { return hash_key(member, value_hash_seed); }
 
 bool set_member_int(struct pack_item member, int64_t *out)
 {
@@ -65,7 +65,7 @@ static size_t item_free(void *item)
 static uint64_t item_hash(const void *item, void *arg)
 {
     (void)arg;
-    return hash_of(set_item_bytes(item));
+    return set_hash(set_item_bytes(item));
 }
 
 static inline bool item_equals(const void *item, struct slice s)
@@ -116,7 +116,7 @@ void set_table_insert(struct set_table *s, struct slice member, uint64_t hash)
 static bool table_add(struct set_table *s, struct slice member)
 {
     struct table_probe p;
-    uint64_t hash = hash_of(member);
+    uint64_t hash = set_hash(member);
     if (find_item(s, member, hash, &p) != NULL)
         return false;
     set_table_insert(s, member, hash);
@@ -126,7 +126,7 @@ static bool table_add(struct set_table *s, struct slice member)
 static bool table_remove(struct set_table *s, struct slice member)
 {
     struct table_probe p;
-    void *item = find_item(s, member, hash_of(member), &p);
+    void *item = find_item(s, member, set_hash(member), &p);
     if (item == NULL)
         return false;
     table_erase_at(&p);
@@ -134,7 +134,7 @@ static bool table_remove(struct set_table *s, struct slice member)
     return true;
 }
 
-static bool table_has(const struct set_table *s, struct slice member, uint64_t hash)
+bool set_table_has(const struct set_table *s, struct slice member, uint64_t hash)
 {
     struct table_probe p;
     return find_item(s, member, hash, &p) != NULL;
@@ -151,7 +151,7 @@ static void to_table(struct value *v)
     set_iter_init(&it, v);
     while (set_iter_next(&it, &member)) {
         struct slice text = pack_text(member, scratch);
-        set_table_insert(set_table(&table), text, hash_of(text));
+        set_table_insert(set_table(&table), text, set_hash(text));
     }
     set_class.release(v);
     *v = table;
@@ -233,7 +233,7 @@ bool set_has(const struct value *v, struct pack_item member)
         return set_member_int(member, &n) && intset_find(set_ints(v), n, NULL);
     case SET_TABLE: {
         struct slice text = pack_text(member, scratch);
-        return table_has(set_table(v), text, hash_of(text));
+        return set_table_has(set_table(v), text, set_hash(text));
     }
     default:
         return false;
@@ -259,7 +259,7 @@ static bool add_packed(struct value *v, struct slice member, const struct value_
         v->ptr = pack_append(pack, pack_str(member));
     } else {
         to_table(v);
-        set_table_insert(set_table(v), member, hash_of(member));
+        set_table_insert(set_table(v), member, set_hash(member));
     }
     return true;
 }
@@ -335,34 +335,55 @@ void set_iter_init(struct set_iter *it, const struct value *v)
         table_iter_init(&it->table, set_table(v)->members);
 }
 
-static bool next_packed(struct set_iter *it, struct pack_item *member)
+/* Field by field: a copy of the whole would read with one load what several stores have just written, and wait. */
+static inline void give(struct pack_item *to, struct pack_item item)
 {
-    const uint8_t *pack = set_pack(it->v);
-    if (it->at == pack_end(pack))
-        return false;
-    *member = pack_get(pack, it->at);
-    it->at = pack_next(pack, it->at);
-    return true;
+    to->is_int = item.is_int;
+    to->integer = item.integer;
+    to->bytes.p = item.bytes.p;
+    to->bytes.len = item.bytes.len;
 }
 
-bool set_iter_next(struct set_iter *it, struct pack_item *member)
+static unsigned some_packed(struct set_iter *it, struct pack_item *members, unsigned max)
 {
-    void *item;
+    const uint8_t *pack = set_pack(it->v);
+    uint32_t at = it->at;
+    unsigned n = 0;
+    for (; n < max && pack[at] != PACK_END; at = pack_next(pack, at))
+        give(&members[n++], pack_get(pack, at));
+    it->at = at;
+    return n;
+}
+
+static unsigned some_ints(struct set_iter *it, struct pack_item *members, unsigned max)
+{
+    const uint8_t *ints = set_ints(it->v);
+    uint32_t count = intset_count(ints);
+    unsigned n = 0;
+    while (n < max && it->at < count)
+        give(&members[n++], pack_int(intset_at(ints, it->at++)));
+    return n;
+}
+
+static unsigned some_of_table(struct set_iter *it, struct pack_item *members, unsigned max)
+{
+    unsigned n = 0;
+    for (void *item; n < max && (item = table_iter_next(&it->table)) != NULL; n++)
+        give(&members[n], pack_str(set_item_bytes(item)));
+    return n;
+}
+
+unsigned set_iter_some(struct set_iter *it, struct pack_item *members, unsigned max)
+{
     switch (it->v->encoding) {
     case ENC_PACK:
-        return next_packed(it, member);
+        return some_packed(it, members, max);
     case SET_INTSET:
-        if (it->at == intset_count(set_ints(it->v)))
-            return false;
-        *member = pack_int(intset_at(set_ints(it->v), it->at++));
-        return true;
+        return some_ints(it, members, max);
     case SET_TABLE:
-        item = table_iter_next(&it->table);
-        if (item != NULL)
-            *member = pack_str(set_item_bytes(item));
-        return item != NULL;
+        return some_of_table(it, members, max);
     default:
-        return false;
+        return 0;
     }
 }
 
@@ -389,52 +410,6 @@ uint64_t set_scan(const struct value *v, uint64_t cursor, void (*visit)(void *ar
     return 0;
 }
 
-/* --- batches --- */
-
-static void hash_batch(struct set_batch *b)
-{
-    char scratch[PACK_TEXT_MAX];
-    for (unsigned i = 0; i < b->n; i++)
-        b->hash[i] = hash_of(pack_text(b->member[i], scratch));
-    b->hashed = true;
-}
-
-static void prefetch_batch(const struct table *t, const struct set_batch *b, uint32_t want)
-{
-    for (uint32_t m = want; m != 0; m &= m - 1)
-        table_prefetch_bucket(t, b->hash[__builtin_ctz(m)]);
-    for (uint32_t m = want; m != 0; m &= m - 1)
-        table_prefetch_item(t, b->hash[__builtin_ctz(m)]);
-}
-
-static uint32_t table_has_batch(const struct set_table *s, struct set_batch *b, uint32_t want)
-{
-    char scratch[PACK_TEXT_MAX];
-    uint32_t found = 0;
-    if (!b->hashed)
-        hash_batch(b);
-    prefetch_batch(s->members, b, want);
-    for (uint32_t m = want; m != 0; m &= m - 1) {
-        unsigned i = (unsigned)__builtin_ctz(m);
-        if (table_has(s, pack_text(b->member[i], scratch), b->hash[i]))
-            found |= 1u << i;
-    }
-    return found;
-}
-
-uint32_t set_has_batch(const struct value *v, struct set_batch *b, uint32_t want)
-{
-    uint32_t found = 0;
-    if (v->encoding == SET_TABLE)
-        return table_has_batch(set_table(v), b, want);
-    for (uint32_t m = want; m != 0; m &= m - 1) {
-        unsigned i = (unsigned)__builtin_ctz(m);
-        if (set_has(v, b->member[i]))
-            found |= 1u << i;
-    }
-    return found;
-}
-
 /* --- the class --- */
 
 static struct value empty(void) { return (struct value){.type = VALUE_SET, .encoding = SET_UNMADE}; }
@@ -452,7 +427,7 @@ static struct value copy_table(const struct set_table *s)
     table_iter_init(&it, s->members);
     while ((item = table_iter_next(&it)) != NULL) {
         struct slice member = set_item_bytes(item);
-        set_table_insert(set_table(&v), member, hash_of(member));
+        set_table_insert(set_table(&v), member, set_hash(member));
     }
     return v;
 }
@@ -554,7 +529,7 @@ static void validate_table(struct set_table *s)
     while ((item = table_iter_next(&it)) != NULL) {
         struct table_probe p;
         struct slice member = set_item_bytes(item);
-        ensure(find_item(s, member, hash_of(member), &p) == item);
+        ensure(find_item(s, member, set_hash(member), &p) == item);
         bytes += mem_class(block_bytes(member.len));
         count++;
     }

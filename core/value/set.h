@@ -42,7 +42,12 @@ struct set_iter {
     struct table_iter table;
 };
 void set_iter_init(struct set_iter *it, const struct value *v); /* borrows `v` */
-bool set_iter_next(struct set_iter *it, struct pack_item *member);
+/* Up to `max` members; 0 when there are no more. */
+unsigned set_iter_some(struct set_iter *it, struct pack_item *members, unsigned max);
+static inline bool set_iter_next(struct set_iter *it, struct pack_item *member)
+{
+    return set_iter_some(it, member, 1) > 0;
+}
 
 /* False ends the enumeration. The member is borrowed during the call. */
 typedef bool set_visit(void *arg, struct pack_item member);
@@ -51,7 +56,7 @@ typedef bool set_visit(void *arg, struct pack_item member);
  * once, tables a bucket group at a time in hash order (see table_scan). The set must not change meanwhile. */
 uint64_t set_scan(const struct value *v, uint64_t cursor, void (*visit)(void *arg, struct pack_item member), void *arg);
 
-/* --- Many members at once, so that the memory latencies of big tables overlap --- */
+/* --- Many members at once (core/value/set_find.c) --- */
 
 #define SET_BATCH 32
 
@@ -59,11 +64,25 @@ struct set_batch {
     unsigned n;
     bool hashed;
     struct pack_item member[SET_BATCH];
-    uint64_t hash[SET_BATCH];
+    uint64_t hash[SET_BATCH]; /* if hashed */
 };
 static inline uint32_t set_batch_all(const struct set_batch *b) { return (uint32_t)(((uint64_t)1 << b->n) - 1); }
+
+/* For many look-ups in one set, which must not change meanwhile: in a big table the misses of a batch overlap, a pack
+ * is indexed by hash, an intset is searched from where the last one was found. */
+struct set_finder {
+    const struct value *v;
+    struct set_index *index; /* of a pack, or NULL */
+    uint32_t at;             /* in an intset */
+};
+/* Borrows `v`; `lookups` is about how many there will be. Free with set_finder_free. */
+void set_finder_init(struct set_finder *f, const struct value *v, uint64_t lookups);
+void set_finder_free(struct set_finder *f);
+/* For one look-up that is soon to come, among others: with `step` 0 asks for the line of the table where the member
+ * would be, with 1, when that has arrived, for the member. Not for cold values. */
+void set_prefetch(const struct value *v, struct slice member, int step);
 /* Which of the batch's members are in the set: bit i for member i. Only those in `want` are looked up. */
-uint32_t set_has_batch(const struct value *v, struct set_batch *b, uint32_t want);
+uint32_t set_find(struct set_finder *f, struct set_batch *b, uint32_t want);
 
 /* --- Algebra (core/value/set_algebra.c); a NULL among `sets` is an empty set; n > 0 --- */
 

@@ -9,10 +9,8 @@ static uint64_t count_of(const struct value *v) { return v != NULL ? set_count(v
 
 static bool fill(struct set_batch *b, struct set_iter *it)
 {
-    b->n = 0;
     b->hashed = false;
-    while (b->n < SET_BATCH && set_iter_next(it, &b->member[b->n]))
-        b->n++;
+    b->n = set_iter_some(it, b->member, SET_BATCH);
     return b->n > 0;
 }
 
@@ -22,6 +20,25 @@ static bool visit_some(const struct set_batch *b, uint32_t some, set_visit *visi
         if (!visit(arg, b->member[__builtin_ctz(some)]))
             return false;
     return true;
+}
+
+/* Finders for all of them but the one at `skip`; those of a missing set have no value. */
+static struct set_finder *finders_new(const struct value *const *sets, unsigned n, unsigned skip, uint64_t lookups)
+{
+    struct set_finder *f = mem_alloc(sizeof(*f) * n);
+    for (unsigned i = 0; i < n; i++)
+        if (i != skip && sets[i] != NULL)
+            set_finder_init(&f[i], sets[i], lookups);
+        else
+            f[i] = (struct set_finder){0};
+    return f;
+}
+
+static void finders_free(struct set_finder *f, unsigned n)
+{
+    for (unsigned i = 0; i < n; i++)
+        set_finder_free(&f[i]);
+    mem_free(f, sizeof(*f) * n);
 }
 
 /* --- intersection --- */
@@ -40,35 +57,45 @@ void set_inter(const struct value *const *sets, unsigned n, set_visit *visit, vo
     struct set_batch b;
     struct set_iter it;
     unsigned walked = smallest(sets, n);
-    if (count_of(sets[walked]) == 0)
+    uint64_t count = count_of(sets[walked]);
+    if (count == 0)
         return;
+    struct set_finder *f = finders_new(sets, n, walked, count);
     set_iter_init(&it, sets[walked]);
-    while (fill(&b, &it)) {
+    for (bool more = true; more && fill(&b, &it);) {
         uint32_t in = set_batch_all(&b);
         for (unsigned i = 0; i < n && in != 0; i++)
             if (i != walked)
-                in = set_has_batch(sets[i], &b, in);
-        if (!visit_some(&b, in, visit, arg))
-            return;
+                in = set_find(&f[i], &b, in);
+        more = visit_some(&b, in, visit, arg);
     }
+    finders_free(f, n);
 }
 
 /* --- difference --- */
 
-/* Each member of the first is looked up in all others. */
-static void diff_by_lookup(const struct value *const *sets, unsigned n, set_visit *visit, void *arg)
+/* What is in `v` and in none of the finders' sets. False if the visitor has had enough. */
+static bool visit_others(const struct value *v, struct set_finder *f, unsigned n, set_visit *visit, void *arg)
 {
     struct set_batch b;
     struct set_iter it;
-    set_iter_init(&it, sets[0]);
+    set_iter_init(&it, v);
     while (fill(&b, &it)) {
         uint32_t left = set_batch_all(&b);
-        for (unsigned i = 1; i < n && left != 0; i++)
-            if (sets[i] != NULL)
-                left &= ~set_has_batch(sets[i], &b, left);
+        for (unsigned i = 0; i < n && left != 0; i++)
+            if (f[i].v != NULL)
+                left &= ~set_find(&f[i], &b, left);
         if (!visit_some(&b, left, visit, arg))
-            return;
+            return false;
     }
+    return true;
+}
+
+static void diff_by_lookup(const struct value *const *sets, unsigned n, set_visit *visit, void *arg)
+{
+    struct set_finder *f = finders_new(sets, n, 0, set_count(sets[0]));
+    visit_others(sets[0], f, n, visit, arg);
+    finders_free(f, n);
 }
 
 static void visit_all(const struct value *v, set_visit *visit, void *arg)
@@ -128,28 +155,17 @@ static int by_count_descending(const void *a, const void *b)
     return x < y ? 1 : x > y ? -1 : 0;
 }
 
-/* What is in `v` and in none of the `n` before it. */
-static bool visit_new(const struct value *v, const struct value *const *before, unsigned n, set_visit *visit, void *arg)
-{
-    struct set_batch b;
-    struct set_iter it;
-    set_iter_init(&it, v);
-    while (fill(&b, &it)) {
-        uint32_t left = set_batch_all(&b);
-        for (unsigned i = 0; i < n && left != 0; i++)
-            left &= ~set_has_batch(before[i], &b, left);
-        if (!visit_some(&b, left, visit, arg))
-            return false;
-    }
-    return true;
-}
-
 /* Few sets: the biggest comes first, without any look-up; each other member is looked up in the sets before its own. */
 static void union_by_lookup(const struct value *const *sets, unsigned n, set_visit *visit, void *arg)
 {
+    uint64_t lookups = 0;
+    for (unsigned i = 1; i < n; i++)
+        lookups += count_of(sets[i]);
+    struct set_finder *f = finders_new(sets, n, n, lookups);
     for (unsigned i = 0; i < n && count_of(sets[i]) > 0; i++)
-        if (!visit_new(sets[i], sets, i, visit, arg))
-            return;
+        if (!visit_others(sets[i], f, i, visit, arg))
+            break;
+    finders_free(f, n);
 }
 
 /* Many sets: what has been visited is kept. */

@@ -26,6 +26,8 @@ bool set_member_int(struct pack_item member, int64_t *out);
 struct slice set_item_bytes(const void *item);
 /* An empty set that is a table. */
 struct value set_table_new(void);
+uint64_t set_hash(struct slice member);
+bool set_table_has(const struct set_table *s, struct slice member, uint64_t hash);
 /* Adds what the table does not have. */
 void set_table_insert(struct set_table *s, struct slice member, uint64_t hash);
 

@@ -72,6 +72,11 @@ struct value_class {
     int (*decode)(uint8_t rdb_type, struct slice bytes, const struct value_limits *limits, struct value *out);
     /* Collections: an empty value, which a command on a missing key fills. NULL: strings. */
     struct value (*empty)(void);
+    /* A class may have a shorter form of small packs for entries: embed writes it and returns its length (the pack has
+     * at most VALUE_EMBED_MAX bytes, and so has it), unembed makes the pack of it, which the caller owns. The functions
+     * that read a value then take ENC_EMBED, too. NULL: the pack itself is embedded, and they see it as ENC_PACK. */
+    size_t (*embed)(const uint8_t *pack, uint8_t *out);
+    uint8_t *(*unembed)(struct slice bytes);
     /* A value with the same contents for another entry; may share immutable parts. Caller owns *out (a string's
      * ENC_EMBED borrows). */
     struct value (*copy)(const struct value *v);
@@ -80,11 +85,15 @@ struct value_class {
     uint64_t (*length)(const struct value *v);
     /* About how many allocations `release` frees; NULL: one. Above VALUE_EFFORT_MAX a shard leaves it to others. */
     uint64_t (*effort)(const struct value *v);
+    /* When the first part of the value falls due (Unix ms), or -1: none does. NULL: parts of this type do not expire.
+     * The keyspace asks after each change. */
+    int64_t (*next_expiry)(const struct value *v);
     /* The contents, in their order; where they have none, an order-independent sum of the elements (value_digest). */
     void (*digest)(const struct value *v, void (*mix)(void *arg, struct slice s), void *arg);
 };
 
 #define VALUE_EFFORT_MAX 256
+#define VALUE_EMBED_MAX 256 /* bytes of a pack that stands in its entry: a change copies it twice */
 
 /* The whole encoding of a value behind its RDB type byte: what flash and DUMP hold. */
 void value_encode(const struct value *v, struct buf *out);

@@ -7,7 +7,7 @@
 #include "core/value/zset_pack.h"
 #include "core/value/zset_tree.h"
 
-#define AHEAD 6 /* items that an iterator over a tree asks for before it is there */
+#define AHEAD 8 /* so many items before it is there, an iterator over a tree asks for one */
 
 static bool is_pack(const struct value *v) { return v->encoding == ENC_PACK; }
 static struct zset_tree *tree_of(const struct value *v) { return v->ptr; }
@@ -50,6 +50,12 @@ bool zset_rank(const struct value *v, struct slice member, uint64_t *rank, doubl
     if (score != NULL)
         *score = found;
     return true;
+}
+
+void zset_prefetch(const struct value *v, struct slice member, int step)
+{
+    if (!is_pack(v))
+        zset_tree_prefetch(tree_of(v), member, step);
 }
 
 /* --- changes --- */
@@ -169,23 +175,14 @@ struct zset_interval zset_in_lex(const struct value *v, struct zset_lex_bound mi
 
 /* --- walking --- */
 
-static uint64_t word_at(const void *elem)
+/* Goes on with the items side by side from `elem` on, which is where the tree's iterator stands; NULL: it has come to
+ * the end. */
+static void begin_run(struct zset_iter *it, const void *elem)
 {
-    uint64_t word;
-    memcpy(&word, elem, sizeof(word));
-    return word;
-}
-
-/* Steps over a tree. NULL: there was no more. */
-static void *step(struct btree_iter *it, bool reverse) { return reverse ? btree_prev(it) : btree_next(it); }
-
-static void prefetch_next(struct zset_iter *it)
-{
-    void *elem = btree_at(&it->ahead);
-    if (elem == NULL)
-        return;
-    __builtin_prefetch(zset_node(word_at(elem)));
-    step(&it->ahead, it->reverse);
+    it->word = elem;
+    it->left = elem != NULL ? btree_run(&it->tree, it->reverse) : 0;
+    for (uint32_t i = 1; i < AHEAD && i < it->left; i++)
+        __builtin_prefetch(zset_node(it->reverse ? it->word[-(int)i] : it->word[i]));
 }
 
 void zset_iter_init(struct zset_iter *it, const struct value *v, uint64_t rank, bool reverse)
@@ -193,17 +190,13 @@ void zset_iter_init(struct zset_iter *it, const struct value *v, uint64_t rank, 
     uint64_t count = zset_count(v);
     it->reverse = reverse;
     it->pack = is_pack(v) ? v->ptr : NULL;
-    it->at = rank < count;
-    if (!it->at)
+    it->at = it->left = 0;
+    if (rank >= count)
         return;
-    if (it->pack != NULL) {
+    if (it->pack != NULL)
         it->at = pack_at(it->pack, (int64_t)(2 * rank));
-        return;
-    }
-    btree_select(tree_of(v)->order, rank, &it->tree, NULL);
-    it->ahead = it->tree;
-    for (int i = 0; i < AHEAD; i++)
-        prefetch_next(it);
+    else
+        begin_run(it, btree_select(tree_of(v)->order, rank, &it->tree, NULL));
 }
 
 static bool next_of_pack(struct zset_iter *it, struct zset_item *out)
@@ -222,16 +215,23 @@ static bool next_of_pack(struct zset_iter *it, struct zset_item *out)
     return true;
 }
 
+static bool next_of_tree(struct zset_iter *it, struct zset_item *out)
+{
+    if (unlikely(it->left == 0))
+        return false;
+    int step = it->reverse ? -1 : 1;
+    if (it->left > AHEAD)
+        __builtin_prefetch(zset_node(it->word[step * AHEAD]));
+    *out = zset_node_item(*it->word);
+    it->word += step;
+    if (--it->left == 0)
+        begin_run(it, btree_leave(&it->tree, it->reverse));
+    return true;
+}
+
 bool zset_iter_next(struct zset_iter *it, struct zset_item *out)
 {
-    if (it->pack != NULL)
-        return next_of_pack(it, out);
-    if (it->at == 0)
-        return false;
-    *out = zset_node_item(word_at(btree_at(&it->tree)));
-    prefetch_next(it);
-    it->at = step(&it->tree, it->reverse) != NULL;
-    return true;
+    return it->pack != NULL ? next_of_pack(it, out) : next_of_tree(it, out);
 }
 
 struct scan {

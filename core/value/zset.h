@@ -32,6 +32,9 @@ bool zset_score(const struct value *v, struct slice member, double *score);
 /* The same with the rank; `score` may be NULL. O(log n), in a pack O(n). */
 bool zset_rank(const struct value *v, struct slice member, uint64_t *rank, double *score);
 
+/* Asks for what a look-up of the member will read: step 0 first, step 1 when that has arrived. */
+void zset_prefetch(const struct value *v, struct slice member, int step);
+
 /* --- changes --- */
 
 enum zset_add_flag {
@@ -82,10 +85,12 @@ struct zset_interval zset_in_lex(const struct value *v, struct zset_lex_bound mi
 /* On the stack, without clean-up. The set must not change meanwhile. */
 struct zset_iter {
     const uint8_t *pack; /* or the tree */
-    uint32_t at;         /* 0: none left */
+    uint32_t at;         /* of a pack: 0: none left */
     bool reverse;
     char scratch[PACK_TEXT_MAX];
-    struct btree_iter tree, ahead; /* `ahead` is some items further: it prefetches them */
+    const uint64_t *word; /* of a tree: the next item, and how many are left in its node */
+    uint32_t left;
+    struct btree_iter tree; /* somewhere in that node */
 };
 /* Begins at a rank (>= the count: none), towards higher ranks, or with `reverse` towards lower ones. */
 void zset_iter_init(struct zset_iter *it, const struct value *v, uint64_t rank, bool reverse);

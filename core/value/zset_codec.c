@@ -34,7 +34,7 @@ static void put_item(struct buf *out, const struct zset_item *item)
     buf_put_u64(out, bits);
 }
 
-/* The cursor is the rank at which the next part begins. */
+/* The cursor is the rank at which the next part begins: never 0, as every part holds a member. */
 uint8_t zset_encode(const struct value *v, uint64_t *cursor, struct buf *out, size_t budget)
 {
     if (v->encoding == ENC_PACK) {
@@ -49,7 +49,7 @@ uint8_t zset_encode(const struct value *v, uint64_t *cursor, struct buf *out, si
     if (rank == 0)
         rdb_put_length(out, count);
     zset_iter_init(&it, v, rank, false);
-    while (out->len - start < budget && zset_iter_next(&it, &item)) {
+    for (bool more = true; more && zset_iter_next(&it, &item); more = out->len - start < budget) {
         put_item(out, &item);
         rank++;
     }

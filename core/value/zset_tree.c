@@ -113,6 +113,7 @@ static const struct btree_type by_score = {
     .cmp = compare_elem,
     .key = make_separator,
     .cmp_key = compare_separator,
+    .address = TABLE_TAGGED,
 };
 
 static struct probe probe_of(uint64_t word)
@@ -160,6 +161,11 @@ uint64_t zset_tree_find(const struct zset_tree *t, struct slice member)
 {
     struct table_probe p;
     return find_at(t, member, &p);
+}
+
+void zset_tree_prefetch(const struct zset_tree *t, struct slice member, int step)
+{
+    (step == 0 ? table_prefetch_bucket : table_prefetch_item)(t->table, hash_member(member));
 }
 
 uint64_t zset_tree_put(struct zset_tree *t, struct slice member, double score)

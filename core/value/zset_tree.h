@@ -53,6 +53,7 @@ void zset_tree_free(struct zset_tree *t); /* O(n) */
 size_t zset_tree_memory(const struct zset_tree *t);
 /* 0 if there is none. */
 uint64_t zset_tree_find(const struct zset_tree *t, struct slice member);
+void zset_tree_prefetch(const struct zset_tree *t, struct slice member, int step); /* see zset_prefetch */
 /* The member must not be there. */
 void zset_tree_insert(struct zset_tree *t, struct slice member, double score);
 void zset_tree_rescore(struct zset_tree *t, uint64_t word, double score);

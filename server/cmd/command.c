@@ -24,10 +24,10 @@ static const struct flag_name flag_names[] = {
     {CMD_SKIP_SLOWLOG, "skip_slowlog"},
     {CMD_FAST, "fast"},
     {CMD_NO_AUTH, "no_auth"},
+    {CMD_NO_ASYNC_LOADING, "no_async_loading"},
     {CMD_NO_MULTI, "no_multi"},
     {CMD_MOVABLE_KEYS, "movablekeys"},
     {CMD_ALLOW_BUSY, "allow_busy"},
-    {CMD_NO_ASYNC_LOADING, "no_async_loading"},
 };
 
 /* A command is in a category that it declares, or whose flag it has; @slow is what is not @fast. In Redis's order. */
@@ -122,6 +122,10 @@ static void reply_fact(struct call *c, const char *name, int64_t v)
 static void reply_begin_search(struct call *c, const struct key_spec *k)
 {
     reply_bulk_str(c, "begin_search");
+    if (k->unknown) {
+        reply_typed(c, "unknown", 0);
+        return;
+    }
     if (k->keyword == NULL) {
         reply_typed(c, "index", 1);
         reply_fact(c, "index", k->first);
@@ -136,6 +140,10 @@ static void reply_begin_search(struct call *c, const struct key_spec *k)
 static void reply_find_keys(struct call *c, const struct key_spec *k)
 {
     reply_bulk_str(c, "find_keys");
+    if (k->unknown) {
+        reply_typed(c, "unknown", 0);
+        return;
+    }
     if (k->counted) {
         reply_typed(c, "keynum", 3);
         reply_fact(c, "keynumidx", 0);
@@ -167,7 +175,7 @@ static void reply_key_spec(struct call *c, const struct key_spec *k)
 static int key_specs(const struct command *cmd)
 {
     int n = 0;
-    while (n < COMMAND_KEY_SPECS && cmd->keys[n].first > 0)
+    while (n < COMMAND_KEY_SPECS && (cmd->keys[n].first > 0 || cmd->keys[n].unknown))
         n++;
     return n;
 }
@@ -312,7 +320,7 @@ static void doc_arg(struct buf *b, int proto, const struct command_arg *a)
     doc_field(&fields, &n, "type", a->type);
     if (a->sub == NULL)
         doc_field(&fields, &n, "display_text", a->display ? a->display : a->name);
-    if (strcmp(a->type, "key") == 0) {
+    if (strcmp(a->type, "key") == 0 || a->key_spec > 0) {
         resp_bulk_str(&fields, "key_spec_index");
         resp_int(&fields, a->key_spec);
         n++;

@@ -119,21 +119,31 @@ static bool set_one(struct call *c, int arg, struct slice value, struct buf *old
     return config_set(admin_config(c), db, rest, words, words_of(value, d, words, ARRAY_LEN(words)), error);
 }
 
+static void set_back(struct call *c, int until, struct buf *old)
+{
+    char ignored[512];
+    for (int i = until - 2; i >= 2; i -= 2)
+        set_one(c, i, buf_slice(&old[i / 2 - 1]), NULL, ignored);
+}
+
 /* All or nothing: what was set before a failure is set back. */
 static bool set_all(struct call *c, struct buf *old)
 {
-    char error[512], ignored[512];
+    char error[512];
     int i = 2;
     while (i < c->argc && set_one(c, i, c->argv[i + 1], &old[i / 2 - 1], error))
         i += 2;
-    if (i == c->argc)
+    if (i == c->argc && admin_config_prepare(c, error))
         return true;
-    struct slice rest;
-    int db = split_name(c, c->argv[i], &rest);
-    reply_errorf(c, "ERR CONFIG SET failed (possibly related to argument '%s') - %s", config_find(rest, db >= 0)->name,
-                 error);
-    for (i -= 2; i >= 2; i -= 2)
-        set_one(c, i, buf_slice(&old[i / 2 - 1]), NULL, ignored);
+    if (i == c->argc) {
+        reply_errorf(c, "ERR CONFIG SET failed - %s", error);
+    } else {
+        struct slice rest;
+        int db = split_name(c, c->argv[i], &rest);
+        reply_errorf(c, "ERR CONFIG SET failed (possibly related to argument '%s') - %s",
+                     config_find(rest, db >= 0)->name, error);
+    }
+    set_back(c, i, old);
     return false;
 }
 

@@ -3,17 +3,16 @@
 #include "core/base/crc.h"
 #include "core/base/num.h"
 #include "core/keyspace/temperature.h"
+#include "core/value/rdb_skip.h"
 #include "server/reply.h"
 
-#define RDB_VERSION 10 /* what Redis 7.0 writes; strings need far less */
-#define RDB_VERSION_NEWEST 13
 #define FOOTER 10
 
 void dump_encode(const struct value *v, struct buf *out)
 {
     size_t at = out->len;
     value_encode(v, out);
-    buf_put_u16(out, RDB_VERSION);
+    buf_put_u16(out, (uint16_t)max_u64(RDB_VERSION_LEAST, rdb_type_version(out->p[at])));
     buf_put_u64(out, crc64_jones(0, out->p + at, out->len - at));
 }
 

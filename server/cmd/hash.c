@@ -7,20 +7,28 @@
 
 #include "core/base/num.h"
 
+#define PREFETCH 16 /* fields whose memory is asked for together */
+
 /* --- reading --- */
 
-void reply_field(struct call *c, const struct place *p, struct slice field)
+void reply_field_of(struct call *c, const struct value *v, struct slice field)
 {
     char scratch[PACK_TEXT_MAX];
     struct slice value;
-    if (p->e != NULL) {
-        struct value v = place_value(p);
-        if (hash_get(&v, field, hash_now(c), scratch, &value)) {
-            reply_bulk(c, value);
-            return;
-        }
+    if (hash_get(v, field, hash_now(c), scratch, &value))
+        reply_bulk(c, value);
+    else
+        reply_null(c);
+}
+
+void reply_field(struct call *c, const struct place *p, struct slice field)
+{
+    if (p->e == NULL) {
+        reply_null(c);
+        return;
     }
-    reply_null(c);
+    struct value v = place_value(p);
+    reply_field_of(c, &v, field);
 }
 
 /* True if the key is there and a hash: *v. Else replies, with `missing` where there is no key. */
@@ -48,14 +56,27 @@ static void hget_run(struct call *c)
         reply_field(c, &p, c->argv[2]);
 }
 
+static void reply_fields(struct call *c, const struct place *p, const struct slice *fields, int n)
+{
+    if (p->e != NULL) {
+        struct value v = place_value(p);
+        for (int i = 0; i < 2 * n; i++)
+            hash_prefetch(&v, fields[i % n], i / n);
+    }
+    for (int i = 0; i < n; i++)
+        reply_field(c, p, fields[i]);
+}
+
 static void hmget_run(struct call *c)
 {
     struct place p = place_read(c, 1);
     if (!place_is(c, &p, VALUE_HASH))
         return;
     reply_array(c, (size_t)c->argc - 2);
-    for (int i = 2; i < c->argc; i++)
-        reply_field(c, &p, c->argv[i]);
+    for (int i = 2; i < c->argc; i += PREFETCH) {
+        int n = c->argc - i < PREFETCH ? c->argc - i : PREFETCH;
+        reply_fields(c, &p, &c->argv[i], n);
+    }
 }
 
 static void hexists_run(struct call *c)
@@ -291,6 +312,12 @@ static void hdel_run(struct call *c)
 
 /* --- declarations --- */
 
+static void prefetch_field(const struct value *v, const struct slice *argv, int argc, int step)
+{
+    if (argc > 2 && v->type == VALUE_HASH)
+        hash_prefetch(v, argv[2], step);
+}
+
 #define W (CMD_WRITE | CMD_DENYOOM | CMD_FAST)
 #define RW_AU (KEY_RW | KEY_ACCESS | KEY_UPDATE)
 
@@ -336,6 +363,7 @@ static const struct command_arg hincrbyfloat_args[] = {
 struct command hash_commands[] = {
     {.name = "hset",
      .run = hset_run,
+     .prefetch = prefetch_field,
      .arity = -4,
      .flags = W,
      HASH,
@@ -352,6 +380,7 @@ struct command hash_commands[] = {
      .flags = W,
      HASH,
      .keys = HASH_KEY(KEY_RW | KEY_INSERT),
+     .prefetch = prefetch_field,
      .summary = "Sets the value of a field in a hash only when the field doesn't exist.",
      .since = "2.0.0",
      .complexity = "O(1)",
@@ -362,6 +391,7 @@ struct command hash_commands[] = {
      .flags = W,
      HASH,
      .keys = HASH_KEY(KEY_RW | KEY_UPDATE),
+     .prefetch = prefetch_field,
      .summary = "Sets the values of multiple fields.",
      .since = "2.0.0",
      .complexity = "O(N) where N is the number of fields being set.",
@@ -370,6 +400,7 @@ struct command hash_commands[] = {
      .args = hset_args},
     {.name = "hget",
      .run = hget_run,
+     .prefetch = prefetch_field,
      .arity = 3,
      .flags = CMD_READONLY | CMD_FAST,
      HASH,
@@ -433,6 +464,7 @@ struct command hash_commands[] = {
      .args = args_key},
     {.name = "hexists",
      .run = hexists_run,
+     .prefetch = prefetch_field,
      .arity = 3,
      .flags = CMD_READONLY | CMD_FAST,
      HASH,
@@ -443,6 +475,7 @@ struct command hash_commands[] = {
      .args = field_args},
     {.name = "hstrlen",
      .run = hstrlen_run,
+     .prefetch = prefetch_field,
      .arity = 3,
      .flags = CMD_READONLY | CMD_FAST,
      HASH,
@@ -453,6 +486,7 @@ struct command hash_commands[] = {
      .args = field_args},
     {.name = "hincrby",
      .run = hincrby_run,
+     .prefetch = prefetch_field,
      .arity = 4,
      .flags = W,
      HASH,
@@ -468,6 +502,7 @@ struct command hash_commands[] = {
      .flags = W,
      HASH,
      .keys = HASH_KEY(RW_AU),
+     .prefetch = prefetch_field,
      .summary = "Increments the floating point value of a field by a number. Uses 0 as initial value if the field "
                 "doesn't exist.",
      .since = "2.6.0",
@@ -475,6 +510,7 @@ struct command hash_commands[] = {
      .args = hincrbyfloat_args},
     {.name = "hdel",
      .run = hdel_run,
+     .prefetch = prefetch_field,
      .arity = -3,
      .flags = CMD_WRITE | CMD_FAST,
      HASH,

@@ -10,6 +10,7 @@ static inline int64_t hash_now(const struct call *c) { return c->apply ? HASH_TI
 
 /* The value of a field of the hash at `p`, or null; p->e may be NULL. */
 void reply_field(struct call *c, const struct place *p, struct slice field);
+void reply_field_of(struct call *c, const struct value *v, struct slice field);
 
 extern const struct command_arg hash_fields_args[]; /* key field [field ...] */
 

@@ -160,9 +160,7 @@ static bool random_options(struct call *c, int64_t *count, bool *values)
         reply_syntax(c);
         return false;
     }
-    /* A reply that no memory holds is refused, not begun (Redis does so with values only). */
-    int64_t low = *values ? -(INT64_MAX / 2) : -(int64_t)UINT32_MAX, high = *values ? INT64_MAX / 2 : INT64_MAX;
-    if (*count >= low && *count <= high)
+    if (!*values || (*count >= -(INT64_MAX / 2) && *count <= INT64_MAX / 2))
         return true;
     reply_error(c, "ERR value is out of range");
     return false;
@@ -206,7 +204,9 @@ static void hrandfield_run(struct call *c)
     struct value v = place_value(&p);
     r.v = &v;
     rng_seed(&r.rng, call_random(c));
-    if (count < 0)
+    if (count < -REPLY_REPEATS_MAX)
+        reply_error(c, "ERR value is out of range");
+    else if (count < 0)
         reply_repeated(&r, 0 - (uint64_t)count);
     else
         reply_distinct(&r, (uint64_t)count);

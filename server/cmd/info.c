@@ -203,6 +203,7 @@ static void stats_section(struct call *c, struct buf *b)
     number(b, "total_net_output_bytes", total(c, STAT_AT(net_out)));
     number(b, "rejected_connections", total(c, STAT_AT(rejected)));
     number(b, "expired_keys", total(c, STAT_AT(expired)));
+    number(b, "expired_subkeys", total(c, STAT_AT(expired_fields)));
     number(b, "evicted_keys", total(c, STAT_AT(evicted)));
     number(b, "keyspace_hits", total(c, STAT_AT(hits)));
     number(b, "keyspace_misses", total(c, STAT_AT(misses)));
@@ -357,8 +358,9 @@ static void keyspace_section(struct call *c, struct buf *b)
     for (uint32_t db = 0; db < call_databases(c); db++) {
         uint64_t keys = figure(c, db, FIGURE_AT(keys));
         if (keys > 0)
-            buf_printf(b, "db%u:keys=%llu,expires=%llu,avg_ttl=0\r\n", db, (unsigned long long)keys,
-                       (unsigned long long)figure(c, db, FIGURE_AT(expires)));
+            buf_printf(b, "db%u:keys=%llu,expires=%llu,avg_ttl=0,subexpiry=%llu\r\n", db, (unsigned long long)keys,
+                       (unsigned long long)figure(c, db, FIGURE_AT(expires)),
+                       (unsigned long long)figure(c, db, FIGURE_AT(inner)));
     }
 }
 

@@ -142,18 +142,21 @@ static void sismember_run(struct call *c)
 static void smismember_run(struct call *c)
 {
     struct value v;
+    struct set_finder f;
     struct set_batch b;
     if (!read_set(c, &v))
         return;
     reply_array(c, (size_t)c->argc - 2);
+    set_finder_init(&f, &v, (uint64_t)c->argc - 2);
     for (int i = 2; i < c->argc; i += (int)b.n) {
         b.hashed = false;
         for (b.n = 0; b.n < SET_BATCH && i + (int)b.n < c->argc; b.n++)
             b.member[b.n] = pack_str(c->argv[i + (int)b.n]);
-        uint32_t found = set_has_batch(&v, &b, set_batch_all(&b));
+        uint32_t found = set_find(&f, &b, set_batch_all(&b));
         for (unsigned j = 0; j < b.n; j++)
             reply_int(c, found >> j & 1);
     }
+    set_finder_free(&f);
 }
 
 static void scard_run(struct call *c)
@@ -295,6 +298,8 @@ static void srandmember_count(struct call *c)
         reply_array(c, 0);
     else if (n > 0)
         reply_distinct(c, &v, (uint64_t)n);
+    else if (n < -REPLY_REPEATS_MAX)
+        reply_error(c, "ERR value is out of range");
     else
         reply_repeating(c, &v, (uint64_t)-n);
 }
@@ -336,11 +341,9 @@ static void pop_one(struct call *c, struct place *p)
 static void pop_all(struct call *c, struct place *p)
 {
     struct value v = place_value(p);
-    struct slice argv[] = {SLICE_LIT("DEL"), p->key.name};
     reply_set(c, set_count(&v));
     reply_all(c, &v);
-    effect(c, 2, argv);
-    place_delete(c, p);
+    place_remove(c, p);
 }
 
 static void pop_piece(struct call *c, struct place *p, struct rng *rng, uint64_t n)
@@ -412,6 +415,12 @@ static void spop_run(struct call *c)
 
 /* --- declarations --- */
 
+static void prefetch_member(const struct value *v, const struct slice *argv, int argc, int step)
+{
+    if (v->type == VALUE_SET && argc > 2)
+        set_prefetch(v, argv[2], step);
+}
+
 #define KEY1(f)                                                     \
     {                                                               \
         {                                                           \
@@ -457,6 +466,7 @@ static const struct command_arg sscan_args[] = {
 struct command set_commands[] = {
     {.name = "sadd",
      .run = sadd_run,
+     .prefetch = prefetch_member,
      .arity = -3,
      .flags = CMD_WRITE | CMD_DENYOOM | CMD_FAST,
      SET,
@@ -469,6 +479,7 @@ struct command set_commands[] = {
      .history = STRINGS(CHANGE("2.4.0", "Accepts multiple `member` arguments."))},
     {.name = "srem",
      .run = srem_run,
+     .prefetch = prefetch_member,
      .arity = -3,
      .flags = CMD_WRITE | CMD_FAST,
      SET,
@@ -504,6 +515,7 @@ struct command set_commands[] = {
      .history = STRINGS(CHANGE("3.2.0", "Added the `count` argument."))},
     {.name = "sismember",
      .run = sismember_run,
+     .prefetch = prefetch_member,
      .arity = 3,
      .flags = CMD_READONLY | CMD_FAST,
      SET,

@@ -1,8 +1,8 @@
-/* SINTER, SUNION, SDIFF, their STORE forms, and SINTERCARD. What is stored is recorded as a RESTORE of the result. */
+/* SINTER, SUNION, SDIFF, their STORE forms, and SINTERCARD. */
 #include "core/base/mem.h"
 #include "core/base/num.h"
 #include "core/value/set.h"
-#include "server/cmd/dump.h"
+#include "server/cmd/store.h"
 #include "server/reply.h"
 
 typedef void algebra(const struct value *const *sets, unsigned n, set_visit *visit, void *arg);
@@ -95,30 +95,7 @@ static bool gather(void *arg, struct pack_item member)
     return true;
 }
 
-static void store_nothing(struct call *c, struct place *dst)
-{
-    struct slice argv[] = {SLICE_LIT("DEL"), dst->key.name};
-    if (dst->e != NULL) {
-        place_delete(c, dst);
-        effect(c, 2, argv);
-    }
-    reply_int(c, 0);
-}
-
-static void store(struct call *c, struct place *dst, struct value *result)
-{
-    struct buf payload = {0};
-    uint64_t n = set_count(result);
-    dump_encode(result, &payload);
-    place_put(c, dst, result, ENTRY_NO_EXPIRY);
-    struct slice argv[] = {SLICE_LIT("RESTORE"), dst->key.name, SLICE_LIT("0"), buf_slice(&payload),
-                           SLICE_LIT("REPLACE")};
-    effect(c, 5, argv);
-    buf_free(&payload);
-    reply_int(c, (int64_t)n);
-}
-
-static void store_result(struct call *c, algebra *combine)
+static void store_combined(struct call *c, algebra *combine)
 {
     struct operands o;
     struct gathering g = {set_class.empty(), call_limits(c)};
@@ -126,16 +103,12 @@ static void store_result(struct call *c, algebra *combine)
         return;
     combine(o.at, o.n, gather, &g);
     operands_free(&o);
-    struct place dst = place_write(c, 1);
-    if (set_count(&g.result) == 0)
-        store_nothing(c, &dst);
-    else
-        store(c, &dst, &g.result);
+    store_result(c, 1, &g.result);
 }
 
-static void sinterstore_run(struct call *c) { store_result(c, set_inter); }
-static void sunionstore_run(struct call *c) { store_result(c, set_union); }
-static void sdiffstore_run(struct call *c) { store_result(c, set_diff); }
+static void sinterstore_run(struct call *c) { store_combined(c, set_inter); }
+static void sunionstore_run(struct call *c) { store_combined(c, set_union); }
+static void sdiffstore_run(struct call *c) { store_combined(c, set_diff); }
 
 /* --- SINTERCARD --- */
 

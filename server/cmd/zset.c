@@ -1,10 +1,7 @@
 /* Sorted sets, member by member: ZADD, ZINCRBY, ZREM, ZCARD, ZSCORE, ZMSCORE, ZRANK, ZREVRANK. */
 #include "server/cmd/zset.h"
 
-#include <math.h>
-
 #include "core/base/num.h"
-#include "core/base/panic.h"
 #include "server/words.h"
 
 /* --- shared --- */
@@ -38,6 +35,17 @@ bool read_zset(struct call *c, int arg, struct value *v)
         return false;
     *v = place_value(&p);
     return true;
+}
+
+void remove_ranks(struct call *c, struct place *p, struct zset_interval in)
+{
+    if (zset_width(in) < zset_count(&p->value)) {
+        zset_remove_ranks(&p->value, in);
+        place_changed(c, p);
+    } else {
+        place_unchanged(c, p);
+        place_delete(c, p);
+    }
 }
 
 /* --- ZADD, ZINCRBY --- */
@@ -92,45 +100,49 @@ struct added {
     double score; /* of the last one */
 };
 
-/* Adds all pairs. `effect_of`: what was done is put there; NULL: the call itself says it. */
-static void add_pairs(struct call *c, struct value *v, const struct add_options *o, struct added *done,
-                      struct words *effect_of)
+/* Adds all pairs; what was done to which is put into `w` as the arguments of a ZADD. */
+static void add_pairs(struct call *c, struct value *v, const struct add_options *o, struct added *done, struct words *w)
 {
     for (int i = o->at; i < c->argc; i += 2) {
-        bool numeric = num_parse_double(c->argv[i], &done->score);
-        ensure(numeric);
+        (void)num_parse_double(c->argv[i], &done->score); /* all have been checked */
         done->last = zset_add(v, call_limits(c), c->argv[i + 1], &done->score, o->flags);
         done->added += done->last == ZSET_ADDED;
         done->updated += done->last == ZSET_UPDATED;
-        if (effect_of == NULL || (done->last != ZSET_ADDED && done->last != ZSET_UPDATED))
+        if (w == NULL || (done->last != ZSET_ADDED && done->last != ZSET_UPDATED))
             continue;
-        words_add_double(effect_of, done->score);
-        words_add(effect_of, c->argv[i + 1]);
+        words_add_double(w, done->score);
+        words_add(w, c->argv[i + 1]);
     }
 }
 
-static void add_to(struct call *c, struct place *p, const struct add_options *o, struct added *done)
+static void finish_add(struct call *c, struct place *p, const struct added *done)
 {
-    struct value *v = place_change(c, p, VALUE_ZSET);
-    struct words w;
-    bool plain = o->flags == 0 && o->at == 2;
-    if (!plain) {
-        words_init(&w);
-        words_add_str(&w, "ZADD");
-        words_add(&w, p->key.name);
-    }
-    add_pairs(c, v, o, done, plain ? NULL : &w);
-    if (done->added + done->updated == 0) {
-        place_unchanged(c, p);
-    } else {
+    if (done->added + done->updated > 0)
         place_changed(c, p);
-        if (plain)
-            effect_verbatim(c);
-        else
-            effect(c, w.n, w.at);
-    }
-    if (!plain)
-        words_free(&w);
+    else
+        place_unchanged(c, p);
+}
+
+/* Without options the call itself is what is recorded. */
+static void add_plain(struct call *c, struct place *p, const struct add_options *o, struct added *done)
+{
+    add_pairs(c, place_change(c, p, VALUE_ZSET), o, done, NULL);
+    finish_add(c, p, done);
+    if (done->added + done->updated > 0)
+        effect_verbatim(c);
+}
+
+static void add_judged(struct call *c, struct place *p, const struct add_options *o, struct added *done)
+{
+    struct words w;
+    words_init(&w);
+    words_add_str(&w, "ZADD");
+    words_add(&w, p->key.name);
+    add_pairs(c, place_change(c, p, VALUE_ZSET), o, done, &w);
+    finish_add(c, p, done);
+    if (done->added + done->updated > 0)
+        effect(c, w.n, w.at);
+    words_free(&w);
 }
 
 static void reply_added(struct call *c, const struct add_options *o, const struct added *done)
@@ -162,12 +174,14 @@ static void add_run(struct call *c, int flags)
     struct place p = place_write(c, 1);
     if (!place_is(c, &p, VALUE_ZSET))
         return;
-    if (p.e != NULL || !(o.flags & ZSET_XX))
-        add_to(c, &p, &o, &done);
+    if (o.flags == 0 && o.at == 2)
+        add_plain(c, &p, &o, &done);
+    else if (p.e != NULL || !(o.flags & ZSET_XX))
+        add_judged(c, &p, &o, &done);
     reply_added(c, &o, &done);
 }
 
-static void zadd_run(struct call *c) { add_run(c, 0); }
+void zadd_run(struct call *c) { add_run(c, 0); }
 static void zincrby_run(struct call *c) { add_run(c, ZSET_INCR); }
 
 /* --- ZREM --- */
@@ -267,6 +281,19 @@ static void zrevrank_run(struct call *c) { rank_run(c, true); }
 
 /* --- declarations --- */
 
+static void prefetch_member(const struct value *v, const struct slice *argv, int argc, int step)
+{
+    if (argc > 2 && v->type == VALUE_ZSET)
+        zset_prefetch(v, argv[2], step);
+}
+
+/* Of ZADD and ZINCRBY, whose member is the last argument if there is just one. */
+static void prefetch_added(const struct value *v, const struct slice *argv, int argc, int step)
+{
+    if (argc >= 4 && v->type == VALUE_ZSET)
+        zset_prefetch(v, argv[argc - 1], step);
+}
+
 static const struct command_arg condition_args[] = {
     ARG_TOKEN("nx", "NX"),
     ARG_TOKEN("xx", "XX"),
@@ -321,6 +348,7 @@ struct command zset_commands[] = {
      .flags = CMD_WRITE | CMD_DENYOOM | CMD_FAST,
      ZSET,
      .keys = KEY1(KEY_RW | KEY_UPDATE),
+     .prefetch = prefetch_added,
      .summary =
          "Adds one or more members to a sorted set, or updates their scores. Creates the key if it doesn't exist.",
      .since = "1.2.0",
@@ -335,6 +363,7 @@ struct command zset_commands[] = {
      .flags = CMD_WRITE | CMD_DENYOOM | CMD_FAST,
      ZSET,
      .keys = KEY1(KEY_RW | KEY_ACCESS | KEY_UPDATE),
+     .prefetch = prefetch_added,
      .summary = "Increments the score of a member in a sorted set.",
      .since = "1.2.0",
      .complexity = "O(log(N)) where N is the number of elements in the sorted set.",
@@ -345,6 +374,7 @@ struct command zset_commands[] = {
      .flags = CMD_WRITE | CMD_FAST,
      ZSET,
      .keys = KEY1(KEY_RW | KEY_DELETE),
+     .prefetch = prefetch_member,
      .summary = "Removes one or more members from a sorted set. Deletes the sorted set if all members were removed.",
      .since = "1.2.0",
      .complexity = "O(M*log(N)) with N being the number of elements in the sorted set and M the number of elements to "
@@ -367,6 +397,7 @@ struct command zset_commands[] = {
      .flags = CMD_READONLY | CMD_FAST,
      ZSET,
      .keys = KEY1(KEY_RO | KEY_ACCESS),
+     .prefetch = prefetch_member,
      .summary = "Returns the score of a member in a sorted set.",
      .since = "1.2.0",
      .complexity = "O(1)",
@@ -387,6 +418,7 @@ struct command zset_commands[] = {
      .flags = CMD_READONLY | CMD_FAST,
      ZSET,
      .keys = KEY1(KEY_RO | KEY_ACCESS),
+     .prefetch = prefetch_member,
      .summary = "Returns the index of a member in a sorted set ordered by ascending scores.",
      .since = "2.0.0",
      .complexity = "O(log(N))",
@@ -398,6 +430,7 @@ struct command zset_commands[] = {
      .flags = CMD_READONLY | CMD_FAST,
      ZSET,
      .keys = KEY1(KEY_RO | KEY_ACCESS),
+     .prefetch = prefetch_member,
      .summary = "Returns the index of a member in a sorted set ordered by descending scores.",
      .since = "2.0.0",
      .complexity = "O(log(N))",

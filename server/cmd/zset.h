@@ -15,9 +15,12 @@ bool read_zset(struct call *c, int arg, struct value *v);
 void reply_items(struct call *c, uint64_t n, bool with_scores);
 void reply_item(struct call *c, const struct zset_item *item, bool with_scores);
 
-/* The result of a *STORE command: takes ownership of the sorted set, which becomes the value of the key in argument
- * `arg`, whatever that was; an empty one deletes it. Records the effect, replies how many members there are. */
-void store_result(struct call *c, int arg, struct value *v);
+/* Removes the members of an interval that is not empty, between place_change and what ends it, which is done here. If
+ * they are all, the key is deleted: what is large is freed by others. */
+void remove_ranks(struct call *c, struct place *p, struct zset_interval in);
+
+/* ZADD, also run with arguments that GEOADD has made of its own. */
+void zadd_run(struct call *c);
 
 /* For the declarations. */
 #define ZSET .acl = ACL_SORTEDSET, .group = "sorted-set"

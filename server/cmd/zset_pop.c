@@ -46,8 +46,7 @@ static void pop(struct call *c, struct place *p, uint64_t n, bool max, bool nest
         reply_double(c, item.score);
     }
     effect_popped(c, p->key.name, v, n, max);
-    zset_remove_ranks(v, gone);
-    place_changed(c, p);
+    remove_ranks(c, p, gone);
 }
 
 static uint64_t at_most(const struct place *p, int64_t count)
@@ -127,8 +126,6 @@ static void zmpop_run(struct call *c)
 }
 
 /* --- ZRANDMEMBER --- */
-
-#define RANDOM_REPLIES_MAX ((int64_t)1 << 27) /* more of the same members than this are refused */
 
 static int compare_ranks(const void *a, const void *b)
 {
@@ -234,7 +231,7 @@ static void zrandmember_run(struct call *c)
         reply_null(c);
     else if (!exists || count == 0)
         reply_array(c, 0);
-    else if (count < -RANDOM_REPLIES_MAX)
+    else if (count < -REPLY_REPEATS_MAX)
         reply_error(c, "ERR value is out of range");
     else if (count < 0)
         random_any(c, &v, (uint64_t)-count, c->argc == 4);

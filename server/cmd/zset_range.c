@@ -4,6 +4,7 @@
 #include <stdlib.h>
 
 #include "core/base/mem.h"
+#include "server/cmd/store.h"
 #include "server/cmd/zset.h"
 
 enum range_by { BY_UNSET, BY_RANK, BY_SCORE, BY_LEX };
@@ -260,9 +261,8 @@ static void remove_run(struct call *c, enum range_by by)
         struct value *v = place_change(c, &p, VALUE_ZSET);
         struct zset_interval in = selected(v, &r);
         removed = zset_width(in);
-        zset_remove_ranks(v, in);
         if (removed > 0) {
-            place_changed(c, &p);
+            remove_ranks(c, &p, in);
             effect_verbatim(c); /* selects the same members where it is applied */
         } else {
             place_unchanged(c, &p);

@@ -4,40 +4,8 @@
 
 #include "core/base/mem.h"
 #include "core/value/set.h"
-#include "server/cmd/dump.h"
+#include "server/cmd/store.h"
 #include "server/cmd/zset.h"
-
-static void effect_del(struct call *c, struct slice key)
-{
-    struct slice argv[] = {SLICE_LIT("DEL"), key};
-    effect(c, 2, argv);
-}
-
-static void effect_value(struct call *c, struct slice key, const struct value *v)
-{
-    struct buf payload = {0};
-    dump_encode(v, &payload);
-    struct slice argv[] = {SLICE_LIT("RESTORE"), key, SLICE_LIT("0"), buf_slice(&payload), SLICE_LIT("REPLACE")};
-    effect(c, 5, argv);
-    buf_free(&payload);
-}
-
-void store_result(struct call *c, int arg, struct value *v)
-{
-    struct place dst = place_write(c, arg);
-    uint64_t n = zset_count(v);
-    if (n > 0) {
-        effect_value(c, dst.key.name, v);
-        place_put(c, &dst, v, ENTRY_NO_EXPIRY);
-    } else {
-        zset_class.release(v);
-        if (dst.e != NULL) {
-            place_delete(c, &dst);
-            effect_del(c, dst.key.name);
-        }
-    }
-    reply_int(c, (int64_t)n);
-}
 
 /* --- sources --- */
 

@@ -7,8 +7,11 @@ off, and so far apart, that both servers see the same.
 """
 import random
 
+import diffgen_geo
 import diffgen_hash
+import diffgen_list
 import diffgen_set
+import diffgen_sort
 import diffgen_stream
 import diffgen_zset
 
@@ -451,8 +454,11 @@ GENERATORS = {
     'unknown commands': _unknown,
 }
 GENERATORS.update(diffgen_set.GENERATORS)
+GENERATORS.update(diffgen_sort.GENERATORS)
 GENERATORS.update(diffgen_hash.GENERATORS)
+GENERATORS.update(diffgen_list.GENERATORS)
 GENERATORS.update(diffgen_zset.GENERATORS)
+GENERATORS.update(diffgen_geo.GENERATORS)
 GENERATORS.update(diffgen_stream.GENERATORS)
 
 # Commands that prepare state for others: strings of all kinds, with and without expiry, in some databases.

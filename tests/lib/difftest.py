@@ -4,7 +4,9 @@ Calls go out in pipelined batches over two connections to each server, in the sa
 short sequence that still shows it on freshly flushed servers, and reported with both replies.
 """
 import diffgen_hash
+import diffgen_list
 import diffgen_set
+import diffgen_sort
 import diffgen_stream
 import diffgen_zset
 from resp import Closed, ErrorReply, Nil, ProtocolError, encode, same, show
@@ -61,7 +63,7 @@ DIFFERENCES = [
     ('MEMORY', _memory_usage, 'the sizes are our own; Redis counts an expired key that is still there'),
     ('KEYS', _same_set, 'no order is promised'),
     ('RANDOMKEY', _both_keys, 'random; that it is a key is checked apart'),
-] + diffgen_set.DIFFERENCES + diffgen_hash.DIFFERENCES + diffgen_zset.DIFFERENCES + diffgen_stream.DIFFERENCES
+] + diffgen_set.DIFFERENCES + diffgen_hash.DIFFERENCES + diffgen_list.DIFFERENCES + diffgen_zset.DIFFERENCES + diffgen_sort.DIFFERENCES + diffgen_stream.DIFFERENCES
 
 
 def _allowed(args, ours, theirs):

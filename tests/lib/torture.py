@@ -11,120 +11,53 @@ import random
 import threading
 import time
 
-from resp import Closed, NIL, ProtocolError, encode, same, show
+from resp import Closed, NIL, NIL_ARRAY, ProtocolError, encode, same, show
+from torture_model import Hash, Model, OK, Zset, wire
 
-OK = 'OK'
 FAR_MS = 9000000000000
-
-
-class Model:
-    """Databases as dicts of key -> (value, absolute expiry in ms or None)."""
-
-    def __init__(self, databases, db):
-        self.databases = databases
-        self.db = db
-
-    def copy(self):
-        return Model({n: dict(keys) for n, keys in self.databases.items()}, self.db)
-
-    @property
-    def keys(self):
-        return self.databases[self.db]
-
-    def run(self, command):
-        """Applies one command; returns the reply that the server has to give (OK, int, bytes or None for nil)."""
-        return getattr(self, command[0].lower())(*command[1:])
-
-    def set(self, key, value, *options):
-        expiry = None
-        if options:
-            expiry = self.keys.get(key, (b'', None))[1] if options[0] == 'KEEPTTL' else options[1]
-        self.keys[key] = (value, expiry)
-        return OK
-
-    def get(self, key):
-        return self.keys[key][0] if key in self.keys else None
-
-    def append(self, key, tail):
-        value, expiry = self.keys.get(key, (b'', None))
-        self.keys[key] = (value + tail, expiry)
-        return len(value) + len(tail)
-
-    def setrange(self, key, offset, piece):
-        value, expiry = self.keys.get(key, (b'', None))
-        value = value.ljust(offset, b'\0')
-        self.keys[key] = (value[:offset] + piece + value[offset + len(piece):], expiry)
-        return len(self.keys[key][0])
-
-    def incrby(self, key, n):
-        value, expiry = self.keys.get(key, (b'0', None))
-        self.keys[key] = (b'%d' % (int(value) + n), expiry)
-        return int(value) + n
-
-    def delete(self, *keys):
-        return sum(self.keys.pop(key, None) is not None for key in keys)
-
-    def pexpireat(self, key, when):
-        if key not in self.keys:
-            return 0
-        self.keys[key] = (self.keys[key][0], when)
-        return 1
-
-    def persist(self, key):
-        value, expiry = self.keys.get(key, (b'', None))
-        if expiry is None:
-            return 0
-        self.keys[key] = (value, None)
-        return 1
-
-    def rename(self, source, target):
-        self.keys[target] = self.keys.pop(source)
-        return OK
-
-    def copy_key(self, source, target, db):
-        self.databases[db][target] = self.keys[source]
-        return 1
-
-    def move(self, key, db):
-        if key not in self.keys or key in self.databases[db]:
-            return 0
-        self.databases[db][key] = self.keys.pop(key)
-        return 1
-
-    def mset(self, *pairs):
-        self.keys.update({key: (value, None) for key, value in zip(pairs[0::2], pairs[1::2])})
-        return OK
-
-    def select(self, db):
-        self.db = db
-        return OK
-
-    def flushdb(self):
-        self.keys.clear()
-        return OK
-
-    def swapdb(self, a, b):
-        self.databases[a], self.databases[b] = self.databases[b], self.databases[a]
-        return OK
-
-
-def wire(command):
-    """The model's names for commands as the server's."""
-    if command[0] == 'DELETE':
-        return ('DEL',) + command[1:]
-    if command[0] == 'COPY_KEY':
-        return ('COPY', command[1], command[2], 'DB', command[3], 'REPLACE')
-    if command[0] == 'SET' and len(command) > 3 and command[3] != 'KEEPTTL':
-        return command[:3] + ('PXAT', command[4])
-    return command
 
 
 def reply_is(reply, want):
     if want is None:
-        return reply is NIL
-    if want == OK:
-        return reply == b'OK'
+        return reply is NIL or reply is NIL_ARRAY
+    if isinstance(want, str):
+        return reply == want.encode()
+    if isinstance(want, float):
+        return isinstance(reply, bytes) and float(reply) == want
+    if isinstance(want, list):
+        return isinstance(reply, list) and len(reply) == len(want) and all(map(reply_is, reply, want))
+    if isinstance(want, frozenset):
+        return isinstance(reply, list) and len(reply) == len(want) and want == set(reply)
     return same(reply, want)
+
+
+def pairs_of(reply):
+    return list(zip(reply[0::2], reply[1::2]))
+
+
+def hash_of(connection, key, reply):
+    fields = pairs_of(reply)
+    if not fields:
+        return None
+    times = connection.call('HPEXPIRETIME', key, 'FIELDS', len(fields), *[field for field, _ in fields])
+    return Hash({field: (value, None if when == -1 else when) for (field, value), when in zip(fields, times)})
+
+
+# How a value of each type is read, and made what the model has; None: the key has just expired.
+READS = {
+    b'string': (('GET',), lambda c, k, v: v if v is not NIL else None),
+    b'set': (('SMEMBERS',), lambda c, k, v: frozenset(v) or None),
+    b'hash': (('HGETALL',), hash_of),
+    b'zset': (('ZRANGE', 0, -1, 'WITHSCORES'), lambda c, k, v: Zset({m: float(s) for m, s in pairs_of(v)}) or None),
+    b'list': (('LRANGE', 0, -1), lambda c, k, v: tuple(v) or None),
+    b'none': (('GET',), lambda c, k, v: None),
+}
+
+
+def read_values(connection, keys):
+    kinds = connection.pipeline([('TYPE', k) for k in keys])
+    calls = [(READS[kind][0][0], key, *READS[kind][0][1:]) for key, kind in zip(keys, kinds)]
+    return [READS[kind][1](connection, key, reply) for key, kind, reply in zip(keys, kinds, connection.pipeline(calls))]
 
 
 class Wrong(Exception):
@@ -158,32 +91,111 @@ class Writer:
         size = self.rng.randint(0, 200) if kind < 0.7 else self.rng.randint(1, 8000) if kind < 0.97 else 60000
         return b'%s#%d#' % (self.name.encode(), self.serial) + self.rng.randbytes(1) * size
 
-    def _command(self, model):
-        key, other = self.rng.sample(self.names, 2)
-        dbs = list(model.databases)
-        choices = [('SET', key, self._value())] * 6 + [('SET', key, self._value(), 'KEEPTTL')]
-        choices += [('GET', key)] * 3
-        if len(model.keys.get(key, (b'',))[0]) < 30000:
-            choices += [('APPEND', key, self._value()), ('SETRANGE', key, self.rng.randint(0, 300), b'<here>')] * 2
-        choices += [('INCRBY', self.rng.choice(self.counters), self.rng.randint(-5, 50))] * 3
-        choices += [('DELETE', key), ('DELETE', key, other), ('PERSIST', key)]
-        choices += [('PEXPIREAT', key, FAR_MS + self.rng.randrange(10 ** 9))] * 2
-        choices += [('MSET', key, self._value(), other, self._value())] * 2
-        choices.append(self._short_lived())
+    def _member(self):
+        """Of few, so that calls meet each other's; seldom too long for a small form."""
+        kind = self.rng.random()
+        if kind < 0.5:
+            return b'%d' % self.rng.randrange(60)
+        return b'm%d' % self.rng.randrange(60) if kind < 0.97 else b'long' * self.rng.randint(10, 60)
+
+    def _members(self):
+        """Sometimes enough for a big form."""
+        kind = self.rng.random()
+        if kind < 0.9:
+            return list({self._member() for _ in range(self.rng.randint(1, 8))})
+        start = self.rng.randrange(1000)
+        return [b'%d' % i if kind < 0.95 else b'm%d' % i for i in range(start, start + self.rng.choice([100, 200, 600]))]
+
+    def _far(self):
+        return FAR_MS + self.rng.randrange(10 ** 9)
+
+    def _on_string(self, model, key, other):
+        choices = [('GET', key), ('SET', key, self._value(), 'KEEPTTL')]
+        if len(model.value(key, bytes)) < 30000:
+            choices += [('APPEND', key, self._value()), ('SETRANGE', key, self.rng.randint(0, 300), b'<here>'),
+                        ('SETBIT', key, self.rng.randint(0, 4000), self.rng.randint(0, 1))] * 2
+        if model.kind(other) in (bytes, None):
+            choices.append(('BITOP_XOR', self.rng.choice(self.names), key, other))
+        return choices
+
+    def _on_set(self, model, key, other):
+        choices = [('SADD', key, *self._members())] * 3 + [('SREM', key, *self._members())] * 3
+        choices += [('SMEMBERS', key), ('SPOP_ALL', key)]
+        if model.kind(other) in (frozenset, None):
+            choices += [('SMOVE', key, other, self._member())] * 3
+            store = self.rng.choice(('SUNIONSTORE', 'SINTERSTORE', 'SDIFFSTORE'))
+            choices += [(store, self.rng.choice(self.names), key, other)] * 2
+        return choices
+
+    def _on_hash(self, model, key, _other):
+        pairs = [x for member in self._members() for x in (member, self._value()[:self.rng.choice([12, 40, 90])])]
+        choices = [('HSET', key, *pairs)] * 4 + [('HDEL', key, *self._members())] * 3
+        choices += [('HGET', key, self._member()), ('HINCRBY', key, b'count', self.rng.randint(-5, 50))]
+        choices += [('HPEXPIREAT', key, self._member(), self._far())] * 2 + [('HPERSIST', key, self._member())]
+        return choices
+
+    def _on_zset(self, model, key, other):
+        pairs = [x for member in self._members() for x in (self.rng.randint(-40, 40) / 4, member)]
+        choices = [('ZADD', key, *pairs)] * 4 + [('ZREM', key, *self._members())] * 3
+        choices += [('ZINCRBY', key, self.rng.randint(-9, 9) / 2, self._member()), ('ZSCORE', key, self._member()),
+                    ('ZPOPMIN', key, self.rng.randint(1, 5)), ('ZREMRANGEBYRANK', key, self.rng.randint(0, 3), self.rng.randint(3, 20)),
+                    ('ZRANGESTORE', other, key, self.rng.randint(0, 5), self.rng.randint(5, 300))]
+        if model.kind(other) in (Zset, None):
+            choices.append(('ZUNIONSTORE', self.rng.choice(self.names), 2, key, other))
+        return choices
+
+    def _on_list(self, model, key, other):
+        items = model.value(key, tuple)
+        some = self.rng.choice(items) if items else b'none'
+        choices = [('RPUSH', key, *self._members())] * 3 + [('LPUSH', key, *self._members(), self._value())] * 3
+        choices += [('LPOP', key, self.rng.randint(1, 4)), ('RPOP', key, self.rng.randint(1, 9))] * 2
+        choices += [('LREM', key, self.rng.randint(1, 3), some), ('LINSERT', key, 'BEFORE', some, b'before'),
+                    ('LINSERT', key, 'AFTER', b'1', self._value()), ('LTRIM', key, self.rng.randint(0, 2), self.rng.randint(0, 600))]
+        if items:
+            choices.append(('LSET', key, self.rng.randrange(len(items)), self._value()))
+        if model.kind(other) in (tuple, None):
+            choices += [('RPOPLPUSH', key, other)] * 2
+        return choices
+
+    def _on_any(self, model, key, other):
+        choices = [('DELETE', key), ('UNLINK', key, other), ('PERSIST', key), self._short_lived()]
+        choices += [('SET', key, self._value()), ('MSET', key, self._value(), other, self._value())]
+        choices += [('INCRBY', self.rng.choice(self.counters), self.rng.randint(-5, 50))] * 2
+        choices += [('PEXPIREAT', key, self._far())] * 2
         if key in model.keys:
             choices += [('RENAME', key, other), ('COPY_KEY', key, other, model.db)]
-            if len(dbs) > 1:
-                choices.append(('COPY_KEY', key, key, dbs[1 if model.db == dbs[0] else 0]))
-        if len(dbs) > 1:
-            choices += [('SELECT', self.rng.choice(dbs)), ('MOVE', key, dbs[1 if model.db == dbs[0] else 0])]
+        return choices
+
+    def _on_databases(self, model, key):
+        dbs = list(model.databases)
+        if len(dbs) == 1:
+            return []
+        away = dbs[1 if model.db == dbs[0] else 0]
+        choices = [('SELECT', self.rng.choice(dbs)), ('MOVE', key, away)]
+        if key in model.keys:
+            choices.append(('COPY_KEY', key, key, away))
         if self.whole and self.rng.random() < 0.1:
             choices += [('FLUSHDB',), ('SWAPDB', dbs[0], dbs[1])] * 2
+        return choices
+
+    def _command(self, model):
+        key, other = self.rng.sample(self.names, 2)
+        by_kind = {bytes: self._on_string, frozenset: self._on_set, Hash: self._on_hash, Zset: self._on_zset, tuple: self._on_list}
+        make = by_kind.get(model.kind(key)) or self.rng.choice(list(by_kind.values()))
+        choices = make(model, key, other)
+        if self.rng.random() < 0.3:
+            choices = self._on_any(model, key, other) + self._on_databases(model, key)
         return self.rng.choice(choices)
 
     def _short_lived(self):
         self.serial += 1
         name = f'{self.prefix}short{self.serial % 1000}'.encode()
         return ('SET', name, b'short-lived', 'PXAT', int(time.time() * 1000) + self.rng.randint(1, 4000))
+
+    def forget_short_lived(self):
+        for keys in self.known.databases.values():
+            for key in [key for key in keys if b':short' in key]:
+                del keys[key]
 
     def _operation(self, model):
         """One command, or a group of them, applied to `model`; returns (commands, replies wanted)."""
@@ -254,9 +266,9 @@ class Writer:
         for db in self.known.databases:
             connection.call('SELECT', db)
             keys = connection.call('KEYS', pattern)
-            values = connection.pipeline([('GET', k) for k in keys])
+            values = read_values(connection, keys)
             expiries = connection.pipeline([('PEXPIRETIME', k) for k in keys])
-            found[db] = {k: (v, None if e == -1 else e) for k, v, e in zip(keys, values, expiries) if v is not NIL and e != -2}
+            found[db] = {k: (v, None if e == -1 else e) for k, v, e in zip(keys, values, expiries) if v is not None and e != -2}
         return begin, found, int(time.time() * 1000)
 
     def verify(self, connection):

@@ -170,12 +170,28 @@ static bool walks_agree(struct btree *t)
     return good && w.same && w.i == n;
 }
 
+/* All elements, run by run: those beside each other in memory. */
+static bool runs_agree(struct btree *t)
+{
+    struct btree_iter it;
+    size_t size = types[kind].elem_size, i = 0;
+    bool good = true;
+    for (uint8_t *e = btree_begin(t, &it); e != NULL; e = btree_leave(&it, false))
+        for (uint32_t left = btree_run(&it, false); left > 0; left--, e += size)
+            good = good && i < n && same(e, i++);
+    good = good && i == n && btree_run(&it, false) == 0;
+    for (uint8_t *e = btree_rbegin(t, &it); e != NULL; e = btree_leave(&it, true))
+        for (uint32_t left = btree_run(&it, true); left > 0; left--, e -= size)
+            good = good && i > 0 && same(e, --i);
+    return good && i == 0;
+}
+
 static bool agrees(struct btree *t)
 {
     struct btree_iter it;
     btree_validate(t);
-    return walks_agree(t) && btree_count(t) == n && btree_weight(t) == weight_before(n) && same(btree_first(t), 0) &&
-           same(btree_last(t), n ? n - 1 : 0) && same(btree_rbegin(t, &it), n ? n - 1 : 0);
+    return walks_agree(t) && runs_agree(t) && btree_count(t) == n && btree_weight(t) == weight_before(n) &&
+           same(btree_first(t), 0) && same(btree_last(t), n ? n - 1 : 0) && same(btree_rbegin(t, &it), n ? n - 1 : 0);
 }
 
 static bool place_agrees(const struct btree_iter *it, void *e, size_t i)
@@ -374,7 +390,8 @@ static void pair(void *key, const void *elem, void *arg)
 
 static void measure(struct rng *rng)
 {
-    static const struct btree_type words = {8, 16, by_word, pair, by_word, NULL};
+    static const struct btree_type words = {
+        .elem_size = 8, .key_size = 16, .cmp = by_word, .key = pair, .cmp_key = by_word};
     static const size_t at[] = {10, 130, 1000, 10000, 100000, 1000000};
     for (size_t k = 0; k < ARRAY_LEN(at); k++) {
         struct btree *t = btree_new(&words, NULL), *dense = btree_new(&words, NULL);

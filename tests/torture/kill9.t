@@ -1,5 +1,5 @@
 #!/usr/bin/python3
-"""Writers on databases of every durability, kill -9 at any moment, restart, and a look at what is left.
+"""Writers of all types on databases of every durability, kill -9 at any moment, restart, and a look at what is left.
 
 Killed under load, during checkpoints, and while starting. KELVIN_TORTURE_ROUNDS rounds (default 8) of up to two seconds.
 """
@@ -9,7 +9,7 @@ import sys
 import time
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), '..', 'lib'))
-from kelvin import Failure, IS_KELVIN, Server, StartError, note, run, seed, test
+from kelvin import Failure, IS_KELVIN, Server, StartError, eq, note, run, seed, show, test
 from torture import Writer, Wrong
 
 SEED = seed()
@@ -43,6 +43,21 @@ def settle(server, crew):
         connection = server.client()
         writer.verify(connection)
         connection.close()
+
+
+def digest(server, crew):
+    """Of everything, without what would end by itself meanwhile."""
+    c = server.client()
+    for writer in crew:
+        writer.forget_short_lived()
+    for db in range(8):
+        c.call('SELECT', db)
+        short = c.call('KEYS', '*short*')
+        if short:
+            c.call('DEL', *short)
+    c.call('SELECT', 3)
+    c.call('FLUSHDB')
+    return show(c.call('DEBUG', 'DIGEST'))
 
 
 def load(server, crew):
@@ -108,9 +123,17 @@ def _(_s):
             round_of(server, crew)
     except (Wrong, StartError) as error:
         raise Failure(f'{error}\n{server.log_tail(30)}') from None
+    quiet = digest(server, crew)
     server.stop()
     server.start()
     settle(server, crew)
+    eq(digest(server, crew), quiet, 'the digest of everything after an orderly stop')
+    if IS_KELVIN:
+        eq(show(server.client().call('DEBUG', 'LOADAOF')), '+OK')
+        eq(digest(server, crew), quiet, 'after DEBUG LOADAOF')
+    server.kill9()
+    server.start()
+    eq(digest(server, crew), quiet, 'after kill -9')
     server.stop()
 
 

@@ -165,15 +165,16 @@ static void fields(void)
 static void blobs(void)
 {
     struct blob *b = blob_copy(LIT("hello"), 100);
-    ok(b->len == 5 && b->cap == 100 && slice_eq(blob_slice(b), LIT("hello")) && blob_unique(b), "a copy with room");
-    memset(b->data, 'x', b->cap + 2); /* a sanitizer objects if the room for CRLF is not there */
+    ok(b->len == 5 && blob_cap(b) >= 100 && slice_eq(blob_slice(b), LIT("hello")) && blob_unique(b),
+       "a copy with room");
+    memset(b->data, 'x', blob_cap(b) + 2); /* a sanitizer objects if the room for CRLF is not there */
     struct blob *again = blob_ref(b);
     ok(again == b && !blob_unique(b), "shared");
     blob_unref(again);
     ok(blob_unique(b) && blob_memory(100) >= sizeof(*b) + 102, "and sole again");
     blob_unref(b);
     b = blob_copy(LIT("hello"), 2);
-    ok(b->cap == 5, "room for the bytes at least");
+    ok(blob_cap(b) >= 5, "room for the bytes at least");
     blob_unref(b);
 }
 

@@ -154,6 +154,8 @@ static void written_doubles(struct rng *rng)
         memcpy(&v, &bits, sizeof(v));
         if (i % 3 == 0)
             v = (double)(int64_t)rng_below(rng, 1000000) / 1000;
+        if (i % 3 == 1)
+            v = ldexp(i % 2 ? 1 : rng_unit(rng), (int)rng_below(rng, 2098) - 1074); /* powers of two, small numbers */
         if (!isfinite(v))
             continue;
         good = shortest(v);

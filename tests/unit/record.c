@@ -65,7 +65,8 @@ static void ranges(void)
 static bool same_meta(const struct record_meta *a, const struct record_meta *b)
 {
     return a->type == b->type && a->encoding == b->encoding && a->temperature == b->temperature &&
-           a->expire_ms == b->expire_ms && a->ram_bytes == b->ram_bytes && a->stamp == b->stamp;
+           a->expire_ms == b->expire_ms && a->inner_ms == b->inner_ms && a->ram_bytes == b->ram_bytes &&
+           a->stamp == b->stamp;
 }
 
 /* Whether every damaged form is refused: each byte changed, each shorter length, another's key. */
@@ -102,6 +103,7 @@ static void meta(struct rng *rng)
                                       .encoding = (uint8_t)rng_u64(rng),
                                       .temperature = (uint32_t)rng_below(rng, 1 << 24),
                                       .expire_ms = i % 2 ? -1 : (int64_t)rng_u64(rng),
+                                      .inner_ms = i % 3 ? -1 : (int64_t)(rng_u64(rng) >> 1),
                                       .ram_bytes = rng_u64(rng),
                                       .stamp = rng_u64(rng)};
         record_meta_encode(&b, LIT("key"), &m);
@@ -109,6 +111,10 @@ static void meta(struct rng *rng)
     }
     ok(good, "meta records read back");
     ok(damage_is_seen(LIT("key"), &b, decode_meta), "damaged ones do not");
+    struct record_meta m = {.expire_ms = -1, .inner_ms = -1};
+    record_meta_encode(&b, LIT("key"), &m);
+    ok(b.len == 36 && b.p[0] == 1 && damage_is_seen(LIT("key"), &b, decode_meta),
+       "version 1 where nothing more is said");
     b.len -= 4;
     buf_append_byte(&b, 0);
     buf_put_u32(&b, crc32c(crc32c(0, "key", 3), b.p, b.len));

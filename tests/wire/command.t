@@ -152,7 +152,7 @@ for _name, _word in (('setnx', 'NX'), ('setex', 'EX'), ('psetex', 'PX')):
     DIFFERENCES[_name, 'deprecated_since'] = ('2.6.12', DEPRECATED)
     DIFFERENCES[_name, 'replaced_by'] = (f'`SET` with the `{_word}` argument', DEPRECATED)
 # display_text, new in 7.2: the name, but for these.
-DISPLAY = {'old-format': 'ip:port', 'addr': 'ip:port', 'laddr': 'ip:port'}
+DISPLAY = {'old-format': 'ip:port', 'addr': 'ip:port', 'laddr': 'ip:port', 'by-pattern': 'pattern', 'get-pattern': 'pattern'}
 DIFFERENCES['sscan', 'complexity'] = (
     'O(1) for every call. O(N) for a complete iteration, including enough command calls for the cursor to return back to '
     '0. N is the number of elements inside the collection.', '7.2 took a full stop away')
@@ -162,10 +162,16 @@ DIFFERENCES['hscan', 'arguments'] = (
     '7.4 added NOVALUES')
 for _name in ('hset', 'hmset'):
     DIFFERENCES[_name, 'arguments'] = ('key:key#0 data:block*(field:string value:string)', NAMES)
-EXPECTED += '''hdel hexists hget hgetall hincrby hincrbyfloat hkeys hlen hmget hmset hrandfield hscan hset hsetnx hstrlen
-    hvals'''.split()
+EXPECTED += '''lindex linsert llen lmove lmpop lpop lpos lpush lpushx lrange lrem lset ltrim rpop rpoplpush rpush
+    rpushx'''.split()
+EXPECTED += '''hdel hexists hexpire hexpireat hexpiretime hget hgetall hgetdel hgetex hincrby hincrbyfloat hkeys hlen hmget
+    hmset hpersist hpexpire hpexpireat hpexpiretime hpttl hrandfield hscan hset hsetex hsetnx hstrlen httl hvals'''.split()
+_SORTED = ('key:key#0 by-pattern:pattern#1=BY? limit:block=LIMIT?(offset:integer count:integer) get-pattern:pattern#1=GET?*+ '
+           'order:oneof?(asc:pure-token=ASC desc:pure-token=DESC) sorting:pure-token=ALPHA?')
+DIFFERENCES['sort_ro', 'arguments'] = (_SORTED, NAMES)
+DIFFERENCES['sort', 'arguments'] = (_SORTED + ' destination:key#2=STORE?', NAMES)
 EXPECTED += '''sadd scard sdiff sdiffstore sinter sintercard sinterstore sismember smembers smismember smove spop srandmember
-    srem sscan sunion sunionstore'''.split()
+    srem sscan sunion sunionstore sort sort_ro'''.split()
 ZSCAN_COST = ('O(1) for every call. O(N) for a complete iteration, including enough command calls for the cursor to return '
               'back to 0. N is the number of elements inside the collection.')
 DIFFERENCES['zscan', 'complexity'] = (ZSCAN_COST, '7.2 took a full stop away')
@@ -191,8 +197,35 @@ for _name in ('zrank', 'zrevrank'):
 EXPECTED += '''zadd zcard zcount zdiff zdiffstore zincrby zinter zintercard zinterstore zlexcount zmpop zmscore zpopmax zpopmin
     zrandmember zrange zrangebylex zrangebyscore zrangestore zrank zrem zremrangebylex zremrangebyrank zremrangebyscore
     zrevrange zrevrangebylex zrevrangebyscore zrevrank zscan zscore zunion zunionstore'''.split()
+EXPECTED += '''geoadd geodist geohash geopos georadius georadius_ro georadiusbymember georadiusbymember_ro geosearch
+    geosearchstore'''.split()
+for _name, _cost in {'geodist': 'O(1)', 'geohash': 'O(1) for each member requested.',
+                     'geopos': 'O(1) for each member requested.'}.items():
+    DIFFERENCES[_name, 'complexity'] = (_cost, 'a member is found in constant time')
+_UNIT = 'unit:oneof(m:pure-token=M km:pure-token=KM ft:pure-token=FT mi:pure-token=MI)'
+_COUNT = ' count-block:block?(count:integer=COUNT any:pure-token=ANY%s?)'
+_ORDER = ' order:oneof?(asc:pure-token=ASC desc:pure-token=DESC)'
+_WITH = ' withcoord:pure-token=WITHCOORD? withdist:pure-token=WITHDIST? withhash:pure-token=WITHHASH?'
+_POINT = 'longitude:double latitude:double'
+_AREA = (f' from:oneof(member:string=FROMMEMBER fromlonlat:block=FROMLONLAT({_POINT})) by:oneof(circle:block('
+         f'radius:double=BYRADIUS {_UNIT}) box:block(width:double=BYBOX height:double {_UNIT})){_ORDER}{_COUNT % ""}')
+_RADIUS = f' radius:double {_UNIT}{_WITH}'
+_STORE = ' store:oneof?(storekey:key#1=STORE storedistkey:key#2=STOREDIST)'
+for _name, _args in {
+        'geoadd': 'key:key#0 condition:oneof@6.2.0?(nx:pure-token=NX xx:pure-token=XX) change:pure-token=CH@6.2.0? '
+                  f'data:block*({_POINT} member:string)',
+        'geohash': 'key:key#0 member:string?*',
+        'geopos': 'key:key#0 member:string?*',
+        'geosearch': 'key:key#0' + _AREA + _WITH,
+        'geosearchstore': 'destination:key#0 source:key#1' + _AREA + ' storedist:pure-token=STOREDIST?',
+        'georadius': f'key:key#0 {_POINT}' + _RADIUS + _COUNT % '@6.2.0' + _ORDER + _STORE,
+        'georadius_ro': f'key:key#0 {_POINT}' + _RADIUS + _COUNT % '@6.2.0' + _ORDER,
+        'georadiusbymember': 'key:key#0 member:string' + _RADIUS + _COUNT % '' + _ORDER + _STORE,
+        'georadiusbymember_ro': 'key:key#0 member:string' + _RADIUS + _COUNT % '' + _ORDER}.items():
+    DIFFERENCES[_name, 'arguments'] = (_args, NAMES)
+DISPLAY.update({'storekey': 'key', 'storedistkey': 'key'})
 # Calls that are refused whatever their arguments.
-UNDOCUMENTED = {'debug|jmap', 'debug|reload', 'debug|loadaof', 'debug|segfault'}
+UNDOCUMENTED = {'debug|jmap', 'debug|loadaof', 'debug|segfault'}
 
 # Whose keys are asked for; all but the last line have some.
 CALLS = '''
@@ -210,13 +243,16 @@ CALLS = '''
 CALLS += '''
     SADD k a, SREM k a, SISMEMBER k a, SMISMEMBER k a b, SCARD k, SMEMBERS k, SRANDMEMBER k, SPOP k 2, SMOVE a b x, SINTER a b
     SUNION a, SDIFF a b c, SINTERSTORE d a b, SUNIONSTORE d a, SDIFFSTORE d a, SINTERCARD 2 a b LIMIT 1, SINTERCARD 3 a b
-    SINTERCARD x a, SINTERCARD 0 a, SSCAN k 0
+    SINTERCARD x a, SINTERCARD 0 a, SSCAN k 0, SORT k, SORT k BY w_* GET # LIMIT 0 1 STORE d, SORT k STORE d STORE e
+    SORT_RO k, SORT_RO k BY STORE, SORT k BOGUS STORE d, SORT k LIMIT 1 STORE d
 '''
 CALLS += '''
     HSET k f v, HSETNX k f v, HMSET k f v, HGET k f, HMGET k f g, HGETALL k, HKEYS k, HVALS k, HLEN k, HEXISTS k f, HSTRLEN k f
     HINCRBY k f 1, HINCRBYFLOAT k f 1, HDEL k f g, HSCAN k 0, HRANDFIELD k 2
     ZADD k 1 a, ZRANGE k 0 1, ZRANGESTORE a b 0 1, ZUNION 2 a b, ZUNION 2 a b WEIGHTS 1 2, ZUNIONSTORE d 2 a b, ZINTER 1 a
     ZDIFFSTORE d 1 a, ZINTERCARD 2 a b LIMIT 1, ZMPOP 2 a b MIN, ZUNION 3 a b, ZUNION x a, ZUNIONSTORE d 0 a, ZPOPMIN k
+    GEOADD k 1 2 m, GEOSEARCHSTORE d s FROMMEMBER m BYRADIUS 1 m, GEORADIUS k 1 2 3 m, GEORADIUS k 1 2 3 m STORE d
+    GEORADIUS k 1 2 3 m ASC STOREDIST d, GEORADIUSBYMEMBER k m 3 m STORE d, GEORADIUS_RO k 1 2 3 m STORE d, GEOPOS k a
     ZMPOP 2 a b, ZSCORE k m, ZSCAN k 0, ZREMRANGEBYLEX k - +, ZRANDMEMBER k
 '''
 
@@ -518,7 +554,7 @@ def _(s):
             what = f'{name}: {arg["name"].decode()}'
             group = arg['type'] in (b'oneof', b'block')
             eq('arguments' in arg, group, what)
-            eq('key_spec_index' in arg, arg['type'] == b'key', what)
+            eq('key_spec_index' in arg, arg['type'] == b'key' or arg['name'] in (b'by-pattern', b'get-pattern'), what)
             ok('token' in arg or arg['type'] != b'pure-token', what)
             display = DISPLAY.get(arg['name'].decode(), arg['name'].decode())
             eq(arg.get('display_text'), None if group else display.encode(), what)

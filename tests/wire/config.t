@@ -203,12 +203,59 @@ def _(_s):
     server.stop()
 
 
-@test('snapshot durability is refused until there are RDB files')
+def durability(*lines):
+    """What these lines of a file come to for a database."""
+    server = Server(lines=list(lines))
+    value = server.client().call('CONFIG', 'GET', 'durability')[1].decode()
+    server.stop()
+    return value
+
+
+@test('durability follows appendonly, appendfsync and save, unless it is named')
 def _(_s):
     need_kelvin('durability')
-    server = Server({'durability': 'snapshot'}, start=False)
-    server.launch()
-    ok(server.wait_exit() not in (0, None), 'the server should refuse')
+    eq(durability('appendonly no'), 'none')
+    eq(durability('appendonly no', 'save 900 1'), 'snapshot')
+    eq(durability('save 900 1', 'appendonly no'), 'snapshot')
+    eq(durability('save 900 1'), 'everysec')
+    eq(durability('appendfsync always', 'save 900 1'), 'always')
+    eq(durability('durability none', 'save 900 1'), 'none')
+    eq(durability('durability snapshot'), 'snapshot')
+
+
+@test('save points')
+def _(_s):
+    server = Server(lines=['save 3600 1', 'save 300 100 60 10000'])
+    c = server.client()
+    expect(c, 'CONFIG GET save', '["save", "3600 1 300 100 60 10000"]')
+    expect(c, 'CONFIG SET save "100 5"', '+OK')
+    expect(c, 'CONFIG GET save', '["save", "100 5"]')
+    for bad in ('100', '0 1', '100 -1', 'a b', '1 2 3'):
+        expect(c, f'CONFIG SET save "{bad}"',
+               "-ERR CONFIG SET failed (possibly related to argument 'save') - Invalid save parameters")
+    for points in ('100 5', ''):
+        expect(c, f'CONFIG SET save "{points}"', '+OK')
+        expect(c, 'CONFIG REWRITE', '+OK')
+        with open(server.conf) as conf:
+            lines = [line for line in conf.read().splitlines() if line.startswith('save')]
+        eq(lines, ['save ' + (points or '""')])
+        again = Server(lines=lines)
+        expect(again.client(), 'CONFIG GET save', f'["save", "{points}"]')
+        again.stop()
+    server.stop()
+    lines = Server(lines=['save 3600 1', 'save ""', 'save 5 6'])
+    expect(lines.client(), 'CONFIG GET save', '["save", "5 6"]')
+    lines.stop()
+
+
+@test('dbfilename is a name')
+def _(s):
+    c = s.client()
+    expect(c, 'CONFIG SET dbfilename a/b',
+           "-ERR CONFIG SET failed (possibly related to argument 'dbfilename') - dbfilename can't be a path, just a filename")
+    expect(c, 'CONFIG SET dbfilename other.rdb', '+OK')
+    expect(c, 'CONFIG GET dbfilename', '["dbfilename", "other.rdb"]')
+    expect(c, 'CONFIG SET dbfilename dump.rdb', '+OK')
 
 
 @test('kelvin.conf names every directive with its default')

@@ -108,7 +108,8 @@ def _(s):
     g = Gen(f'{SEED}/mixed')
     g.payloads = payloads()
     pair = Pair(s, oracle, 2)
-    names = [n for n in GENERATORS if n not in ('FLUSHALL', 'FLUSHDB', 'MULTI', 'MULTI errors', 'WATCH')]
+    apart = 'FLUSHALL', 'FLUSHDB', 'MULTI', 'MULTI errors', 'WATCH', 'SORT', 'SORT_RO'
+    names = [n for n in GENERATORS if n not in apart]
     for _ in range(max(1, CALLS // BATCH)):
         calls = [(0, GENERATORS[g.of(names)](g)) for _ in range(BATCH)]
         difference = pair.run(calls)

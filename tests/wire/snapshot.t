@@ -170,6 +170,59 @@ class Pairs(Writer):
             ok(bool(dead) != bool(alive), f'both or none: {dead!r}, {alive!r}')
 
 
+class Collections(Writer):
+    """Sets, hashes, sorted sets and lists, small and large, that are changed in place: sums and memberships hold."""
+
+    def prepare(self):
+        self.big = 3000
+        for start in range(0, self.big, 500):
+            span = range(start, start + 500)
+            self.calls([('HSET', 'hash:big', *[w for i in span for w in (f'f{i}', 10)]),
+                        ('ZADD', 'zset:big', *[w for i in span for w in (10, f'm{i}')]),
+                        ('SADD', 'set:big', *[f'm{i}' for i in span])])
+            self.lists = has_lists(self.client)
+            if self.lists:
+                self.calls([('RPUSH', 'list:big', *span)])
+        for i in range(N):
+            self.calls([('HSET', f'hash:{i}', 'a', 10, 'b', 10), ('ZADD', f'zset:{i}', 10, 'a', 10, 'b'),
+                        ('SADD', f'set:{i}', 'a', 'b')])
+            if self.lists:
+                self.calls([('RPUSH', f'list:{i}', 'a', 'b')])
+
+    def round(self):
+        large = self.random.randrange(2)
+        i = 'big' if large else self.random.randrange(N)
+        a, b = (f'f{self.random.randrange(self.big)}', f'f{self.random.randrange(self.big)}') if large else ('a', 'b')
+        m, n = a.replace('f', 'm'), b.replace('f', 'm')
+        x = self.random.randrange(20)
+        kind = self.random.randrange(4)
+        if kind == 0:
+            self.atomically([('HINCRBY', f'hash:{i}', a, x), ('HINCRBY', f'hash:{i}', b, -x)])
+        elif kind == 1:
+            self.atomically([('ZINCRBY', f'zset:{i}', x, m), ('ZINCRBY', f'zset:{i}', -x, n)])
+        elif kind == 2:  # what is taken out of one set is in the other
+            self.atomically([('SMOVE', f'set:{i}', f'moved:{i}', m), ('SMOVE', f'moved:{i}', f'set:{i}', n)])
+        elif self.lists:
+            self.calls([('LMOVE', f'list:{i}', f'list:{i}', 'LEFT', 'RIGHT')])
+
+    def check(self, c):
+        for i in ['big', *range(N)]:
+            size = self.big if i == 'big' else 2
+            eq(sum(map(int, c.call('HVALS', f'hash:{i}'))), 10 * size, f'the sum of hash:{i}')
+            eq(sum(map(float, c.call('ZRANGE', f'zset:{i}', 0, -1, 'WITHSCORES')[1::2])), 10 * size, f'the sum of zset:{i}')
+            eq(len(c.call('SUNION', f'set:{i}', f'moved:{i}')), size, f'the union of set:{i}')
+            eq(c.call('SINTERCARD', 2, f'set:{i}', f'moved:{i}'), 0, f'the intersection of set:{i}')
+            if self.lists:
+                items = c.call('LRANGE', f'list:{i}', 0, -1)
+                at = items.index(b'0' if i == 'big' else b'a')
+                want = [b'%d' % n for n in range(size)] if i == 'big' else [b'a', b'b']
+                eq(items[at:] + items[:at], want, f'list:{i}')
+
+
+def has_lists(c):
+    return type(c.call('COMMAND', 'INFO', 'LMOVE')[0]) is list
+
+
 class Swaps(Writer):
     def prepare(self):
         self.calls([('SET', 'swaps', 0), ('SELECT', 2), ('SET', 'side', 'even'), ('SELECT', 3), ('SET', 'side', 'odd'),
@@ -232,7 +285,7 @@ def torture(options, lines=None):
     server = Server({**options, **BUSY, 'durability': 'everysec'}, lines)
     fill(server)
     c = server.client()
-    writers = [Chain(server), Transfers(server), Renames(server), Generations(server, 1), Pairs(server), Swaps(server),
+    writers = [Chain(server), Transfers(server), Renames(server), Generations(server, 1), Pairs(server), Collections(server), Swaps(server),
                Dead(server)]
     for w in writers:
         w.start()

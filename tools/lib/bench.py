@@ -5,6 +5,9 @@ throughput    GET and SET of 100-byte values over a million keys. Both servers r
               Server on core 0, load generator (loadgen.c) on core 1. CPU time is that of all the server's threads.
 instructions  User-space instructions per operation under callgrind: two fresh runs that differ only in the number of
               operations (N and 2N); start, load and shutdown cancel out.
+types         CPU per operation of the commands on lists, hashes, sets and sorted sets, small ones and big ones.
+memory        Resident bytes beyond the raw data, per key, per element, per small hash.
+stall         How long other clients wait while collections of ten million elements are made, dropped, freed … (bench_stall.py).
 restart       Load, all but a little of it cold, kill -9, time from exec to the first answer to a GET.
 """
 
@@ -13,166 +16,31 @@ import contextlib
 import json
 import os
 import re
-import shlex
 import shutil
 import signal
-import statistics
 import subprocess
 import sys
 import tempfile
 import time
 
+import bench_memory
+import bench_stall
+import bench_types
 import resp
 import servers
 import terminal as t
-
-HERE = os.path.dirname(os.path.abspath(__file__))
-CORES = sorted(os.sched_getaffinity(0))
-SERVER_CORE, LOAD_CORE = (CORES[0], CORES[1]) if len(CORES) > 1 else (None, None)
+from benchlib import (FIGURES, HOT_MEMORY, Bench, Series, announce, machine, median, parse_size, ratio, running, sides_of,
+                      wait_all_idle)
 
 # What the finished Kelvin is to reach against Redis 7.0: CPU time per operation by pipeline depth, and instructions.
 CPU_GOALS = {1: 0.8, 16: 0.5, 64: 0.35}
 INSTRUCTIONS_GOAL = 1 / 3
 
-# Memory of the servers under test. For throughput everything is hot; for restart next to nothing is.
-HOT_MEMORY = "2gb"
+# Memory of the server under test when next to nothing is hot.
 COLD_MEMORY, COLD_TIER_MEMORY = "128mb", "16mb"
 
 
-def parse_size(text):
-    number, unit = re.fullmatch(r"(\d+)([kmg]?)b?", text.lower()).groups()
-    return int(number) << {"": 0, "k": 10, "m": 20, "g": 30}[unit]
-
-
-def median(values):
-    return statistics.median(values)
-
-
-# ---- the load generator ----
-
-
-def build_loadgen():
-    source = os.path.join(HERE, "loadgen.c")
-    program = os.path.join(servers.ROOT, ".cache", "bench", "loadgen")
-    if not os.path.exists(program) or os.path.getmtime(program) < os.path.getmtime(source):
-        os.makedirs(os.path.dirname(program), exist_ok=True)
-        subprocess.run(["gcc", "-std=gnu17", "-D_GNU_SOURCE", "-O2", "-Wall", source, "-o", program], check=True)
-    return program
-
-
-class Bench:
-    """The settings of a run, and the load generator bound to them."""
-
-    def __init__(self, args, directory):
-        self.args, self.directory = args, directory
-        self.loadgen = build_loadgen()
-
-    def drive(self, server, **options):
-        """Runs the load generator; its result as a dictionary. Refuses results with errors or lost keys."""
-        command = [self.loadgen, "--port", str(server.port), "--pid", str(server.pid), "--keys", str(self.args.keys),
-                   "--value-bytes", str(self.args.value_bytes)]
-        for name, value in options.items():
-            command += ["--" + name] if value is True else ["--" + name, str(value)]
-        pin = None if LOAD_CORE is None else lambda: os.sched_setaffinity(0, {LOAD_CORE})
-        done = subprocess.run(command, capture_output=True, text=True, preexec_fn=pin)
-        if not done.stdout:
-            raise servers.ServerError("%s\n%s" % (done.stderr.strip(), server.log_tail()))
-        result = json.loads(done.stdout)
-        if result["errors"] or result["misses"] or result["wrong"]:
-            raise servers.ServerError("the server answered wrongly: %(errors)d errors (%(first_error)s), %(misses)d "
-                                      "missing keys, %(wrong)d wrong values" % result)
-        return result
-
-    def fill(self, server):
-        """Every key once."""
-        return self.drive(server, op="set", sequential=True, count=self.args.keys, pipeline=64, connections=4)
-
-    def side(self, label, name, extra, **server_settings):
-        return Side(self, label, name, extra, **server_settings)
-
-
-class Side:
-    """One of the servers compared: how to run it, and what to call it."""
-
-    def __init__(self, bench, label, name, extra, **settings):
-        self.label = label
-        self.binary, self.kind, self.version = servers.find_binary(name)
-        self.options = servers.options_for(self.kind, **settings) + shlex.split(extra)
-        self.directory = os.path.join(bench.directory, label)
-
-    def server(self, wrapper=(), subdirectory=""):
-        return servers.Server(self.binary, os.path.join(self.directory, subdirectory), self.options, SERVER_CORE,
-                              wrapper)
-
-
-def sides_of(bench, **settings):
-    a, b = bench.args.a, bench.args.b
-    settings["durability"] = bench.args.durability
-    settings["rewrites"] = bench.args.rewrites == "on"
-    label_a, label_b = os.path.basename(a), os.path.basename(b)
-    if label_a == label_b:
-        label_a, label_b = label_a + ":a", label_b + ":b"
-    return [bench.side(label_a, a, bench.args.a_options, **settings),
-            bench.side(label_b, b, bench.args.b_options, **settings)]
-
-
-@contextlib.contextmanager
-def running(server):
-    try:
-        yield server.start()
-    finally:
-        server.stop(timeout=120)
-
-
-def wait_all_idle(group, timeout=60):
-    """Until no server of the group does background work."""
-    deadline = time.monotonic() + timeout
-    for server in group:
-        if not server.wait_idle(timeout=max(deadline - time.monotonic(), 0.6)):
-            print(t.dim("  (pid %d is still busy in the background; measuring anyway)" % server.pid))
-
-
-def machine():
-    with open("/proc/cpuinfo") as f:
-        model = re.search(r"model name\s*: (.*)", f.read())
-    return {"cpu": model.group(1) if model else "?", "cores": len(CORES), "kernel": os.uname().release}
-
-
-def announce(bench, sides, what):
-    m = machine()
-    print("\n  %s: %s\n" % (t.bold("tools/bench"), what))
-    t.say("machine", "%s, %d cores, Linux %s%s" % (m["cpu"], m["cores"], m["kernel"], "" if SERVER_CORE is not None
-                                                  else "; one core: server and load share it"))
-    for side in sides:
-        t.say(side.label, "%s %s" % (side.version, t.dim(" ".join(shlex.quote(o) for o in side.options))))
-    print()
-
-
 # ---- throughput ----
-
-FIGURES = ("ops_per_second", "p50_us", "p99_us", "cpu_ns", "user_ns", "sys_ns")
-
-
-class Series:
-    """The rounds of one side in one cell of the comparison."""
-
-    def __init__(self):
-        self.rounds = []
-
-    def add(self, result):
-        result["cpu_ns"] = result["user_ns"] + result["sys_ns"]
-        self.rounds.append(result)
-
-    def median(self, figure):
-        return median([r[figure] for r in self.rounds])
-
-    def spread(self, figure):
-        values = [r[figure] for r in self.rounds]
-        return min(values), max(values)
-
-    def as_json(self):
-        return {"median": {f: self.median(f) for f in FIGURES}, "min_max": {f: self.spread(f) for f in FIGURES},
-                "rounds": self.rounds}
 
 
 def measure_cell(bench, group, row, pipeline):
@@ -185,10 +53,6 @@ def measure_cell(bench, group, row, pipeline):
             series[i].add(bench.drive(group[i], op=row, pipeline=pipeline, connections=args.clients,
                                       seconds=args.seconds, seed=round_number + 1))
     return series
-
-
-def ratio(series, figure):
-    return series[0].median(figure) / max(series[1].median(figure), 1e-9)
 
 
 HEADER = "  %-12s %-10s %9s %17s %8s %8s %10s %6s %6s %15s" % (
@@ -368,7 +232,12 @@ def restart(bench):
 
 # ---- command line ----
 
-MODES = {"throughput": throughput, "instructions": instructions, "restart": restart}
+MODES = {"throughput": throughput, "types": bench_types.types, "memory": bench_memory.memory,
+         "instructions": instructions, "restart": restart, "stall": bench_stall.stall}
+# What --rows, --pipelines, --seconds and --durability are where they are not given, by mode.
+DEFAULTS = {"types": {"rows": "", "pipelines": "16", "seconds": 2}, "memory": {"rows": "", "durability": "none"},
+            "stall": {"rows": "set,hash,zset,list", "keys": 10000000}}
+COMMON_DEFAULTS = {"rows": "get,set", "pipelines": "1,16,64", "seconds": 3, "durability": "everysec"}
 
 
 def parse_arguments():
@@ -378,17 +247,17 @@ def parse_arguments():
     p.add_argument("--b", default="redis", help="the other one (default redis)")
     p.add_argument("--a-options", default="", metavar="TEXT", help="more options for A, e.g. '--shards 2'")
     p.add_argument("--b-options", default="", metavar="TEXT", help="more options for B")
-    p.add_argument("--rows", default="get,set", help="operations (default get,set)")
-    p.add_argument("--pipelines", default="1,16,64", help="depths (default 1,16,64)")
-    p.add_argument("--keys", type=int, help="default 1,000,000; for instructions 10,000")
+    p.add_argument("--rows", help="operations (default get,set; types: rows or groups, memory: kinds of rows, stall: types, all by default)")
+    p.add_argument("--pipelines", help="depths (default 1,16,64; types: one, 16)")
+    p.add_argument("--keys", type=int, help="default 1,000,000; instructions 10,000; memory both 1 and 10 million; stall 10,000,000 elements")
     p.add_argument("--value-bytes", type=int, default=100, help="default 100")
     p.add_argument("--clients", type=int, default=50, help="default 50")
-    p.add_argument("--seconds", type=float, default=3, help="measured per round, after half a second of warm-up")
+    p.add_argument("--seconds", type=float, help="measured per round (3; types: 2), after half a second of warm-up")
     p.add_argument("--rounds", type=int, default=3, help="default 3")
     p.add_argument("--ops", type=int, default=100000, help="N of the instructions mode (default 100,000)")
     p.add_argument("--maxmemory", help="Kelvin's, default %s; for restart %s" % (HOT_MEMORY, COLD_MEMORY))
-    p.add_argument("--durability", choices=("none", "os", "everysec", "always"), default="everysec",
-                   help="of both (default everysec; Redis: its appendonly and appendfsync)")
+    p.add_argument("--durability", choices=("none", "os", "everysec", "always"),
+                   help="of both (default everysec, memory: none; Redis: its appendonly and appendfsync)")
     p.add_argument("--rewrites", choices=("off", "on"), default="off",
                    help="AOF rewrites of Redis and checkpoints of Kelvin while it is measured (default off)")
     p.add_argument("--io-backend", default="auto", help="Kelvin's (default auto; instructions: always epoll)")
@@ -397,7 +266,11 @@ def parse_arguments():
     p.add_argument("--json", metavar="FILE", help="write all figures there too")
     p.add_argument("--dir", help="where the servers keep their data (default: a temporary directory)")
     args = p.parse_args()
-    args.keys = args.keys or (10000 if args.mode == "instructions" else 1000000)
+    for name, value in {**COMMON_DEFAULTS, **DEFAULTS.get(args.mode, {})}.items():
+        if getattr(args, name) is None:
+            setattr(args, name, value)
+    if args.mode != "memory":
+        args.keys = args.keys or (10000 if args.mode == "instructions" else 1000000)
     return args
 
 

@@ -5,7 +5,8 @@
  * value's first bytes, in place. A batch is one send, its replies usually one receive.
  * - A batch is sent when the last reply of the one before it has come, so connections * pipeline requests are in
  * flight. A request's latency runs from the send of its batch to the read that brought its reply.
- * - Values start with their key's digits, and every reply to a GET is checked for them.
+ * - Values start with their key's digits, and every reply to a GET is checked for them. Other commands are given as a
+ * template of words, in which {LOW-HIGH} stands for a number; of their replies only the kind is checked.
  * - The server's CPU time is read here, from /proc/PID/stat, at the two instants that bound the measured span.
  *
  * Phases: WARMUP -> MEASURE -> DRAIN (nothing new is sent; what is in flight is waited for). With --count there is no
@@ -33,14 +34,18 @@
 #define REPLY_SLACK 4096           /* room for an error text where a short reply was expected */
 #define NS_PER_SEC 1000000000ull
 
-enum operation { OP_GET, OP_SET };
+#define SLOTS_MAX 4 /* numbers in a command's template */
+
+enum operation { OP_GET, OP_SET, OP_COMMAND };
 enum phase { WARMUP, MEASURE, DRAIN };
 
 struct options {
     int port;
     unsigned connections, pipeline;
     enum operation op;
-    bool sequential; /* keys 0, 1, 2 … instead of uniformly random ones */
+    const char *command; /* of OP_COMMAND */
+    char expect;         /* first byte of each reply to it, 0: any */
+    bool sequential;     /* keys 0, 1, 2 … instead of uniformly random ones */
     uint64_t keys, count, seed;
     size_t value_bytes;
     double seconds, warmup_seconds;
@@ -69,13 +74,22 @@ struct cpu_time {
     double user_s, sys_s;
 };
 
+/* A number in the request, as many digits wide as the highest. */
+struct slot {
+    size_t offset;
+    int digits;
+    uint64_t low, span;
+};
+
 struct run {
     struct options opt;
     int epoll_fd;
     struct connection *connections;
     size_t request_bytes, key_offset, value_offset; /* value_offset 0: the request has no value */
-    uint64_t rng, next_key, left;                   /* left: requests still to be sent (with --count) */
-    unsigned active;                                /* connections with a batch on its way */
+    struct slot slots[SLOTS_MAX];
+    unsigned nslots;
+    uint64_t rng, next_key, left; /* left: requests still to be sent (with --count) */
+    unsigned active;              /* connections with a batch on its way */
     enum phase phase;
     uint64_t phase_ends_ns, span_start_ns, span_ns;
     struct cpu_time cpu_start, cpu_span;
@@ -181,10 +195,58 @@ static struct cpu_time cpu_read(int pid)
 
 /* ---- requests ---- */
 
+/* Copies a word and puts zeros where its numbers will be. */
+static size_t template_word(struct run *r, const char *word, size_t len, char *out)
+{
+    size_t n = 0;
+    for (size_t i = 0; i < len;) {
+        unsigned long long low, high;
+        int used = 0;
+        if (sscanf(word + i, "{%llu-%llu}%n", &low, &high, &used) < 2 || used == 0) {
+            out[n++] = word[i++];
+            continue;
+        }
+        if (r->nslots == SLOTS_MAX || high < low)
+            fail("a bad number in the command");
+        int digits = snprintf(NULL, 0, "%llu", high);
+        r->slots[r->nslots++] = (struct slot){n, digits, low, high - low + 1};
+        memset(out + n, '0', (size_t)digits);
+        n += (size_t)digits;
+        i += (size_t)used;
+    }
+    return n;
+}
+
+static char *command_template(struct run *r)
+{
+    const char *p = r->opt.command;
+    size_t words = 1, room = strlen(p);
+    for (const char *blank = p; (blank = strchr(blank, ' ')) != NULL; blank++)
+        words++;
+    char *text = allocate(room + 32 * words + 32), *word = allocate(room + 1);
+    size_t n = (size_t)sprintf(text, "*%zu\r\n", words);
+    for (size_t len; words-- > 0; p += len + 1) {
+        unsigned slots = r->nslots;
+        len = strcspn(p, " ");
+        size_t bytes = template_word(r, p, len, word);
+        n += (size_t)sprintf(text + n, "$%zu\r\n", bytes);
+        for (unsigned i = slots; i < r->nslots; i++)
+            r->slots[i].offset += n;
+        memcpy(text + n, word, bytes);
+        memcpy(text + n + bytes, "\r\n", 2);
+        n += bytes + 2;
+    }
+    free(word);
+    r->request_bytes = n;
+    return text;
+}
+
 /* Formats one request with room for the digits, and notes where they go. */
 static char *request_template(struct run *r)
 {
     size_t n = r->opt.value_bytes;
+    if (r->opt.op == OP_COMMAND)
+        return command_template(r);
     char *text = allocate(n + 128);
     if (r->opt.op == OP_GET) {
         int len = sprintf(text, "*2\r\n$3\r\nGET\r\n$%d\r\nkey:%0*d\r\n", KEY_BYTES, KEY_DIGITS, 0);
@@ -204,23 +266,30 @@ static char *request_template(struct run *r)
     return text;
 }
 
-static void write_digits(char *out, uint64_t number)
+static void write_digits(char *out, int digits, uint64_t number)
 {
-    for (int i = KEY_DIGITS - 1; i >= 0; i--, number /= 10)
+    for (int i = digits - 1; i >= 0; i--, number /= 10)
         out[i] = (char)('0' + number % 10);
 }
 
-static uint64_t next_key(struct run *r)
+static uint64_t number_below(struct run *r, uint64_t sequence, uint64_t span)
 {
     if (r->opt.sequential)
-        return r->next_key++ % r->opt.keys;
-    return (uint64_t)(((unsigned __int128)random_next(&r->rng) * r->opt.keys) >> 64);
+        return sequence % span;
+    return (uint64_t)(((unsigned __int128)random_next(&r->rng) * span) >> 64);
 }
 
 static void make_request(struct run *r, char *request)
 {
     char *digits = request + r->key_offset;
-    write_digits(digits, next_key(r));
+    uint64_t sequence = r->next_key++;
+    for (unsigned i = 0; i < r->nslots; i++) {
+        const struct slot *slot = &r->slots[i];
+        write_digits(request + slot->offset, slot->digits, slot->low + number_below(r, sequence, slot->span));
+    }
+    if (r->opt.op == OP_COMMAND)
+        return;
+    write_digits(digits, KEY_DIGITS, number_below(r, sequence, r->opt.keys));
     if (r->value_offset && r->opt.value_bytes >= KEY_DIGITS)
         memcpy(request + r->value_offset, digits, KEY_DIGITS);
 }
@@ -268,16 +337,24 @@ static void send_batch(struct run *r, struct connection *c)
 
 /* ---- replies ---- */
 
-/* Length of the reply at p (n bytes are there), 0 if it is not complete. */
+/* Length of the reply at p (n bytes are there), 0 if it is not complete. Arrays hold no arrays. */
 static size_t reply_length(const char *p, size_t n)
 {
     const char *end = memchr(p, '\n', n);
     if (!end)
         return 0;
     size_t line = (size_t)(end - p) + 1;
-    if (p[0] != '$' || p[1] == '-')
+    if ((p[0] != '$' && p[0] != '*') || p[1] == '-')
         return line;
-    size_t whole = line + strtoull(p + 1, NULL, 10) + 2;
+    uint64_t count = strtoull(p + 1, NULL, 10);
+    size_t whole = line;
+    if (p[0] == '$')
+        whole += count + 2;
+    for (size_t part = 1; p[0] == '*' && count > 0; count--, whole += part) {
+        part = whole < n ? reply_length(p + whole, n - whole) : 0;
+        if (part == 0)
+            return 0;
+    }
     return whole <= n ? whole : 0;
 }
 
@@ -302,6 +379,10 @@ static void check_reply(struct run *r, const char *request, const char *reply, s
     bool is_get = r->opt.op == OP_GET;
     if (reply[0] == '-')
         note_error(r, reply, n);
+    else if (r->opt.op == OP_COMMAND && reply[1] == '-' && (reply[0] == '$' || reply[0] == '*'))
+        r->misses++;
+    else if (r->opt.op == OP_COMMAND)
+        r->wrong += r->opt.expect && reply[0] != r->opt.expect;
     else if (reply[0] != (is_get ? '$' : '+'))
         r->wrong++;
     else if (is_get && reply[1] == '-')
@@ -327,6 +408,12 @@ static void take_replies(struct run *r, struct connection *c, uint64_t now)
 
 static void receive(struct run *r, struct connection *c)
 {
+    if (c->replies_len == c->replies_cap) {
+        c->replies_cap *= 2;
+        c->replies = realloc(c->replies, c->replies_cap);
+        if (!c->replies)
+            fail("out of memory");
+    }
     ssize_t n = recv(c->fd, c->replies + c->replies_len, c->replies_cap - c->replies_len, MSG_DONTWAIT);
     if (n < 0 && (errno == EAGAIN || errno == EINTR))
         return;
@@ -473,7 +560,8 @@ static void print_result(const struct run *r, uint64_t ops, const struct histogr
 }
 
 static const char usage[] =
-    "usage: loadgen --port N [--op get|set] [--keys N] [--value-bytes N] [--connections N] [--pipeline N]\n"
+    "usage: loadgen --port N [--op get|set | --command \"LPUSH l:{0-999} x\" [--expect C]] [--keys N] [--value-bytes "
+    "N] [--connections N] [--pipeline N]\n"
     "               [--seconds S] [--warmup S] [--count N] [--sequential] [--seed N] [--pid PID]\n";
 
 static void set_option(struct options *o, int letter)
@@ -484,6 +572,13 @@ static void set_option(struct options *o, int letter)
         break;
     case 'o':
         o->op = strcmp(optarg, "set") == 0 ? OP_SET : OP_GET;
+        break;
+    case 'C':
+        o->op = OP_COMMAND;
+        o->command = optarg;
+        break;
+    case 'e':
+        o->expect = optarg[0];
         break;
     case 'k':
         o->keys = strtoull(optarg, NULL, 10);
@@ -523,19 +618,12 @@ static void set_option(struct options *o, int letter)
 
 static struct options parse_options(int argc, char **argv)
 {
-    static const struct option names[] = {{"port", 1, NULL, 'p'},
-                                          {"op", 1, NULL, 'o'},
-                                          {"keys", 1, NULL, 'k'},
-                                          {"value-bytes", 1, NULL, 'd'},
-                                          {"connections", 1, NULL, 'c'},
-                                          {"pipeline", 1, NULL, 'P'},
-                                          {"seconds", 1, NULL, 's'},
-                                          {"warmup", 1, NULL, 'w'},
-                                          {"count", 1, NULL, 'n'},
-                                          {"sequential", 0, NULL, 'q'},
-                                          {"seed", 1, NULL, 'S'},
-                                          {"pid", 1, NULL, 'i'},
-                                          {NULL, 0, NULL, 0}};
+    static const struct option names[] = {
+        {"port", 1, NULL, 'p'},        {"op", 1, NULL, 'o'},       {"command", 1, NULL, 'C'},
+        {"expect", 1, NULL, 'e'},      {"keys", 1, NULL, 'k'},     {"value-bytes", 1, NULL, 'd'},
+        {"connections", 1, NULL, 'c'}, {"pipeline", 1, NULL, 'P'}, {"seconds", 1, NULL, 's'},
+        {"warmup", 1, NULL, 'w'},      {"count", 1, NULL, 'n'},    {"sequential", 0, NULL, 'q'},
+        {"seed", 1, NULL, 'S'},        {"pid", 1, NULL, 'i'},      {NULL, 0, NULL, 0}};
     struct options o = {.connections = 50,
                         .pipeline = 1,
                         .keys = 1000000,

@@ -44,7 +44,8 @@ def describe_version(kind, text):
     return "%s %s" % ("redis-server" if kind == "redis" else "kelvin-server", number.group() if number else "?")
 
 
-def options_for(kind, durability="everysec", maxmemory=0, tier_memory=0, shards=0, io_backend=None, rewrites=True):
+def options_for(kind, durability="everysec", maxmemory=0, tier_memory=0, shards=0, io_backend=None, rewrites=True,
+                tier="on"):
     """Command line of a server, by default with its log synced every second. Sizes in bytes; 0: the server's default.
 
     tier_memory is RocksDB's share *of* maxmemory. Redis gets no maxmemory: it cannot keep more than that. rewrites=False
@@ -54,7 +55,7 @@ def options_for(kind, durability="everysec", maxmemory=0, tier_memory=0, shards=
         if durability != "none":
             log = ["--appendonly", "yes", "--appendfsync", "no" if durability == "os" else durability]
         return ["--save", ""] + ([] if rewrites else ["--auto-aof-rewrite-percentage", "0"]) + log
-    options = ["--tier", "on", "--durability", durability]
+    options = ["--tier", tier, "--durability", durability]
     if not rewrites:
         options += ["--checkpoint-log-size", "1000gb"]
     settings = {"--maxmemory": maxmemory, "--tier-memory": tier_memory, "--shards": shards, "--io-backend": io_backend}
