@@ -428,6 +428,7 @@ void stream_validate(const struct value *v)
     btree_validate(s->nodes);
     for (struct stream_node *n = btree_begin(s->nodes, &it); n != NULL; n = btree_next(&it)) {
         ensure(stream_id_cmp(n->id, last) > 0 && stream_node_valid(pack_slice(n->pack), n->id, &last));
+        ensure(stream_node_live(n->pack) > 0);
         length += stream_node_live(n->pack);
         bytes += pack_memory(n->pack);
     }

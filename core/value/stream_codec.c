@@ -237,6 +237,8 @@ static void get_node(struct input *in, struct stream_id *last)
         refuse(in);
         return;
     }
+    if (stream_node_live(pack.p) == 0) /* trimming leaves such nodes in Redis */
+        return;
     n.pack = pack_copy(pack);
     in->s->memory += pack_memory(n.pack);
     in->s->length += stream_node_live(n.pack);

@@ -248,7 +248,7 @@ static bool entries_valid(struct check *c, struct stream_id node, struct stream_
     int64_t live = take_int(c), deleted = take_int(c), names = take_int(c);
     bool any = false;
     take_items(c, names);
-    c->bad |= take_int(c) != 0 || live < 1;
+    c->bad |= take_int(c) != 0;
     while (!c->bad && c->p[c->at] != PACK_END) {
         uint8_t flags;
         struct stream_id id;
@@ -258,7 +258,7 @@ static bool entries_valid(struct check *c, struct stream_id node, struct stream_
         *last = id;
         *(flags & DELETED ? &deleted : &live) -= 1;
     }
-    return !c->bad && live == 0 && deleted == 0;
+    return any && !c->bad && live == 0 && deleted == 0;
 }
 
 bool stream_node_valid(struct slice bytes, struct stream_id id, struct stream_id *last)

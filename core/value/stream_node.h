@@ -89,8 +89,8 @@ uint8_t *stream_node_cut(uint8_t *pack, const struct stream_entry *e) must_check
 
 /* --- bytes from outside --- */
 
-/* Whether `bytes` are such a pack, with an entry at least, for a node with this id; *last is its last entry's id,
- * deleted ones included. */
+/* Whether `bytes` are such a pack, with an entry at least, for a node with this id; *last is its last entry's id. All
+ * of them may be deleted. */
 bool stream_node_valid(struct slice bytes, struct stream_id id, struct stream_id *last);
 
 #endif

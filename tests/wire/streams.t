@@ -339,9 +339,20 @@ def _(s):
             eq(c.call('DUMP', 's')[0], {1: 19, 2: 19, 3: 21}[version])
 
 
+@test('a node whose entries are all deleted is left out')
+def _(s):
+    c = s.client()
+    gone = node(raw(5), [0, 1, 1, b'f', 0, 3, 0, 0, b'a', 4])
+    eq(show(c.call('RESTORE', 's', '0', payload(nodes=[gone], length=0, groups=[]))), '+OK')
+    expect(c, 'XRANGE s - +', '[]')
+    expect(c, 'XLEN s', '0')
+    expect(c, 'XADD s 7-5 f v', '-ERR The ID specified in XADD is equal or smaller than the target stream top item')
+    expect(c, 'XADD s 8-0 f v', '"8-0"')
+    expect(c, 'XRANGE s - +', '[["8-0", ["f", "v"]]]')
+
+
 BAD = {
     'no entries in a node': payload(nodes=[node(raw(5), [0, 0, 1, b'f', 0])], length=0, groups=[]),
-    'all entries of a node deleted': payload(nodes=[node(raw(5), [0, 1, 1, b'f', 0, 3, 0, 0, b'a', 4])], length=0, groups=[]),
     'a count that is too high': payload(nodes=[node(raw(5), [3] + ENTRIES[1:])], length=3),
     'a deleted one that is not counted': payload(nodes=[node(raw(5), [2, 0] + ENTRIES[2:])]),
     'another length': payload(length=3),
