@@ -32,10 +32,13 @@ static const struct btree_type node_type = {
     .cmp_key = cmp_id,
 };
 
-/* The node that would hold this id; NULL if it is before all nodes (and then *it is at the first one). */
-static struct stream_node *seek_node(const struct stream *s, struct stream_id id, struct btree_iter *it)
+/* The node that would hold this id; NULL if it is before all nodes (and then *it is at the first one). *end is an id up
+ * to which the node's entries may go. */
+static struct stream_node *seek_node(const struct stream *s, struct stream_id id, struct btree_iter *it,
+                                     struct stream_id *end)
 {
-    btree_seek_gt(s->nodes, &id, it);
+    const struct stream_node *behind = btree_seek_gt(s->nodes, &id, it);
+    *end = behind != NULL ? behind->id : s->last;
     return btree_prev(it);
 }
 
@@ -56,6 +59,23 @@ static void drop_node(struct stream *s, struct btree_iter *it)
 
 /* --- walking --- */
 
+/* Whether an id is in the second half of a node, as far as one can tell from its ends. */
+static bool nearer_to_end(struct stream_id node, struct stream_id id, struct stream_id end)
+{
+    if (end.ms != node.ms)
+        return id.ms - node.ms > (end.ms - node.ms) / 2;
+    return id.seq - node.seq > (end.seq - node.seq) / 2;
+}
+
+/* To the last entry before `from`, if the node has one, coming from its end: groups mostly read the newest entries. */
+static void begin_from_end(struct stream_iter *it, const struct stream_node *n)
+{
+    bool more = stream_node_last(n, &it->entry);
+    while (more && stream_id_cmp(it->entry.id, it->from) >= 0)
+        more = stream_node_prev(&it->entry);
+    it->begun = more;
+}
+
 void stream_iter_init(struct stream_iter *it, const struct stream *s, struct stream_id from, struct stream_id to,
                       bool back)
 {
@@ -64,8 +84,13 @@ void stream_iter_init(struct stream_iter *it, const struct stream *s, struct str
     it->back = back;
     it->begun = false;
     it->done = s->length == 0 || stream_id_cmp(from, to) > 0 || stream_id_cmp(from, s->last) > 0;
-    if (!it->done)
-        it->done = seek_node(s, back ? to : from, &it->node) == NULL && back;
+    if (it->done)
+        return;
+    struct stream_id end;
+    const struct stream_node *n = seek_node(s, back ? to : from, &it->node, &end);
+    it->done = n == NULL && back;
+    if (n != NULL && !back && nearer_to_end(n->id, from, end))
+        begin_from_end(it, n);
 }
 
 static bool step(struct stream_iter *it)

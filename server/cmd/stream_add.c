@@ -147,6 +147,8 @@ struct add {
     bool any_id, any_seq;
     int fields_at;
     struct stream_input in;
+    struct slice text; /* the id */
+    char scratch[STREAM_ID_TEXT];
 };
 
 /* Up to the id, which no option is. */
@@ -219,13 +221,12 @@ static const char *add_entry(const struct call *c, struct stream *s, struct add 
 static void effect_added(struct call *c, const struct stream *s, const struct add *a, bool was_trimmed)
 {
     struct words w;
-    char id[STREAM_ID_TEXT];
     words_init(&w);
     words_add_str(&w, "XADD");
     words_add(&w, c->argv[1]);
     if (was_trimmed)
         add_trim(&w, s, a->options.trim.refs);
-    words_add(&w, slice_of(id, stream_id_format(id, a->id)));
+    words_add(&w, a->text);
     for (int i = a->fields_at; i < c->argc; i++)
         words_add(&w, c->argv[i]);
     effect(c, w.n, w.at);
@@ -257,8 +258,9 @@ static void xadd_run(struct call *c)
     }
     bool was_trimmed = a.options.given && stream_trim(s, &a.options.trim) > 0;
     place_changed(c, &p);
+    a.text = slice_of(a.scratch, stream_id_format(a.scratch, a.id));
     effect_added(c, s, &a, was_trimmed);
-    reply_stream_id(c, a.id);
+    reply_bulk(c, a.text);
 }
 
 /* --- declarations --- */
