@@ -6,7 +6,6 @@
 
 #include "core/base/mem.h"
 #include "core/base/panic.h"
-#include "core/keyspace/cut.h"
 #include "server/checkpoint.h"
 #include "server/dispatch.h"
 #include "server/evict.h"
@@ -643,19 +642,19 @@ enum admit admit_pause(struct call *c, struct waiter *w)
     return unlikely(paused(c)) ? wait_retry(c, w, WAIT_PAUSE) : ADMIT_RUN;
 }
 
-/* Whether a key of the call would have to be handed over to a snapshot before it changes. */
-static bool would_hand_over(struct call *c)
+/* Whether a key of the call has to be handed over to a snapshot before it changes, which is not to be done at once. */
+static bool snapshot_waits(struct call *c)
 {
     struct key_refs refs;
-    bool would = false;
+    bool wait = false;
     command_key_refs(c->cmd, c->argv, c->argc, &refs);
-    for (int i = 0; i < refs.n && !would; i++) {
+    for (int i = 0; i < refs.n && !wait; i++) {
         struct needed k = need_of(c, refs.at[i].arg);
         struct entry *e = keyspace_find(k.ks, k.key);
-        would = e != NULL && cut_wants(k.ks, e);
+        wait = e != NULL && snapshot_makes_wait(k.owner, k.ks, e);
     }
     key_refs_free(&refs);
-    return would;
+    return wait;
 }
 
 /* As in Redis, while RDB files cannot be written. */
@@ -676,7 +675,7 @@ enum admit admit_write(struct call *c, struct waiter *w, size_t *total)
         return wait_retry(c, w, WAIT_VALUE);
     if (unlikely(save_stops_writes(c->server)))
         return refuse_unsaved(c);
-    if (unlikely(snapshot_holds_back(c->shard)) && !c->held && would_hand_over(c))
+    if (unlikely(c->shard->cut_part != NULL) && !c->held && snapshot_waits(c))
         return wait_retry(c, w, WAIT_SNAPSHOT);
     enum admit a = admit_log(c, w, *total);
     if (a != ADMIT_RUN || !(c->cmd->flags & CMD_DENYOOM))

@@ -10,6 +10,8 @@
 #define CHUNK_BYTES (64 * KIB)
 #define SLICE_STEPS 48 /* some 300 keys */
 #define SLICE_BYTES (128 * KIB)
+#define LARGE (64 * KIB) /* a value that has to be encoded, which is done in parts */
+#define PART_BYTES (64 * KIB)
 #define FROM_FLASH 4096 /* a value in RAM from this size on is read from flash, if it is there too */
 #define QUEUED_MIN (MIB)
 #define QUEUED_MAX (16 * MIB)
@@ -18,6 +20,7 @@
 /* What stands before each key in a chunk: then the key, then the payload. A length of 0: it is on flash. */
 struct item {
     struct space_id space;
+    struct store_snapshot *late; /* where it is on flash, if not in the snapshot of the cut; the item's */
     uint64_t hash;
     uint64_t payload_len;
     int64_t expire_ms, idle_s, freq;
@@ -39,6 +42,14 @@ struct walk {
     bool orphan; /* flushed away: ours */
 };
 
+/* A large entry that the walk has put off, or that a writer waits for. */
+struct large {
+    struct large *next;
+    struct walk *walk;
+    uint32_t name_len;
+    uint8_t name[];
+};
+
 /* One shard's part: belongs to the shard's data. */
 struct snapshot_part {
     cache_aligned struct snapshot *snapshot;
@@ -46,7 +57,11 @@ struct snapshot_part {
     struct walk *walks; /* by database; those with a keyspace that held keys */
     unsigned n, at;
     struct buf building;
+    struct large *large, **large_end; /* empty when the walk goes on */
+    struct buf encoded;               /* of the first of them, as an item, as far as it is done */
+    uint64_t encode_cursor;
     uint64_t given; /* bytes handed over */
+    bool walking;   /* the walk at `at` has not come to its end */
     bool paused;    /* it was crowded at the last slice */
 };
 
@@ -82,6 +97,7 @@ struct snapshot *snapshot_new(struct server *server)
         sn->parts[i].snapshot = sn;
         sn->parts[i].shard = server->shards[i];
         sn->parts[i].walks = mem_zalloc(sizeof(struct walk) * databases);
+        sn->parts[i].large_end = &sn->parts[i].large;
     }
     pthread_mutex_init(&sn->lock, NULL);
     pthread_cond_init(&sn->more, NULL);
@@ -95,6 +111,7 @@ void snapshot_free(struct snapshot *sn)
     for (unsigned i = 0; i < sn->server->nshards; i++) {
         mem_free(sn->parts[i].walks, sizeof(struct walk) * databases);
         buf_free(&sn->parts[i].building);
+        buf_free(&sn->parts[i].encoded);
     }
     mem_free_aligned(sn->parts, sizeof(*sn->parts) * sn->server->nshards, 64);
     mem_free(sn->sizes, sizeof(*sn->sizes) * databases);
@@ -114,8 +131,27 @@ bool snapshot_crowded(const struct snapshot *sn)
 
 /* --- handing over --- */
 
-static void free_chunk(struct snapshot_chunk *c)
+/* The next item of a chunk; false at the end. */
+static bool next_item(struct snapshot_chunk *c, struct item *item, struct slice *name, struct slice *payload)
 {
+    if (c->at == c->bytes.len)
+        return false;
+    struct reader r = reader_of(slice_of(c->bytes.p + c->at, c->bytes.len - c->at));
+    memcpy(item, reader_bytes(&r, sizeof(*item)).p, sizeof(*item));
+    *name = reader_bytes(&r, item->name_len);
+    *payload = reader_bytes(&r, item->payload_len);
+    ensure(!r.bad);
+    c->at = (size_t)(r.p - c->bytes.p);
+    return true;
+}
+
+static void free_chunk(struct snapshot *sn, struct snapshot_chunk *c)
+{
+    struct item item;
+    struct slice name, payload;
+    while (next_item(c, &item, &name, &payload))
+        if (item.late != NULL)
+            sn->server->store->ops->release(sn->server->store, item.late);
     buf_free(&c->bytes);
     buf_free(&c->store_key);
     buf_free(&c->record);
@@ -142,7 +178,7 @@ static void post(struct snapshot_part *p)
     }
     pthread_mutex_unlock(&sn->lock);
     if (!wanted)
-        free_chunk(c);
+        free_chunk(sn, c);
 }
 
 /* What the policy of its database knows of an entry's use, as Redis tells it. */
@@ -160,41 +196,174 @@ static bool from_flash(const struct keyspace *ks, const struct entry *e)
     return cut_on_flash(ks, e) && (entry_cold(e) || keyspace_ram_bytes(e) >= FROM_FLASH);
 }
 
-static void put_payload(struct buf *b, size_t item_at, const struct entry *e)
+static bool is_large(const struct keyspace *ks, const struct entry *e)
 {
-    size_t from = b->len;
-    struct value v = entry_value(e);
-    value_encode(&v, b);
-    uint64_t len = b->len - from;
-    memcpy(b->p + item_at + offsetof(struct item, payload_len), &len, sizeof(len));
+    return !cut_on_flash(ks, e) && keyspace_ram_bytes(e) >= LARGE;
 }
 
-static void hand_over(struct cut *c, const struct entry *e)
+/* Appends an item without its payload, and then its payload's first byte, the type, if there is to be one. */
+static void put_item(struct buf *b, const struct walk *w, const struct entry *e, bool flash)
 {
-    struct walk *w = container_of(c, struct walk, cut);
-    struct snapshot_part *p = w->part;
-    struct buf *b = &p->building;
+    const struct keyspace *ks = w->cut.ks;
     struct slice name = entry_key(e);
-    size_t at = b->len;
-    struct item item = {.space = c->ks->id,
+    struct item item = {.space = ks->id,
                         .expire_ms = entry_expiry(e),
                         .idle_s = -1,
                         .freq = -1,
                         .db = w->db,
-                        .name_len = (uint32_t)name.len};
-    if (abandoned(p->snapshot))
-        return;
-    put_heat(p->shard, w->db, e, &item);
-    bool flash = from_flash(c->ks, e);
-    if (flash)
-        item.hash = key_of(c->ks, name).hash;
+                        .name_len = (uint32_t)name.len,
+                        .hash = flash ? key_of(ks, name).hash : 0};
+    put_heat(w->part->shard, w->db, e, &item);
     buf_append(b, &item, sizeof(item));
     buf_append_slice(b, name);
-    if (!flash)
-        put_payload(b, at, e);
-    p->given += b->len - at;
+}
+
+static void patch(struct buf *b, size_t item_at, size_t field, const void *p, size_t len)
+{
+    memcpy(b->p + item_at + field, p, len);
+}
+
+static void put_encoded(struct buf *b, const struct walk *w, const struct entry *e)
+{
+    size_t at = b->len;
+    put_item(b, w, e, false);
+    size_t from = b->len;
+    struct value v = entry_value(e);
+    value_encode(&v, b);
+    uint64_t len = b->len - from;
+    patch(b, at, offsetof(struct item, payload_len), &len, sizeof(len));
+}
+
+/* A large value whose write has just completed is read from flash as it is now. */
+static void put_late(struct buf *b, const struct walk *w, const struct entry *e)
+{
+    struct store *store = w->part->shard->server->store;
+    struct store_snapshot *late = store->ops->snapshot(store);
+    size_t at = b->len;
+    put_item(b, w, e, true);
+    patch(b, at, offsetof(struct item, late), &late, sizeof(late));
+}
+
+static void put_off(struct walk *w, const struct entry *e)
+{
+    struct snapshot_part *p = w->part;
+    struct slice name = entry_key(e);
+    struct large *l = mem_alloc(sizeof(*l) + name.len);
+    *l = (struct large){.walk = w, .name_len = (uint32_t)name.len};
+    memcpy(l->name, name.p, name.len);
+    *p->large_end = l;
+    p->large_end = &l->next;
+}
+
+static bool hand_over(struct cut *c, const struct entry *e, enum cut_why why)
+{
+    struct walk *w = container_of(c, struct walk, cut);
+    struct snapshot_part *p = w->part;
+    struct buf *b = &p->building;
+    size_t before = b->len;
+    if (abandoned(p->snapshot))
+        return true;
+    bool large = is_large(c->ks, e);
+    if (large && why == CUT_WALK) {
+        put_off(w, e);
+        return false;
+    }
+    if (from_flash(c->ks, e))
+        put_item(b, w, e, true);
+    else if (large && why == CUT_CLEANED && !entry_cold(e) && !(e->flags & ENTRY_DIRTY))
+        put_late(b, w, e);
+    else
+        put_encoded(b, w, e);
+    p->given += b->len - before;
     if (b->len >= CHUNK_BYTES)
         post(p);
+    return true;
+}
+
+/* --- large entries --- */
+
+static void drop_first_large(struct snapshot_part *p)
+{
+    struct large *l = p->large;
+    p->large = l->next;
+    if (p->large == NULL)
+        p->large_end = &p->large;
+    mem_free(l, sizeof(*l) + l->name_len);
+    buf_reset(&p->encoded, 0);
+    p->encode_cursor = 0;
+    p->shard->retry_now = true; /* somebody may have waited for it */
+}
+
+/* The next part of its payload. True when it was the last. */
+static bool encode_part(struct snapshot_part *p, const struct walk *w, const struct entry *e)
+{
+    struct buf *b = &p->encoded;
+    struct value v = entry_value(e);
+    size_t before = b->len;
+    if (b->len == 0) {
+        buf_reserve(b, keyspace_ram_bytes(e)); /* growing would copy; what is not touched is not resident */
+        put_item(b, w, e, false);
+        buf_append_byte(b, 0);
+    }
+    size_t type_at = sizeof(struct item) + entry_key(e).len;
+    uint8_t type = value_class_of(v.type)->encode(&v, &p->encode_cursor, b, PART_BYTES);
+    b->p[type_at] = type;
+    p->given += b->len - before;
+    if (p->encode_cursor != 0)
+        return false;
+    uint64_t len = b->len - type_at;
+    patch(b, 0, offsetof(struct item, payload_len), &len, sizeof(len));
+    return true;
+}
+
+/* Its item makes a chunk of its own: it is not copied. */
+static void post_encoded(struct snapshot_part *p)
+{
+    if (p->building.len > 0)
+        post(p);
+    buf_free(&p->building);
+    p->building = p->encoded;
+    p->encoded = (struct buf){0};
+    post(p);
+}
+
+/* A part of the first large entry. Meanwhile it may have been handed over in one go, by a change that did not wait, or
+ * have become cold. */
+static void step_large(struct snapshot_part *p)
+{
+    struct large *l = p->large;
+    struct keyspace *ks = l->walk->cut.ks;
+    struct entry *e = keyspace_find(ks, key_of(ks, slice_of(l->name, l->name_len)));
+    if (e == NULL || !cut_wants(ks, e)) {
+        drop_first_large(p);
+        return;
+    }
+    if (abandoned(p->snapshot) || !is_large(ks, e)) {
+        cut_touch(ks, e, CUT_CHANGE);
+        drop_first_large(p);
+        return;
+    }
+    if (!encode_part(p, l->walk, e))
+        return;
+    cut_done(e);
+    post_encoded(p);
+    drop_first_large(p);
+}
+
+bool snapshot_makes_wait(struct shard *s, const struct keyspace *ks, const struct entry *e)
+{
+    struct snapshot_part *p = s->cut_part;
+    if (p == NULL || ks->cut == NULL || !cut_wants(ks, e) || abandoned(p->snapshot))
+        return false;
+    if (!is_large(ks, e))
+        return snapshot_crowded(p->snapshot);
+    struct walk *w = container_of(ks->cut, struct walk, cut);
+    struct slice name = entry_key(e);
+    for (struct large *l = p->large; l != NULL; l = l->next)
+        if (l->walk == w && slice_eq(slice_of(l->name, l->name_len), name))
+            return true;
+    put_off(w, e);
+    return true;
 }
 
 /* --- the cut --- */
@@ -204,6 +373,7 @@ static void begin_part(struct snapshot *sn, struct snapshot_part *p)
     struct shard *s = p->shard;
     p->n = p->at = 0;
     p->paused = false;
+    p->walking = true;
     for (uint32_t db = 0; db < (uint32_t)sn->server->config->databases; db++) {
         struct keyspace *ks = s->spaces[db];
         if (ks->keys == 0)
@@ -255,6 +425,15 @@ static void end_walk(struct snapshot_part *p, struct walk *w)
         keyspace_free(w->cut.ks);
 }
 
+/* This one is done, and so is what it has put off. */
+static void next_walk(struct snapshot_part *p)
+{
+    struct walk *w = &p->walks[p->at++];
+    cut_end(&w->cut);
+    end_walk(p, w);
+    p->walking = true;
+}
+
 static void end_part(struct snapshot_part *p)
 {
     struct snapshot *sn = p->snapshot;
@@ -273,11 +452,12 @@ static bool walk(struct snapshot_part *p, unsigned steps, size_t bytes)
 {
     uint64_t until = p->given + bytes;
     while (p->at < p->n) {
-        struct walk *w = &p->walks[p->at];
-        if (!cut_step(&w->cut)) {
-            end_walk(p, w);
-            p->at++;
-        }
+        if (p->large != NULL)
+            step_large(p);
+        else if (p->walking && !cut_step(&p->walks[p->at].cut))
+            p->walking = false;
+        else if (!p->walking)
+            next_walk(p);
         if (--steps == 0 || p->given >= until)
             return true;
     }
@@ -329,7 +509,7 @@ static void drop_queue(struct snapshot *sn)
     pthread_mutex_unlock(&sn->lock);
     for (struct snapshot_chunk *next; c != NULL; c = next) {
         next = c->next;
-        free_chunk(c);
+        free_chunk(sn, c);
     }
 }
 
@@ -365,7 +545,10 @@ static int read_stored(struct snapshot *sn, struct snapshot_chunk *c, const stru
     struct store *store = sn->server->store;
     uint64_t stamp;
     record_value_key(&c->store_key, item->space, (struct key){name, item->hash});
-    int err = store->ops->get_at(store, sn->store, buf_slice(&c->store_key), &c->record);
+    int err =
+        store->ops->get_at(store, item->late != NULL ? item->late : sn->store, buf_slice(&c->store_key), &c->record);
+    if (item->late != NULL)
+        store->ops->release(store, item->late);
     if (err == 0)
         err = record_value_decode(buf_slice(&c->store_key), buf_slice(&c->record),
                                   trainer_dictionaries(sn->server->trainer), &stamp, &c->payload);
@@ -375,14 +558,10 @@ static int read_stored(struct snapshot *sn, struct snapshot_chunk *c, const stru
 int snapshot_next(struct snapshot *sn, struct snapshot_chunk *c, struct rdb_entry *e)
 {
     struct item item;
+    struct slice name, payload;
     int err = 0;
-    if (c->at == c->bytes.len)
+    if (!next_item(c, &item, &name, &payload))
         return 0;
-    struct reader r = reader_of(slice_of(c->bytes.p + c->at, c->bytes.len - c->at));
-    memcpy(&item, reader_bytes(&r, sizeof(item)).p, sizeof(item));
-    struct slice name = reader_bytes(&r, item.name_len), payload = reader_bytes(&r, item.payload_len);
-    ensure(!r.bad);
-    c->at = (size_t)(r.p - c->bytes.p);
     if (item.payload_len == 0) {
         err = read_stored(sn, c, &item, name);
         payload = buf_slice(&c->payload);
@@ -405,7 +584,7 @@ void snapshot_give_back(struct snapshot *sn, struct snapshot_chunk *c)
     uint64_t before = atomic_load(&sn->queued), now = before > len ? before - len : 0;
     atomic_store(&sn->queued, now);
     pthread_mutex_unlock(&sn->lock);
-    free_chunk(c);
+    free_chunk(sn, c);
     if (before >= sn->limit / 2 && now < sn->limit / 2)
         for (unsigned i = 0; i < sn->server->nshards; i++)
             loop_wake(sn->server->shards[i]->loop);

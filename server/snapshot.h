@@ -5,9 +5,11 @@
  *   snapshot_slice   each shard walks its keyspaces, a slice a turn, in the order of their tables, which is flash's
  *   snapshot_take    one consumer, a thread of its own, gets what is handed over, in chunks
  *
- * What was dirty at the cut is encoded from RAM by the shard. Of what was on flash then the shard gives the key alone,
- * and the consumer reads the value from the store's snapshot; but a small value that is in RAM is encoded, which takes
- * the shard less than handing over its key would save. A value is encoded in one go, however large.
+ * What was dirty at the cut is encoded from RAM by the shard, a large value in parts: writers of it wait in admission
+ * until that is done (and it is done next); a change that does not wait – inside a hold, expiry, eviction – encodes it
+ * in one go. Of what was on flash then the shard gives the key alone, and the consumer reads the value from the store's
+ * snapshot; but a small value that is in RAM is encoded, which takes the shard less than handing over its key would
+ * save. A large value that has just been written to flash is read from there, as of that moment.
  *
  * Memory: what is handed over and not yet consumed is bounded. When that much waits, the walks pause, and writers of
  * keys that are still to be handed over wait in admission, and values are not cleaned; inside a hold nothing waits, and
@@ -32,6 +34,8 @@ void snapshot_begin(struct snapshot *sn);
 bool snapshot_slice(struct shard *s);
 /* Walks all parts to their end; waits for the consumer. By who holds all shards. */
 void snapshot_walk_all(struct snapshot *sn);
+/* Whether a writer of this entry has to wait: it is large and still to be handed over, or any such has to. */
+bool snapshot_makes_wait(struct shard *s, const struct keyspace *ks, const struct entry *e);
 /* Takes over a keyspace that is being flushed away. False: no snapshot needs it. */
 bool snapshot_keep(struct shard *s, struct keyspace *ks);
 /* Whether so much waits for the consumer that what can wait should. */

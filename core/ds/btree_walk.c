@@ -30,11 +30,20 @@ static void ask_for(const struct btree *t, const struct btree_node *n, uint32_t 
     ask_for(t, n, mid + 1, hi, steps - 1);
 }
 
+/* The leaf itself: which of its lines a search will read depends on what it reads first. */
+static void ask_for_leaf(const struct btree_node *n)
+{
+    for (size_t i = 0; i < n->n * sizeof(uint64_t); i += 64)
+        __builtin_prefetch(n->bytes + i);
+}
+
 /* The first index in [from, n) whose element or separator is greater than the probe (`strict`), or not less. */
 static uint32_t search(const struct btree *t, const struct btree_node *n, uint32_t from, const void *probe, bool strict)
 {
     uint32_t lo = from, hi = n->n;
     bool ahead = n->leaf && t->type->address != 0;
+    if (ahead)
+        ask_for_leaf(n);
     for (int step = 0; lo < hi; step++) {
         uint32_t mid = (lo + hi) / 2;
         if (ahead && step % AHEAD == 0)

@@ -2,7 +2,8 @@
 
 #include "core/base/panic.h"
 
-void cut_begin(struct cut *c, struct keyspace *ks, void (*hand_over)(struct cut *c, const struct entry *e))
+void cut_begin(struct cut *c, struct keyspace *ks,
+               bool (*hand_over)(struct cut *c, const struct entry *e, enum cut_why why))
 {
     ensure(ks->cut == NULL);
     *c = (struct cut){.ks = ks, .hand_over = hand_over};
@@ -10,26 +11,26 @@ void cut_begin(struct cut *c, struct keyspace *ks, void (*hand_over)(struct cut 
     ks->cut_seen ^= ENTRY_CUT;
 }
 
-void cut_touch(struct keyspace *ks, struct entry *e)
+void cut_touch(struct keyspace *ks, struct entry *e, enum cut_why why)
 {
     struct cut *c = ks->cut;
     if (!cut_wants(ks, e))
         return;
-    if (c->hand_over != NULL)
-        c->hand_over(c, e);
-    e->flags ^= ENTRY_CUT;
+    bool taken = c->hand_over == NULL || c->hand_over(c, e, why);
+    ensure(taken || why == CUT_WALK);
+    if (taken)
+        cut_done(e);
 }
 
-static void visit(void *arg, void *item) { cut_touch(arg, item); }
+static void visit(void *arg, void *item) { cut_touch(arg, item, CUT_WALK); }
 
 bool cut_step(struct cut *c)
 {
     c->cursor = table_scan(c->ks->entries, c->cursor, visit, c->ks);
-    if (c->cursor != 0)
-        return true;
-    c->ks->cut = NULL;
-    return false;
+    return c->cursor != 0;
 }
+
+void cut_end(struct cut *c) { c->ks->cut = NULL; }
 
 bool cut_on_flash(const struct keyspace *ks, const struct entry *e)
 {

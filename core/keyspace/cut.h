@@ -14,24 +14,36 @@
 
 #include "core/keyspace/keyspace.h"
 
+enum cut_why {
+    CUT_WALK,    /* its turn has come */
+    CUT_CHANGE,  /* it is about to change or to be deleted */
+    CUT_CLEANED, /* a write of it to flash has just completed */
+};
+
 struct cut {
     struct keyspace *ks;
     uint64_t cursor;
-    /* Takes what it wants of the entry as it is; changes nothing. NULL: nobody wants anything any more. */
-    void (*hand_over)(struct cut *c, const struct entry *e);
+    /* Takes what it wants of the entry as it is; changes nothing. False, in CUT_WALK only: not now; then it has to be
+     * seen to (cut_touch, or cut_done) before the cut ends. */
+    bool (*hand_over)(struct cut *c, const struct entry *e, enum cut_why why);
 };
 
-/* No other cut of `ks` may be under way. `c` is borrowed until cut_step has returned false. */
-void cut_begin(struct cut *c, struct keyspace *ks, void (*hand_over)(struct cut *c, const struct entry *e));
-/* Hands over the next few entries, at most a dozen. False: these were the last, and the cut has ended. */
+/* No other cut of `ks` may be under way. `c` is borrowed until cut_end. */
+void cut_begin(struct cut *c, struct keyspace *ks,
+               bool (*hand_over)(struct cut *c, const struct entry *e, enum cut_why why));
+/* Hands over the next few entries, at most some dozen. False: the walk is at its end. */
 bool cut_step(struct cut *c);
+/* After that, and when what was put off has been seen to. */
+void cut_end(struct cut *c);
 /* Whether `e` is still to be handed over. */
 static inline bool cut_wants(const struct keyspace *ks, const struct entry *e)
 {
     return (e->flags & ENTRY_CUT) != ks->cut_seen;
 }
-/* Called before `e` changes, while a cut is under way. */
-void cut_touch(struct keyspace *ks, struct entry *e);
+/* Hands `e` over, unless that has been done. Called before `e` changes, while a cut is under way. */
+void cut_touch(struct keyspace *ks, struct entry *e, enum cut_why why);
+/* It has been handed over otherwise. */
+static inline void cut_done(struct entry *e) { e->flags ^= ENTRY_CUT; }
 /* Whether a store's snapshot that was taken at the cut holds the value of this entry, which is being handed over. It
  * does if the value was cold or clean then. What was dirty or being written then still is, or has been handed over when
  * that ended. */

@@ -90,7 +90,7 @@ struct value entry_value(const struct entry *e)
 {
     struct value v = entry_raw(e);
     debug_ensure(!entry_cold(e));
-    if (e->encoding == ENC_EMBED && e->type != VALUE_STRING) {
+    if (e->encoding == ENC_EMBED && e->type != VALUE_STRING && value_class_of(e->type)->embed == NULL) {
         v.encoding = ENC_PACK;
         v.ptr = (uint8_t *)v.embed.p;
     }

@@ -11,8 +11,6 @@
 #include "core/ds/pack.h"
 #include "core/keyspace/cut.h"
 
-#define EMBED_PACK_MAX 256 /* a pack up to this many bytes stands in its entry: a change copies it twice */
-
 struct due {
     int64_t when_ms;
     uint64_t hash;
@@ -212,7 +210,7 @@ static int64_t inner_expiry_of(const struct value *v)
 static inline void before_change(struct keyspace *ks, struct entry *e)
 {
     if (unlikely(ks->cut != NULL))
-        cut_touch(ks, e);
+        cut_touch(ks, e, CUT_CHANGE);
 }
 
 /* A new key takes over what its tomb knows of flash. */
@@ -274,24 +272,38 @@ static struct entry *relocate(struct keyspace *ks, struct entry *e, struct key k
     return moved;
 }
 
+/* How an entry takes a small pack: in `room`, or borrowed. */
+static struct slice embed_pack(const struct value *v, uint8_t room[static VALUE_EMBED_MAX])
+{
+    const struct value_class *cls = value_class_of(v->type);
+    return cls->embed != NULL ? slice_of(room, cls->embed(v->ptr, room)) : pack_slice(v->ptr);
+}
+
+static uint8_t *unembed_pack(uint8_t type, struct slice bytes)
+{
+    const struct value_class *cls = value_class_of(type);
+    return cls->unembed != NULL ? cls->unembed(bytes) : pack_copy(bytes);
+}
+
 /* What is small belongs into its entry: a short string that came in a blob of its own, a small pack. *small is how
- * entries take it; it borrows from `v`. */
-static bool can_embed(const struct value *v, struct value *small)
+ * entries take it; it borrows from `v` or stands in `room`. */
+static bool can_embed(const struct value *v, struct value *small, uint8_t room[static VALUE_EMBED_MAX])
 {
     *small = (struct value){.type = v->type, .encoding = ENC_EMBED};
-    if (v->encoding == ENC_PACK)
-        small->embed = pack_slice(v->ptr);
-    else if (v->type == VALUE_STRING && v->encoding == ENC_BLOB)
+    if (v->encoding == ENC_PACK && pack_bytes(v->ptr) <= VALUE_EMBED_MAX)
+        small->embed = embed_pack(v, room);
+    else if (v->type == VALUE_STRING && v->encoding == ENC_BLOB && v->blob->len <= STRING_EMBED_MAX)
         small->embed = blob_slice(v->blob);
     else
         return false;
-    return small->embed.len <= (v->encoding == ENC_PACK ? EMBED_PACK_MAX : STRING_EMBED_MAX);
+    return true;
 }
 
 /* The form in which an entry takes the value, in *raw; true if the caller has to release `v` then. */
-static bool fit(const struct value *v, size_t key_len, bool expires, struct value *raw)
+static bool fit(const struct value *v, size_t key_len, bool expires, struct value *raw,
+                uint8_t room[static VALUE_EMBED_MAX])
 {
-    bool small = can_embed(v, raw);
+    bool small = can_embed(v, raw, room);
     if (v->type == VALUE_STRING && (small || v->encoding == ENC_EMBED)) {
         struct slice bytes = small ? raw->embed : v->embed;
         if (!entry_embeds(key_len, bytes.len, expires)) {
@@ -330,9 +342,10 @@ static struct entry *replace_raw(struct keyspace *ks, struct entry *e, struct ke
 /* Puts a value into a new entry (`e` NULL) or an old one; a value that is embedded instead is freed. */
 static struct entry *put(struct keyspace *ks, struct entry *e, struct key key, const struct value *v, int64_t expire_ms)
 {
+    uint8_t room[VALUE_EMBED_MAX];
     struct value raw, owned = *v;
     struct entry_times times = {expire_ms, inner_expiry_of(v)};
-    bool spare = fit(v, key.name.len, expire_ms != ENTRY_NO_EXPIRY, &raw);
+    bool spare = fit(v, key.name.len, expire_ms != ENTRY_NO_EXPIRY, &raw, room);
     e = e == NULL ? create(ks, key, &raw, times) : replace_raw(ks, e, key, &raw, times);
     if (spare)
         value_class_of(v->type)->release(&owned);
@@ -400,7 +413,7 @@ struct value keyspace_change(struct keyspace *ks, struct entry *e)
     discharge(ks, e);
     e->flags &= (uint16_t)~ENTRY_ENCODING;
     if (e->encoding == ENC_EMBED)
-        v = (struct value){.type = v.type, .encoding = ENC_PACK, .ptr = pack_copy(v.embed)};
+        v = (struct value){.type = v.type, .encoding = ENC_PACK, .ptr = unembed_pack(v.type, v.embed)};
     return v;
 }
 
@@ -408,7 +421,8 @@ struct entry *keyspace_changed(struct keyspace *ks, struct entry *e, struct key 
                                bool contents)
 {
     struct value small;
-    bool embed = can_embed(v, &small);
+    uint8_t room[VALUE_EMBED_MAX];
+    bool embed = can_embed(v, &small, room);
     const struct value *raw = embed ? &small : v;
     struct entry_times old = entry_times_of(e), times = {old.expire_ms, inner_expiry_of(v)};
     if (!entry_write(e, raw, times)) {
@@ -488,7 +502,7 @@ struct value keyspace_take(struct keyspace *ks, struct entry *e, struct key key)
     if (v.encoding == ENC_EMBED && v.type == VALUE_STRING)
         v = (struct value){.type = v.type, .encoding = ENC_BLOB, .blob = blob_copy(v.embed, v.embed.len)};
     else if (v.encoding == ENC_EMBED)
-        v = (struct value){.type = v.type, .encoding = ENC_PACK, .ptr = pack_copy(v.embed)};
+        v = (struct value){.type = v.type, .encoding = ENC_PACK, .ptr = unembed_pack(v.type, v.embed)};
     entry_free_shell(e);
     return v;
 }
@@ -623,8 +637,9 @@ void keyspace_cleaned(struct keyspace *ks, struct key key)
     struct entry *e = find_anywhere(ks, key, &p);
     if (e == NULL || !(e->flags & ENTRY_WRITING))
         return;
-    if (!(e->flags & ENTRY_TOMB))
-        before_change(ks, e); /* a value that becomes clean now is not in a snapshot of the store from before */
+    if (ks->cut != NULL && !(e->flags & ENTRY_TOMB))
+        cut_touch(ks, e,
+                  CUT_CLEANED); /* a value that becomes clean now is not in a snapshot of the store from before */
     e->flags &= (uint16_t)~ENTRY_WRITING;
     if (e->flags & ENTRY_FORGET) {
         table_erase_at(&p);

@@ -3,16 +3,23 @@
 #include "core/base/mem.h"
 #include "core/base/panic.h"
 #include "core/base/rng.h"
+#include "core/ds/bare.h"
 #include "core/value/hash_impl.h"
 
 #define RANDOM_TRIES 100 /* beyond, nearly all fields are stale: they are walked through */
+
+_Static_assert(VALUE_EMBED_MAX <= BARE_PACK_MAX, "what is embedded has a bare form");
 
 /* --- Reading --- */
 
 bool hash_in_table(const struct value *v) { return hash_is_table(v); }
 
+static bool is_bare(const struct value *v) { return v->encoding == ENC_EMBED; }
+
 uint64_t hash_length(const struct value *v, int64_t now_ms)
 {
+    if (is_bare(v))
+        return bare_count(v->embed) / 2;
     if (hash_is_table(v))
         return hash_table_fields(v->ptr) - hash_table_stale(v->ptr, now_ms);
     return hash_pack_fields(v) - hash_pack_stale(v, now_ms);
@@ -28,15 +35,21 @@ static bool get_from_table(const struct value *v, struct slice field, int64_t no
     return !hash_stale(f.deadline, now_ms);
 }
 
-void hash_prefetch_one(const struct value *v, struct slice field, int step)
+static bool get_from_bare(struct slice bare, struct slice field, char scratch[static PACK_TEXT_MAX],
+                          struct slice *value)
 {
-    if (hash_is_table(v))
-        hash_table_prefetch_one(v->ptr, field, step);
+    uint32_t at = bare_find(bare, field, 1);
+    if (at == bare.len)
+        return false;
+    *value = pack_text(bare_get(bare, bare_next(bare, at)), scratch);
+    return true;
 }
 
 bool hash_get(const struct value *v, struct slice field, int64_t now_ms, char scratch[static PACK_TEXT_MAX],
               struct slice *value)
 {
+    if (is_bare(v))
+        return get_from_bare(v->embed, field, scratch, value);
     if (hash_is_table(v))
         return get_from_table(v, field, now_ms, value);
     uint32_t at = hash_pack_find(v, field);
@@ -46,15 +59,17 @@ bool hash_get(const struct value *v, struct slice field, int64_t now_ms, char sc
     return true;
 }
 
-void hash_prefetch(const struct value *v, const struct slice *fields, size_t n)
+void hash_prefetch(const struct value *v, struct slice field, int step)
 {
     if (hash_is_table(v))
-        hash_table_prefetch(v->ptr, fields, n);
+        hash_table_prefetch(v->ptr, field, step);
 }
 
 enum hash_was hash_deadline(const struct value *v, struct slice field, int64_t now_ms, int64_t *deadline)
 {
     *deadline = HASH_NO_DEADLINE;
+    if (is_bare(v))
+        return bare_find(v->embed, field, 1) < v->embed.len ? HASH_THERE : HASH_MISSING;
     if (hash_is_table(v)) {
         void *item = hash_table_find(v->ptr, field);
         if (item == NULL)
@@ -82,12 +97,14 @@ void hash_iter_init(struct hash_iter *it, const struct value *v, int64_t now_ms)
 {
     it->now_ms = now_ms;
     if (hash_is_table(v)) {
-        it->pack = NULL;
+        it->pack.p = NULL;
         table_iter_init(&it->table, ((struct hash_table *)v->ptr)->fields);
         return;
     }
-    it->pack = v->ptr;
-    it->at = PACK_HEADER;
+    it->bare = is_bare(v);
+    it->pack = it->bare ? v->embed : pack_slice(v->ptr);
+    it->at = it->bare ? 0 : PACK_HEADER;
+    it->end = (uint32_t)(it->bare ? v->embed.len : pack_end(v->ptr));
     it->deadlines = v->encoding == HASH_PACK_EX;
 }
 
@@ -99,33 +116,36 @@ static void show_item(struct hash_iter *it, const void *item)
     it->deadline = f.deadline;
 }
 
+static struct pack_item take(struct hash_iter *it)
+{
+    struct pack_item item = pack_get(it->pack.p, it->at);
+    it->at = it->bare ? bare_next(it->pack, it->at) : pack_next(it->pack.p, it->at);
+    return item;
+}
+
 /* Shows the field at it->at, steps behind it. */
 static void step_pack(struct hash_iter *it)
 {
-    const uint8_t *p = it->pack;
-    it->field = pack_text(pack_get(p, it->at), it->texts[0]);
-    it->at = pack_next(p, it->at);
-    it->value = pack_text(pack_get(p, it->at), it->texts[1]);
-    it->at = pack_next(p, it->at);
+    it->field = pack_text(take(it), it->texts[0]);
+    it->value = pack_text(take(it), it->texts[1]);
     it->deadline = HASH_NO_DEADLINE;
     if (!it->deadlines)
         return;
-    int64_t deadline = pack_get(p, it->at).integer;
-    it->at = pack_next(p, it->at);
+    int64_t deadline = take(it).integer;
     if (deadline != 0)
         it->deadline = deadline;
 }
 
 static bool step(struct hash_iter *it)
 {
-    if (it->pack == NULL) {
+    if (it->pack.p == NULL) {
         void *item = table_iter_next(&it->table);
         if (item == NULL)
             return false;
         show_item(it, item);
         return true;
     }
-    if (it->pack[it->at] == PACK_END)
+    if (it->at == it->end)
         return false;
     step_pack(it);
     return true;
@@ -153,7 +173,7 @@ static void show_nth(struct hash_iter *it, const struct value *v, int64_t now_ms
 static void show_at(struct hash_iter *it, const struct value *v, uint64_t index)
 {
     hash_iter_init(it, v, HASH_TIMELESS);
-    it->at = pack_at(it->pack, (int64_t)index * 2);
+    it->at = pack_at(v->ptr, (int64_t)index * 2);
     step_pack(it);
 }
 
@@ -312,6 +332,8 @@ static struct value empty(void) { return (struct value){.type = VALUE_HASH, .enc
 static struct value copy(const struct value *v)
 {
     struct value c = {.type = VALUE_HASH, .encoding = v->encoding};
+    if (is_bare(v))
+        return (struct value){.type = VALUE_HASH, .encoding = ENC_PACK, .ptr = bare_to_pack(v->embed)};
     c.ptr = hash_is_table(v) ? (void *)hash_table_copy(v->ptr) : pack_copy(pack_slice(v->ptr));
     return c;
 }
@@ -326,6 +348,8 @@ static void release(struct value *v)
 
 static size_t memory(const struct value *v)
 {
+    if (is_bare(v))
+        return 0;
     return hash_is_table(v) ? hash_table_memory(v->ptr) : pack_memory(v->ptr);
 }
 
@@ -352,6 +376,8 @@ const struct value_class hash_class = {
     .reads = hash_reads,
     .decode = hash_decode,
     .empty = empty,
+    .embed = bare_from_pack,
+    .unembed = bare_to_pack,
     .copy = copy,
     .release = release,
     .memory = memory,
@@ -382,7 +408,7 @@ static void validate_pack(const struct value *v, const struct value_limits *limi
 
 void hash_validate(const struct value *v, const struct value_limits *limits)
 {
-    ensure(v->type == VALUE_HASH);
+    ensure(v->type == VALUE_HASH && !is_bare(v));
     if (hash_is_table(v))
         hash_table_validate(v->ptr);
     else

@@ -1,5 +1,6 @@
-/* Hashes: fields with values, each field perhaps with a deadline at which it expires. In three forms:
+/* Hashes: fields with values, each field perhaps with a deadline at which it expires. In four forms:
  *
+ *   ENC_EMBED     a small ENC_PACK in its entry, as a bare pack (core/ds/bare.h): to be read only
  *   ENC_PACK      field, value, ...            at most hash-max-listpack-entries fields, none of them and no value
  * longer than hash-max-listpack-value bytes; in the order in which they came HASH_PACK_EX  field, value, deadline, ...
  * the same when some field has a deadline: by deadline, then those without one (0) HASH_TABLE    a table of fields
@@ -39,11 +40,9 @@ uint64_t hash_length(const struct value *v, int64_t now_ms);
 /* True and the field's value, borrowed from the hash or in `scratch`. O(1), in a pack O(n). */
 bool hash_get(const struct value *v, struct slice field, int64_t now_ms, char scratch[static PACK_TEXT_MAX],
               struct slice *value);
-/* Asks the memory for what hash_get of these fields will look at, so that their cache misses overlap. */
-void hash_prefetch(const struct value *v, const struct slice *fields, size_t n);
-/* For one look-up that is soon to come, among others: with `step` 0 asks for the line of the table where the field
- * would be, with 1, when that has arrived, for the field. */
-void hash_prefetch_one(const struct value *v, struct slice field, int step);
+/* Asks the memory for what a look-up of the field will touch: first with `step` 0 for all fields that are to be looked
+ * up, then, when that has arrived, for all of them with 1. */
+void hash_prefetch(const struct value *v, struct slice field, int step);
 /* *deadline is HASH_NO_DEADLINE if the field has none, or is missing. */
 enum hash_was hash_deadline(const struct value *v, struct slice field, int64_t now_ms, int64_t *deadline);
 /* The earliest deadline of a field, HASH_NO_DEADLINE if none has one. O(1), in a table O(log n). */
@@ -57,9 +56,10 @@ struct hash_iter {
     struct slice field, value; /* of the current one, borrowed until the next step */
     int64_t deadline;
     int64_t now_ms;
-    const uint8_t *pack; /* NULL: a table */
-    uint32_t at;         /* what comes next */
-    bool deadlines;      /* the pack has them */
+    struct slice pack; /* or bare pack; p is NULL: a table */
+    uint32_t at, end;  /* what comes next; where nothing does */
+    bool bare;
+    bool deadlines; /* the pack has them */
     struct table_iter table;
     char texts[2][PACK_TEXT_MAX];
 };

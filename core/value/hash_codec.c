@@ -64,6 +64,12 @@ uint8_t hash_encode(const struct value *v, uint64_t *cursor, struct buf *out, si
 {
     if (hash_is_table(v))
         return encode_table(v->ptr, cursor, out, budget);
+    if (v->encoding == ENC_EMBED) {
+        struct value whole = hash_class.copy(v);
+        uint8_t type = hash_encode(&whole, cursor, out, budget);
+        hash_class.release(&whole);
+        return type;
+    }
     bool deadlines = v->encoding == HASH_PACK_EX;
     if (deadlines)
         buf_put_u64(out, (uint64_t)hash_next_deadline(v));

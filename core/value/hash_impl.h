@@ -57,8 +57,7 @@ uint64_t hash_table_fields(const struct hash_table *h);
 uint64_t hash_table_stale(const struct hash_table *h, int64_t now_ms);
 /* The field's item, stale or not; NULL if it is missing. */
 void *hash_table_find(struct hash_table *h, struct slice field);
-void hash_table_prefetch(struct hash_table *h, const struct slice *fields, size_t n);
-void hash_table_prefetch_one(const struct hash_table *h, struct slice field, int step); /* see hash_prefetch_one */
+void hash_table_prefetch(const struct hash_table *h, struct slice field, int step);
 /* The field must not be in the table. */
 void hash_table_add(struct hash_table *h, struct slice field, struct slice value, int64_t deadline);
 /* Returns what the field was; creates it or replaces its value. */

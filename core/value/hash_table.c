@@ -14,7 +14,6 @@
 
 #define TAG_DEADLINE ((uintptr_t)1 << 48)
 #define LEN_WIDE 255
-#define PREFETCH_MAX 32 /* fields: about as many cache lines are on their way at once */
 
 struct due {
     int64_t when_ms;
@@ -197,21 +196,12 @@ void *hash_table_find(struct hash_table *h, struct slice field)
     return find(h, field, field_hash(field), &p);
 }
 
-void hash_table_prefetch(struct hash_table *h, const struct slice *fields, size_t n)
+void hash_table_prefetch(const struct hash_table *h, struct slice field, int step)
 {
-    uint64_t hashes[PREFETCH_MAX];
-    n = min_u64(n, PREFETCH_MAX);
-    for (size_t i = 0; i < n; i++) {
-        hashes[i] = field_hash(fields[i]);
-        table_prefetch_bucket(h->fields, hashes[i]);
-    }
-    for (size_t i = 0; i < n; i++)
-        table_prefetch_item(h->fields, hashes[i]);
-}
-
-void hash_table_prefetch_one(const struct hash_table *h, struct slice field, int step)
-{
-    (step == 0 ? table_prefetch_bucket : table_prefetch_item)(h->fields, field_hash(field));
+    if (step == 0)
+        table_prefetch_bucket(h->fields, field_hash(field));
+    else
+        table_prefetch_item(h->fields, field_hash(field));
 }
 
 /* --- deadlines --- */

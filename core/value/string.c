@@ -61,23 +61,42 @@ static uint8_t encode(const struct value *v, uint64_t *cursor, struct buf *out, 
 
 static bool reads(uint8_t rdb_type) { return rdb_type == RDB_TYPE_STRING; }
 
-/* The result never borrows: bytes that could be embedded come in a blob, which the keyspace embeds when it takes it. */
+/* The value of these bytes, owning them. What could be embedded comes in a blob, which the keyspace embeds when it
+ * takes it. */
+static struct value owned(struct slice s)
+{
+    struct value v = string_value(s);
+    if (v.encoding == ENC_EMBED)
+        v = (struct value){.type = VALUE_STRING, .encoding = ENC_BLOB, .blob = blob_copy(s, s.len)};
+    return v;
+}
+
+/* Whether `bytes` are a plain string and nothing else: then it is taken without another copy, as it may be large. */
+static bool is_plain(struct slice bytes, struct slice *s)
+{
+    struct reader r = reader_of(bytes);
+    int special;
+    uint64_t len = rdb_get_length(&r, &special);
+    *s = slice_of(r.p, reader_left(&r));
+    return !r.bad && special < 0 && len == s->len;
+}
+
 static int decode(uint8_t rdb_type, struct slice bytes, const struct value_limits *limits, struct value *out)
 {
     struct reader r = reader_of(bytes);
     struct buf text = {0};
+    struct slice plain;
     (void)rdb_type;
     (void)limits;
-    if (!rdb_get_string(&r, &text) || reader_left(&r) > 0) {
-        buf_free(&text);
-        return -EBADMSG;
+    if (is_plain(bytes, &plain)) {
+        *out = owned(plain);
+        return 0;
     }
-    *out = string_value(buf_slice(&text));
-    if (out->encoding == ENC_EMBED)
-        *out =
-            (struct value){.type = VALUE_STRING, .encoding = ENC_BLOB, .blob = blob_copy(out->embed, out->embed.len)};
+    bool good = rdb_get_string(&r, &text) && reader_left(&r) == 0;
+    if (good)
+        *out = owned(buf_slice(&text));
     buf_free(&text);
-    return 0;
+    return good ? 0 : -EBADMSG;
 }
 
 static struct value copy(const struct value *v)

@@ -69,6 +69,11 @@ struct value_class {
     int (*decode)(uint8_t rdb_type, struct slice bytes, const struct value_limits *limits, struct value *out);
     /* Collections: an empty value, which a command on a missing key fills. NULL: strings. */
     struct value (*empty)(void);
+    /* A class may have a shorter form of small packs for entries: embed writes it and returns its length (the pack has
+     * at most VALUE_EMBED_MAX bytes, and so has it), unembed makes the pack of it, which the caller owns. The functions
+     * that read a value then take ENC_EMBED, too. NULL: the pack itself is embedded, and they see it as ENC_PACK. */
+    size_t (*embed)(const uint8_t *pack, uint8_t *out);
+    uint8_t *(*unembed)(struct slice bytes);
     /* A value with the same contents for another entry; may share immutable parts. Caller owns *out (a string's
      * ENC_EMBED borrows). */
     struct value (*copy)(const struct value *v);
@@ -85,6 +90,7 @@ struct value_class {
 };
 
 #define VALUE_EFFORT_MAX 256
+#define VALUE_EMBED_MAX 256 /* bytes of a pack that stands in its entry: a change copies it twice */
 
 /* The whole encoding of a value behind its RDB type byte: what flash and DUMP hold. */
 void value_encode(const struct value *v, struct buf *out);

@@ -328,6 +328,8 @@ static void reload_run(struct call *c)
     if (o.flush)
         flush_all(c);
     if (import_running(c, o.merge, error) == 0) {
+        if (o.save && o.flush)
+            c->changes = 0; /* it is all in the file */
         logger_line(c->server->logger, LOG_WARNING, "DB reloaded by DEBUG RELOAD");
         reply_ok(c);
         return;

@@ -60,7 +60,8 @@ static void reply_fields(struct call *c, const struct place *p, const struct sli
 {
     if (p->e != NULL) {
         struct value v = place_value(p);
-        hash_prefetch(&v, fields, (size_t)n);
+        for (int i = 0; i < 2 * n; i++)
+            hash_prefetch(&v, fields[i % n], i / n);
     }
     for (int i = 0; i < n; i++)
         reply_field(c, p, fields[i]);
@@ -313,8 +314,8 @@ static void hdel_run(struct call *c)
 
 static void prefetch_field(const struct value *v, const struct slice *argv, int argc, int step)
 {
-    if (v->type == VALUE_HASH && argc > 2)
-        hash_prefetch_one(v, argv[2], step);
+    if (argc > 2 && v->type == VALUE_HASH)
+        hash_prefetch(v, argv[2], step);
 }
 
 #define W (CMD_WRITE | CMD_DENYOOM | CMD_FAST)
@@ -379,6 +380,7 @@ struct command hash_commands[] = {
      .flags = W,
      HASH,
      .keys = HASH_KEY(KEY_RW | KEY_INSERT),
+     .prefetch = prefetch_field,
      .summary = "Sets the value of a field in a hash only when the field doesn't exist.",
      .since = "2.0.0",
      .complexity = "O(1)",
@@ -389,6 +391,7 @@ struct command hash_commands[] = {
      .flags = W,
      HASH,
      .keys = HASH_KEY(KEY_RW | KEY_UPDATE),
+     .prefetch = prefetch_field,
      .summary = "Sets the values of multiple fields.",
      .since = "2.0.0",
      .complexity = "O(N) where N is the number of fields being set.",
@@ -499,6 +502,7 @@ struct command hash_commands[] = {
      .flags = W,
      HASH,
      .keys = HASH_KEY(RW_AU),
+     .prefetch = prefetch_field,
      .summary = "Increments the floating point value of a field by a number. Uses 0 as initial value if the field "
                 "doesn't exist.",
      .since = "2.6.0",

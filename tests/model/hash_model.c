@@ -184,16 +184,41 @@ static void check_codec(void)
     buf_free(&out);
 }
 
-static void check_all(void)
+static void check_contents(void)
 {
     for (size_t i = 0; i < range; i++)
         check_field(&fields[i]);
     ensure(hash_length(&hash, now_ms) == count(visible) && hash_class.length(&hash) == count(is_in));
     check_iteration(&hash);
     check_scan();
+    check_random();
     check_next_deadline();
     check_copy();
     check_codec();
+}
+
+static size_t embedded; /* checks of the form that entries have */
+
+static void check_embedded(void)
+{
+    uint8_t room[8 + VALUE_EMBED_MAX];
+    struct value whole = hash;
+    if (hash.encoding != ENC_PACK || pack_bytes(hash.ptr) > VALUE_EMBED_MAX)
+        return;
+    struct slice bytes = slice_of(room + 8, hash_class.embed(hash.ptr, room + 8));
+    uint8_t *again = hash_class.unembed(bytes);
+    ensure(bytes.len < pack_bytes(hash.ptr) && slice_eq(pack_slice(again), pack_slice(hash.ptr)));
+    pack_free(again);
+    hash = (struct value){.type = VALUE_HASH, .encoding = ENC_EMBED, .embed = bytes};
+    check_contents();
+    hash = whole;
+    embedded++;
+}
+
+static void check_all(void)
+{
+    check_contents();
+    check_embedded();
 }
 
 /* --- changes --- */
@@ -369,6 +394,7 @@ int main(void)
     rng_seed(&rng, tap_seed());
     for (int i = 0; i < 30; i++)
         round_of(i % 3 == 0 ? 3000 : 600);
+    ok(embedded > 10, "%zu times as entries have it", embedded);
     picks_evenly(5, 128);
     picks_evenly(60, 20);
     return tap_done();

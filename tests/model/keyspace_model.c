@@ -60,7 +60,10 @@ static void set_bytes(struct buf *b, struct slice s)
     buf_append_slice(b, s);
 }
 
-static void hand_over(struct cut *c, const struct entry *e)
+/* Places of keys that the walk has put off. */
+static size_t put_off[MIRROR_KEYS], nput_off;
+
+static bool hand_over(struct cut *c, const struct entry *e, enum cut_why why)
 {
     char digits[STRING_INT_CHARS + 1];
     size_t i = 0;
@@ -68,6 +71,10 @@ static void hand_over(struct cut *c, const struct entry *e)
         i++;
     struct instant *was = &instant[i];
     ensure(c == &cut && was->in && !was->handed && was->expire == entry_expiry(e));
+    if (why == CUT_WALK && nput_off < MIRROR_KEYS && one_in(20)) {
+        put_off[nput_off++] = i;
+        return false;
+    }
     if (cut_on_flash(ks, e)) {
         ensure(slice_eq(buf_slice(&was->bytes), buf_slice(&was->stored)));
         cut_stored++;
@@ -75,8 +82,12 @@ static void hand_over(struct cut *c, const struct entry *e)
         struct value v = entry_value(e);
         ensure(slice_eq(buf_slice(&was->bytes), string_bytes(&v, digits)));
     }
+    /* What has been written and not changed since is on flash now, if not in the snapshot. */
+    if (why == CUT_CLEANED && !(e->flags & ENTRY_DIRTY))
+        ensure(slice_eq(buf_slice(&was->bytes), buf_slice(&store[i].bytes)));
     was->handed = true;
     cut_keys++;
+    return true;
 }
 
 /* A write under way is in the store's snapshot or is not. */
@@ -96,6 +107,13 @@ static void begin_cut(void)
 
 static void end_cut(void)
 {
+    for (; nput_off > 0; nput_off--) {
+        const struct mirror_key *m = &keys[put_off[nput_off - 1]];
+        struct entry *e = m->in ? mirror_entry(&mirror, m) : NULL;
+        if (e != NULL)
+            cut_touch(ks, e, CUT_CHANGE);
+    }
+    cut_end(&cut);
     for (size_t i = 0; i < MIRROR_KEYS; i++)
         ensure(instant[i].in == instant[i].handed || cut.hand_over == NULL);
     cutting = false;

@@ -32,7 +32,8 @@
 #define DATABASES 3 /* 0 is logged, 1 tiered, 2 neither */
 #define KEYS 60
 #define FILL 3000 /* more keys of database 0, so that walks take many slices */
-#define VALUE_MAX 20000
+#define VALUE_MAX 100000
+#define FIELDS 4000 /* of a hash that is large enough to be encoded in parts */
 #define DIR "data"
 #define FAR 9000000000000
 
@@ -43,6 +44,7 @@ struct model_key {
 };
 struct model {
     struct model_key key[DATABASES][KEYS];
+    struct buf hash[DATABASES]; /* digest of the large hash; empty: there is none. Of the cut only */
 };
 
 static struct rng rng;
@@ -50,7 +52,7 @@ static struct fs_sim *disk;
 static struct server *server;
 static struct model now, cut;
 static struct save_info last;
-static uint64_t files, failures, cancelled, steps_under_way;
+static uint64_t files, hashes, failures, cancelled, steps_under_way;
 
 static bool one_in(uint64_t n) { return rng_below(&rng, n) == 0; }
 
@@ -78,6 +80,8 @@ static void free_model(struct model *m)
     for (int db = 0; db < DATABASES; db++)
         for (int k = 0; k < KEYS; k++)
             buf_free(&m->key[db][k].value);
+    for (int db = 0; db < DATABASES; db++)
+        buf_free(&m->hash[db]);
 }
 
 /* --- the server --- */
@@ -155,36 +159,6 @@ static void run_tasks(void)
     }
 }
 
-static void stop(void)
-{
-    save_stop(server->save);
-    for (unsigned i = 0; i < SHARDS; i++)
-        shard_drain(server->shards[i]);
-    while (pool_pending(server->pool) > 0 || checkpoint_running(server->checkpoint)) {
-        run_tasks();
-        checkpoint_cron(server);
-        for (unsigned i = 0; i < SHARDS; i++)
-            checkpoint_slice(server->shards[i]);
-        server->clock->sleep_us(server->clock, 100);
-    }
-    log_close(server->log, LOG_MARK_CLEAN_STOP);
-    server->log = NULL;
-    pool_free(server->pool);
-    for (unsigned i = 0; i < SHARDS; i++)
-        shard_free(server->shards[i]);
-    trainer_free(server->trainer);
-    save_free(server->save);
-    snapshot_free(server->snapshot);
-    checkpoint_free(server->checkpoint);
-    lazy_stop(server->lazy);
-    server->store->ops->close(server->store);
-    config_free(server->config);
-    mem_free(server->shards, sizeof(*server->shards) * SHARDS);
-    mem_free(server->modes, DATABASES);
-    mem_free(server->dead, sizeof(*server->dead) * server->dead_cap);
-    mem_free(server, sizeof(*server));
-}
-
 /* --- commands, on the server and on the model --- */
 
 static void make_hot(struct call *c)
@@ -237,8 +211,8 @@ static void run(uint32_t db, const char *line, ...)
 
 static void random_value(struct buf *b)
 {
-    static const size_t most[] = {5, 100, 1000, 5000, VALUE_MAX};
-    size_t len = 1 + rng_below(&rng, most[rng_below(&rng, ARRAY_LEN(most))]);
+    static const size_t most[] = {5, 100, 1000, 5000, 20000};
+    size_t len = 1 + rng_below(&rng, one_in(20) ? VALUE_MAX : most[rng_below(&rng, ARRAY_LEN(most))]);
     buf_clear(b);
     if (one_in(4)) {
         buf_printf(b, "%u", (unsigned)rng_below(&rng, 1000000));
@@ -322,11 +296,58 @@ static void swap(void)
     }
 }
 
+/* --- a large hash in each database --- */
+
+static struct entry *find_hash(uint32_t db, struct keyspace **ks, struct shard **s)
+{
+    *s = shard_of(server, SLICE_LIT("hash"));
+    *ks = (*s)->spaces[db];
+    return keyspace_find(*ks, key_of(*ks, SLICE_LIT("hash")));
+}
+
+static void change_hash(uint32_t db)
+{
+    struct shard *s;
+    struct keyspace *ks;
+    unsigned f = (unsigned)rng_below(&rng, FIELDS);
+    if (find_hash(db, &ks, &s) == NULL)
+        for (unsigned i = 0; i < FIELDS; i += 2)
+            run(db, "HSET hash field:%u %u field:%u some-more-text-%u", i, i, i + 1, i);
+    if (one_in(3))
+        run(db, "HDEL hash field:%u", f);
+    else
+        run(db, "HSET hash field:%u %u", f, (unsigned)rng_below(&rng, 100000));
+}
+
+static void mix(void *arg, struct slice s) { buf_append_slice(arg, s); }
+
+static void digest_of(const struct value *v, struct buf *out)
+{
+    buf_clear(out);
+    value_class_of(v->type)->digest(v, mix, out);
+}
+
+static void digest_hashes(struct model *m)
+{
+    for (uint32_t db = 0; db < DATABASES; db++) {
+        struct shard *s;
+        struct keyspace *ks;
+        struct entry *e = find_hash(db, &ks, &s);
+        buf_clear(&m->hash[db]);
+        if (e == NULL)
+            continue;
+        if (entry_cold(e))
+            ensure(tier_fetch_now(s->tier, ks, &e, key_of(ks, SLICE_LIT("hash"))) == 0);
+        struct value v = entry_value(e);
+        digest_of(&v, &m->hash[db]);
+    }
+}
+
 static void one_command(void)
 {
     uint32_t db = (uint32_t)rng_below(&rng, DATABASES);
     unsigned k = (unsigned)rng_below(&rng, KEYS), j = (unsigned)rng_below(&rng, KEYS);
-    switch (rng_below(&rng, 100)) {
+    switch (rng_below(&rng, 102)) {
     case 0 ... 34:
         set(db, k);
         break;
@@ -355,12 +376,24 @@ static void one_command(void)
     case 98:
         swap();
         break;
+    case 99:
+        change_hash(db);
+        break;
     default:
         run(0, "SET fill:%u %u", (unsigned)rng_below(&rng, FILL), (unsigned)rng_below(&rng, 1000));
     }
 }
 
 /* --- everything else that happens to entries --- */
+
+static void checkpoints(void)
+{
+    checkpoint_cron(server);
+    checkpoint_mark(server);
+    for (unsigned i = 0; i < SHARDS; i++)
+        checkpoint_slice(server->shards[i]);
+    run_tasks();
+}
 
 static void movement(void)
 {
@@ -369,13 +402,9 @@ static void movement(void)
     struct keyspace *ks = s->spaces[db];
     if (one_in(50))
         checkpoint_ask(server->checkpoint);
-    if (!checkpoint_running(server->checkpoint) || one_in(2))
+    if (one_in(2))
         tier_reclaim(s->tier, ks, rng_below(&rng, 20000), &s->temperature[db], s->lsn);
-    checkpoint_cron(server);
-    checkpoint_mark(server);
-    for (unsigned i = 0; i < SHARDS; i++)
-        checkpoint_slice(server->shards[i]);
-    run_tasks();
+    checkpoints();
 }
 
 /* --- saves --- */
@@ -390,6 +419,21 @@ static bool same_key(const struct rdb_entry *e, const struct model_key *m)
     return same;
 }
 
+static bool same_hash(const struct rdb_entry *e, const struct model *m)
+{
+    struct buf digest = {0};
+    struct value v;
+    ensure(value_decode(e->payload, &value_limits_default, &v) == 0 && v.type == VALUE_HASH);
+    digest_of(&v, &digest);
+    bool same = slice_eq(buf_slice(&digest), buf_slice(&m->hash[e->db]));
+    if (!same)
+        tap_diag("the hash of database %u: not as it was", e->db);
+    hashes++;
+    value_class_of(v.type)->release(&v);
+    buf_free(&digest);
+    return same;
+}
+
 /* The file has each key of the model once, and no other (but fillers). */
 static bool file_is(const struct model *m)
 {
@@ -400,6 +444,8 @@ static bool file_is(const struct model *m)
     int more;
     ensure(rdb_reader_open(&r, server->fs, DIR "/dump.rdb", error) == 0);
     while (good && (more = rdb_reader_next(r, &e, error)) == 1) {
+        if (e.name.p[0] == 'h')
+            good = same_hash(&e, m);
         if (e.name.p[0] != 'k')
             continue;
         uint64_t k;
@@ -425,6 +471,7 @@ static void begin(void)
     if (save_busy(server->save))
         return;
     copy_model(&cut, &now);
+    digest_hashes(&cut);
     save_info(server->save, &last);
     char *dir = server->config->dir;
     if (one_in(10))
@@ -466,10 +513,38 @@ static bool step(void)
         begin();
     else if (busy && one_in(5)) {
         copy_model(&cut, &now);
+        digest_hashes(&cut);
         failures += save_anew(server->save) < 0;
         cancelled++;
     }
     return look();
+}
+
+static void stop(void)
+{
+    save_stop(server->save);
+    while (checkpoint_running(server->checkpoint)) {
+        checkpoints();
+        server->clock->sleep_us(server->clock, 100);
+    }
+    for (unsigned i = 0; i < SHARDS; i++)
+        shard_drain(server->shards[i]);
+    log_close(server->log, LOG_MARK_CLEAN_STOP);
+    server->log = NULL;
+    pool_free(server->pool);
+    for (unsigned i = 0; i < SHARDS; i++)
+        shard_free(server->shards[i]);
+    trainer_free(server->trainer);
+    save_free(server->save);
+    snapshot_free(server->snapshot);
+    checkpoint_free(server->checkpoint);
+    lazy_stop(server->lazy);
+    server->store->ops->close(server->store);
+    config_free(server->config);
+    mem_free(server->shards, sizeof(*server->shards) * SHARDS);
+    mem_free(server->modes, DATABASES);
+    mem_free(server->dead, sizeof(*server->dead) * server->dead_cap);
+    mem_free(server, sizeof(*server));
 }
 
 static void fill(void)
@@ -494,7 +569,8 @@ int main(void)
         good = step();
         n++;
     }
-    ok(good, "after %u steps, %" PRIu64 " files held what was there at their cut", n, files);
+    ok(good, "after %u steps, %" PRIu64 " files held what was there at their cut, with %" PRIu64 " large hashes", n,
+       files, hashes);
     ok(files > 20 && steps_under_way > 1000,
        "%" PRIu64 " steps were taken while a file was written; %" PRIu64 " saves were cancelled, %" PRIu64
        " that were waited for failed",

@@ -762,6 +762,7 @@ def _(_s):
         want = contents(server)
         digest = c.call('DEBUG', 'DIGEST')
         expect(c, 'DEBUG RELOAD', '+OK')
+        eq(server.info('persistence')['rdb_changes_since_last_save'], '0')
         same(contents(server), want, f'{options}')
         eq(c.call('DEBUG', 'DIGEST'), digest)
         server.restart(kill=True)
