@@ -70,7 +70,7 @@ struct config {
     struct save_point {
         int seconds, changes;
     } save[CONFIG_SAVE_POINTS];
-    int nsave;
+    _Atomic int nsave; /* changed by who holds all; the main thread looks when a signal stops the server */
     /* tier */
     uint64_t tier_memory;    /* RocksDB's caches and memtables, part of maxmemory; 0: auto */
     uint64_t tier_max_bytes; /* on flash; 0: no limit */

@@ -6,6 +6,8 @@
 #include "core/base/mem.h"
 #include "core/base/panic.h"
 
+#define PURGE_FROM (4 * MIB) /* after more than that the pages are given back at once, not when they have aged */
+
 struct item {
     struct item *next;
     struct keyspace *ks; /* or, if NULL, … */
@@ -47,6 +49,8 @@ static void *lazy_main(void *arg)
             keyspace_free(i->ks);
         else
             value_class_of(i->value.type)->release(&i->value);
+        if (i->bytes >= PURGE_FROM)
+            mem_purge();
         atomic_fetch_sub(&l->bytes, i->bytes);
         atomic_fetch_sub(&l->objects, i->objects);
         mem_free(i, sizeof(*i));

@@ -33,8 +33,8 @@ void reply_unknown_subcommand(struct call *c, const struct command *cmd);
 /* The reply of X HELP: lines as Redis prints them ("<NAME> <subcommand> [<arg> ...]. Subcommands are:" ... HELP). */
 void reply_help(struct call *c, const char *const *lines);
 
-/* Random elements with repetition (a negative count): more of them are refused, as ERR value is out of range. Redis begins
- * such a reply, which no memory may hold. */
+/* Random elements with repetition (a negative count): more of them are refused, as ERR value is out of range. Redis
+ * begins such a reply, which no memory may hold. */
 #define REPLY_REPEATS_MAX ((int64_t)1 << 27)
 
 /* Argument parsing that replies on failure (ERR value is not an integer or out of range / out of the given text). */

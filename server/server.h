@@ -44,8 +44,8 @@ struct server {
     struct history history;
     uint64_t started_us;
     int64_t started_wall_s;
-    uint8_t *modes;        /* by database: the durability in force (enum durability), which the checkpoint records */
-    struct space_id *dead; /* spaces to be removed from flash */
+    _Atomic uint8_t *modes; /* by database: the durability in force (enum durability), which the checkpoint records */
+    struct space_id *dead;  /* spaces to be removed from flash */
     unsigned ndead, dead_cap;
     uint64_t unlogged_spaces; /* ids given to them */
     uint64_t replay_lsn;      /* of the frame being replayed */

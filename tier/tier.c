@@ -25,9 +25,10 @@
 #define RUN_MAX 1048576    /* words sorted together */
 #define TAKES_A_SLICE 65536
 #define SCRATCH_KEEP (64 * KIB)
-#define SORT_HERE 2048    /* words that are sorted on the spot */
-#define LARGE (256 * KIB) /* a value of more RAM is encoded in parts … */
-#define PART (128 * KIB)  /* … of about so many bytes */
+#define SORT_HERE 2048       /* words that are sorted on the spot */
+#define LARGE (256 * KIB)    /* a value of more RAM is encoded in parts … */
+#define PURGE_FROM (4 * MIB) /* pages of what was larger go back to the kernel at once, not when they have aged */
+#define PART (128 * KIB)     /* … of about so many bytes */
 
 /* Hashes taken from a dirty queue, to be cleaned in hash order: the order of flash (record.h). */
 struct run {
@@ -251,7 +252,10 @@ static int read_value(struct tier *t, struct slice store_key, const struct value
     buf_free(&record);
     if (err == 0)
         err = value_decode(buf_slice(&payload), limits, out);
+    bool big = payload.len >= PURGE_FROM;
     buf_free(&payload);
+    if (big)
+        mem_purge();
     return err;
 }
 
@@ -401,8 +405,11 @@ static int write_large(struct batch *b)
     buf_append_slice(&meta.ops, buf_slice(&b->ops.ops));
     put_large(b);
     int err = b->tier->cfg.store->ops->write(b->tier->cfg.store, &b->ops);
+    bool big = b->ops.ops.len >= PURGE_FROM;
     store_batch_free(&b->ops);
     b->ops = meta;
+    if (big)
+        mem_purge();
     return err;
 }
 

@@ -1,10 +1,11 @@
 /* Hashes: fields with values, each field perhaps with a deadline at which it expires. In four forms:
  *
- *   ENC_EMBED     a small ENC_PACK in its entry, as a bare pack (core/ds/bare.h): to be read only
- *   ENC_PACK      field, value, ...            at most hash-max-listpack-entries fields, none of them and no value
- * longer than hash-max-listpack-value bytes; in the order in which they came HASH_PACK_EX  field, value, deadline, ...
- * the same when some field has a deadline: by deadline, then those without one (0) HASH_TABLE    a table of fields
- * (core/value/hash_table.c), in hash order
+ *   - ENC_EMBED: a small ENC_PACK in its entry, as a bare pack (core/ds/bare.h), only to be read.
+ *   - ENC_PACK: field, value, ..., in the order in which they came. At most hash-max-listpack-entries fields, none of
+ * them and no value longer than hash-max-listpack-value bytes.
+ *   - HASH_PACK_EX: field, value, deadline, ...: the same when some field has a deadline. By deadline; those without
+ * one (0) are the last.
+ *   - HASH_TABLE: a table of fields (core/value/hash_table.c), in hash order.
  *
  * A hash changes to a table when it outgrows its pack, and never back; a pack without deadlines is a plain one again.
  *

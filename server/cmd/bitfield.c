@@ -133,8 +133,8 @@ static void fields_run(struct call *c, struct place *p, const struct field_ops *
     }
     size_t len = (ops->end + 7) / 8;
     bool changed = len > s.len;
-    if (changed)
-        s = slice_of(bitmap_writable(c, p, len), len);
+    len = max_u64(len, s.len);
+    s = slice_of(bitmap_writable(c, p, len), len); /* raw from now on, as in Redis, even if nothing changes */
     reply_array(c, ops->n);
     for (size_t i = 0; i < ops->n; i++) {
         const struct field_op *op = &ops->op[i];

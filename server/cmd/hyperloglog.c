@@ -116,6 +116,8 @@ static void pfcount_one(struct call *c)
     struct place p = place_read(c, 1);
     if (!is_hll(c, &p))
         return;
+    if (p.e != NULL && p.e->encoding == ENC_EMBED)
+        place_writable(c, &p, bytes_of(&p).len); /* raw from now on, as in Redis */
     if (p.e != NULL && !hll_cached(bytes_of(&p), &count)) {
         struct slice s = bytes_of(&p);
         if (!hll_count(s, &count)) {

@@ -110,11 +110,14 @@ def _(s):
     pair = Pair(s, oracle, 2)
     apart = 'FLUSHALL', 'FLUSHDB', 'MULTI', 'MULTI errors', 'WATCH', 'SORT', 'SORT_RO'
     names = [n for n in GENERATORS if n not in apart]
+    history = []
     for _ in range(max(1, CALLS // BATCH)):
         calls = [(0, GENERATORS[g.of(names)](g)) for _ in range(BATCH)]
         difference = pair.run(calls)
         if difference is not None:
-            raise Failure(difference.describe())
+            reduced = pair.reduce(history + calls[:difference.at + 1]) or difference
+            raise Failure(reduced.describe())
+        history += calls
     for db in range(3):
         states = []
         for side in pair.sides:
