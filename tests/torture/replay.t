@@ -14,6 +14,7 @@ sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), '..'
 from diffgen import GENERATORS, Gen
 from diffgen_hash import HASHES
 from diffgen_set import SETS
+from diffgen_stream import STREAMS
 from difftest import shown
 from kelvin import Failure, IS_KELVIN, Server, eq, note, ok, run, seed, show, skip_all, test
 
@@ -27,13 +28,16 @@ if not IS_KELVIN:
 RARE = {'FLUSHALL', 'FLUSHDB', 'SWAPDB', 'unknown commands', 'MULTI errors', 'PING', 'ECHO', 'KEYS', 'SCAN', 'DUMP', 'LCS',
         'RANDOMKEY', 'DBSIZE', 'MEMORY', 'OBJECT'}
 LIMITS = (b'hash-max-listpack-entries', b'set-max-intset-entries', b'set-max-listpack-entries', b'zset-max-listpack-entries',
-          b'list-max-listpack-size', b'hash-max-listpack-value', b'zset-max-listpack-value')
+          b'list-max-listpack-size', b'hash-max-listpack-value', b'zset-max-listpack-value', b'stream-node-max-entries')
 
 
 def _at_random(g):
     """What differs from one server to another, so that the differential test has none of it."""
     some = b'%d' % g.rng.randint(1, 20)
     return g.one([b'SPOP', g.of(SETS)], [b'SPOP', g.of(SETS), some], [b'HRANDFIELD', g.of(HASHES)],
+                 [b'XADD', g.of(STREAMS), b'MAXLEN', b'~', some, b'*', b'name', some, b'n', some],
+                 [b'XDELEX', g.of(STREAMS), g.one(b'DELREF', b'ACKED'), b'IDS', b'2', some, some + b'-1'],
+                 [b'XTRIM', g.of(STREAMS), b'MINID', b'~', some + b'0', g.one(b'DELREF', b'ACKED')],
                  [b'PFADD', g.key()] + [b'%d' % g.rng.randrange(9999) for _ in range(g.rng.randint(1, 400))],
                  [b'CONFIG', b'SET', g.of(LIMITS), some], [b'CONFIG', b'SET', b'list-max-listpack-size', b'-2'])
 

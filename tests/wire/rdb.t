@@ -79,6 +79,7 @@ READ = {
     b'set': lambda k: ('SMEMBERS', k),
     b'hash': lambda k: ('HGETALL', k),
     b'zset': lambda k: ('ZRANGE', k, 0, -1, 'WITHSCORES'),
+    b'stream': lambda k: ('XINFO', 'STREAM', k, 'FULL', 'COUNT', 0),
     b'none': lambda k: ('GET', k),
 }
 
