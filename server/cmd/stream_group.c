@@ -136,7 +136,7 @@ static void xgroup_createconsumer_run(struct call *c)
     if (g == NULL)
         return;
     bool create = stream_consumer_find(g, c->argv[4]) == NULL;
-    if (create)
+    if (create) /* applied, any time will do: it is no content (stream.h) */
         stream_consumer_add(s, g, c->argv[4], c->now_ms);
     done(c, &p, create);
     reply_int(c, create);

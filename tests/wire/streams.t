@@ -240,6 +240,20 @@ kelvin_session('XREAD, its last entry, and BLOCK, which is refused where it woul
 ''')
 
 
+session('where the keys of XREAD and XREADGROUP are', '''
+    > COMMAND GETKEYS XREAD COUNT 1 STREAMS a b 0 0
+    ["a", "b"]
+    > COMMAND GETKEYS XREAD STREAMS streams 0
+    ["streams"]
+    > COMMAND GETKEYS XREADGROUP GROUP streams streams NOACK STREAMS a b c > > >
+    ["a", "b", "c"]
+    > COMMAND GETKEYS XADD s MAXLEN 1 * a b
+    ["s"]
+    > COMMAND GETKEYS XGROUP CREATE s g 0
+    ["s"]
+''')
+
+
 @test('XINFO tells when consumers were seen, and when they got something')
 def _(s):
     need_kelvin('the oracle is older')
