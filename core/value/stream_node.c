@@ -142,7 +142,11 @@ static bool same_names(const struct stream_entry *node, const struct stream_inpu
 static uint8_t *adjust(uint8_t *pack, uint32_t which, int64_t by)
 {
     uint32_t at = skip(pack, PACK_HEADER, which);
-    return pack_replace(pack, at, pack_int(integer(pack, at) + by));
+    int64_t v = integer(pack, at) + by;
+    if (pack[at] >= 0x80 || v > 127)
+        return pack_replace(pack, at, pack_int(v));
+    pack[at] = (uint8_t)v; /* an integer below 128 is its own encoding */
+    return pack;
 }
 
 uint8_t *stream_node_append(const struct stream_node *n, struct stream_id id, const struct stream_input *in)
@@ -172,7 +176,7 @@ uint64_t stream_node_cost_max(const struct stream_input *in)
 
 void stream_node_mark(struct stream_entry *e)
 {
-    uint8_t *flags = (uint8_t *)e->pack + e->at; /* an integer below 128 is its own encoding */
+    uint8_t *flags = (uint8_t *)e->pack + e->at; /* its own encoding, too */
     ensure(!e->deleted && *flags < 4);
     *flags |= DELETED;
     e->deleted = true;

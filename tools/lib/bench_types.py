@@ -1,8 +1,8 @@
-"""tools/bench types: CPU time per operation of the commands on lists, hashes, sets and sorted sets.
+"""tools/bench types: CPU time per operation of the commands on lists, hashes, sets, sorted sets and streams.
 
 Each row is measured on small collections (as many as a tenth of --keys, of ten elements each) and on one of --keys
 elements. What only reads runs for --seconds at random places. What adds or takes away runs --keys times, in order, and
-is undone outside of the measured span, so that each round finds the same data.
+is undone outside of the measured span, so that each round finds the same data; streams grow.
 """
 
 import contextlib
@@ -55,8 +55,12 @@ ROWS = [
     Row("zrange", "zset", "*", "ZRANGE z:{small} 0 -1", None),
     Row("zrange_100", "zset", "*", None, "ZRANGE bigzset {half} {half99}"),
     Row("zrangebyscore", "zset", "*", "ZRANGEBYSCORE z:{small} 2 7", "ZRANGEBYSCORE bigzset {middle} +inf LIMIT 0 100"),
+    Row("xadd", "stream", "$", "XADD x:{small} MAXLEN ~ 10 * name value:{big}", "XADD bigstream * name value:{big}"),
+    Row("xrange", "stream", "*", "XRANGE x:{small} - +", None),
+    Row("xrange_100", "stream", "*", None, "XRANGE bigstream 1-{middle} + COUNT 100"),
+    Row("xread_10", "stream", "*", None, "XREAD COUNT 10 STREAMS bigstream 1-{middle}"),
 ]
-GROUPS = {"list": "lpush", "hash": "hset", "set": "sadd", "zset": "zadd"}
+GROUPS = {"list": "lpush", "hash": "hset", "set": "sadd", "zset": "zadd", "stream": "xadd"}
 
 
 # ---- data ----
@@ -76,7 +80,23 @@ _VERBS = {"list": "RPUSH", "hash": "HSET", "set": "SADD", "zset": "ZADD"}
 _SMALL = {"list": "l", "hash": "h", "set": "s", "zset": "z"}
 
 
+def _entries(name, numbers):
+    return [resp.command("XADD", name, "1-%d" % i, "name", "value:%06d" % i) for i in numbers]
+
+
+def load_streams(server, keys):
+    width = len(str(keys // ELEMENTS - 1))
+    with server.connect() as c:
+        for at in range(0, keys // ELEMENTS, BATCH):
+            names = ["x:%0*d" % (width, i) for i in range(at, min(at + BATCH, keys // ELEMENTS))]
+            _send(c, [request for name in names for request in _entries(name, range(ELEMENTS))])
+        for at in range(0, keys, BATCH):
+            _send(c, _entries("bigstream", range(at, min(at + BATCH, keys))))
+
+
 def load(server, group, keys):
+    if group == "stream":
+        return load_streams(server, keys)
     small = keys // ELEMENTS
     verb, words, width = _VERBS[group], _words(group, range(ELEMENTS)), len(str(small - 1))
     with server.connect() as c:
