@@ -43,16 +43,16 @@ static struct command *const groups[] = {
     set_commands,
     set_algebra_commands,
     sort_commands,
+    stream_commands,
+    stream_add_commands,
+    stream_claim_commands,
+    stream_group_commands,
+    stream_info_commands,
+    stream_read_commands,
     zset_commands,
     zset_pop_commands,
     zset_range_commands,
     zset_store_commands,
-    stream_commands,
-    stream_add_commands,
-    stream_read_commands,
-    stream_group_commands,
-    stream_claim_commands,
-    stream_info_commands,
     /* clang-format on */
 };
 static const struct command *table[SLOTS];

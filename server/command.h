@@ -204,16 +204,16 @@ extern struct command save_commands[];
 extern struct command set_commands[];
 extern struct command set_algebra_commands[];
 extern struct command sort_commands[];
+extern struct command stream_commands[];
+extern struct command stream_add_commands[];
+extern struct command stream_claim_commands[];
+extern struct command stream_group_commands[];
+extern struct command stream_info_commands[];
+extern struct command stream_read_commands[];
 extern struct command zset_commands[];
 extern struct command zset_pop_commands[];
 extern struct command zset_range_commands[];
 extern struct command zset_store_commands[];
-extern struct command stream_commands[];
-extern struct command stream_add_commands[];
-extern struct command stream_read_commands[];
-extern struct command stream_group_commands[];
-extern struct command stream_claim_commands[];
-extern struct command stream_info_commands[];
 /* clang-format on */
 
 /* Hashes all names. Once, before any thread. */
