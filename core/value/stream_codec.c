@@ -6,8 +6,9 @@
  *                      | pending: count | {id, 16 bytes | delivered u64 | deliveries} ...
  *                      | consumers: count | {name | seen u64 | <active u64> | count | id, 16 bytes ...} ...} ...
  *
- * Type 15 is read. 19 is written, which Redis 7.0 reads, unless a consumer was not active when it was last seen: only
- * 21 can say that (<>). Ids outside nodes are two lengths, except where they are said to be 16 bytes. */
+ * Types 15 and 21 are read too. 19 is written, which Redis 7.0 reads; it lacks when a consumer was active (<>): that is
+ * taken to be when it was seen. Writing 21 would make files that a Redis 7.0 refuses altogether.
+ * Ids outside nodes are two lengths, except where they are said to be 16 bytes. */
 #include <errno.h>
 
 #include "core/value/rdb.h"
@@ -24,16 +25,13 @@ bool stream_reads(uint8_t rdb_type)
  *
  * The encoding is a row of units: each node; what stands between nodes and groups; then of each group its head, each
  * pending entry, and of each of its consumers its head and each of its ids. The cursor is the number of units that have
- * been written, and in its top bit the type. */
-
-#define CURSOR_3 ((uint64_t)1 << 63)
+ * been written. */
 
 struct writer {
     struct buf *out;
     uint64_t skip; /* units that parts before have written */
     uint64_t done;
     size_t until; /* out->len that ends the part */
-    bool active;  /* type 21 */
 };
 
 /* Whether the next unit is to be written now. After a false with w->skip 0 the part is full. */
@@ -115,8 +113,6 @@ static void put_consumer(struct writer *w, const struct stream_consumer *c)
     if (wants(w)) {
         rdb_put_string(w->out, c->name);
         buf_put_u64(w->out, (uint64_t)c->seen_ms);
-        if (w->active)
-            buf_put_u64(w->out, (uint64_t)c->active_ms);
         rdb_put_length(w->out, btree_count(c->ids));
         w->done++;
     }
@@ -143,24 +139,11 @@ static uint64_t units(const struct stream *s)
     return btree_count(s->nodes) + 1 + 2 * stream_groups(s) + s->pending + s->consumers + ids;
 }
 
-static bool active_apart(const struct stream *s)
-{
-    struct btree_iter groups = {0};
-    for (struct stream_group *g; (g = stream_group_next(s, &groups)) != NULL;) {
-        struct btree_iter it = {0};
-        for (struct stream_consumer *c; (c = stream_consumer_next(g, &it)) != NULL;)
-            if (c->active_ms != c->seen_ms)
-                return true;
-    }
-    return false;
-}
-
 uint8_t stream_encode(const struct value *v, uint64_t *cursor, struct buf *out, size_t budget)
 {
     const struct stream *s = stream_of(v);
     struct btree_iter it = {0};
-    struct writer w = {.out = out, .skip = *cursor & ~CURSOR_3, .done = *cursor & ~CURSOR_3};
-    w.active = *cursor == 0 ? active_apart(s) : (*cursor & CURSOR_3) != 0;
+    struct writer w = {.out = out, .skip = *cursor, .done = *cursor};
     if (*cursor == 0)
         rdb_put_length(out, btree_count(s->nodes));
     w.until = budget < SIZE_MAX - out->len ? out->len + max_u64(budget, 1) : SIZE_MAX; /* a unit at least */
@@ -169,8 +152,8 @@ uint8_t stream_encode(const struct value *v, uint64_t *cursor, struct buf *out, 
         put_middle(&w, s);
     for (struct stream_group *g; !full(&w) && (g = stream_group_next(s, &it)) != NULL;)
         put_group(&w, g);
-    *cursor = w.done == units(s) ? 0 : w.done | (w.active ? CURSOR_3 : 0);
-    return w.active ? RDB_STREAM_3 : RDB_STREAM_2;
+    *cursor = w.done == units(s) ? 0 : w.done;
+    return RDB_STREAM_2;
 }
 
 /* --- reading --- */
