@@ -351,7 +351,7 @@ def _(s):
         g = dict(fields[b'groups'][0])
         eq([g[b'pending'], g[b'last-delivered-id']], [[[b'5-0', b'c', 1234, 3]], b'7-5'])
         if IS_KELVIN:
-            eq(c.call('DUMP', 's')[0], {1: 19, 2: 19, 3: 21}[version])
+            eq(c.call('DUMP', 's')[0], 19)  # which Redis 7.0 reads
 
 
 @test('a node whose entries are all deleted is left out')
@@ -428,7 +428,7 @@ def _(s):
         source, target = (ours, theirs) if i % 2 else (theirs, ours)
         random_stream(g, source)
         data = source.call('DUMP', 'x0')
-        if not isinstance(data, bytes) or data[0] == 21:
+        if not isinstance(data, bytes):
             continue
         n += 1
         eq(show(target.call('RESTORE', 'copy', '0', data, 'REPLACE')), '+OK', repr(data))
