@@ -78,14 +78,14 @@ static bool restore_options(struct call *c, struct restore *o)
     return true;
 }
 
-static void effect_restore(struct call *c, const struct place *p, int64_t expire_ms, struct slice payload)
+void effect_restore(struct call *c, const struct place *p, int64_t expire_ms, struct slice payload)
 {
     char text[NUM_I64_MAX];
     int64_t when = expire_ms == ENTRY_NO_EXPIRY ? 0 : expire_ms;
     struct slice argv[] = {
         SLICE_LIT("RESTORE"), p->key.name,        slice_of(text, num_format_i64(text, when)), payload,
         SLICE_LIT("REPLACE"), SLICE_LIT("ABSTTL")};
-    effect_in(c, p->db, ARRAY_LEN(argv), argv);
+    effect_in(c, p->db, when == 0 ? 5 : 6, argv); /* ABSTTL says what a time is */
 }
 
 static void restore_value(struct call *c, struct place *p, const struct restore *o, int64_t ttl, struct value *v)

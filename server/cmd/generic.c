@@ -53,7 +53,6 @@ static void type_run(struct call *c)
 /* dst becomes what src is, or was if it is taken: value and expiry. */
 static void carry(struct call *c, struct place *src, struct place *dst, bool take)
 {
-    char text[NUM_I64_MAX];
     struct value v = place_value(src);
     int64_t when = entry_expiry(src->e);
     struct buf payload = {0};
@@ -61,13 +60,7 @@ static void carry(struct call *c, struct place *src, struct place *dst, bool tak
     dump_encode(&v, &payload);
     struct value carried = take ? place_take(c, src) : value_class_of(v.type)->copy(&v);
     place_put(c, dst, &carried, when);
-    struct slice argv[] = {SLICE_LIT("RESTORE"),
-                           dst->key.name,
-                           slice_of(text, num_format_i64(text, when == ENTRY_NO_EXPIRY ? 0 : when)),
-                           buf_slice(&payload),
-                           SLICE_LIT("REPLACE"),
-                           SLICE_LIT("ABSTTL")};
-    effect_in(c, dst->db, 6, argv);
+    effect_restore(c, dst, when, buf_slice(&payload));
     buf_free(&payload);
 }
 
