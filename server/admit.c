@@ -463,8 +463,11 @@ const struct entry *need_value(struct needs *n, struct slice name, unsigned type
     return e;
 }
 
-/* Calls `each` for every cold or hot key whose value the call needs; stops when it returns true. */
-static bool each_needed(struct call *c, bool (*each)(struct call *c, struct needed *k, void *arg), void *arg)
+typedef bool each_key(struct call *c, struct needed *k, void *arg);
+
+/* Calls `each` for the keys that the call declares (NEED_VALUE: those whose value it needs); stops when it returns
+ * true. */
+static bool each_declared(struct call *c, enum key_need least, each_key *each, void *arg)
 {
     struct key_refs refs;
     bool stopped = false;
@@ -472,11 +475,20 @@ static bool each_needed(struct call *c, bool (*each)(struct call *c, struct need
         return false;
     command_key_refs(c->cmd, c->argv, c->argc, &refs);
     for (int i = 0; i < refs.n && !stopped; i++)
-        if (refs.at[i].need == NEED_VALUE) {
+        if (refs.at[i].need >= least) {
             struct needed k = need_of(c, refs.at[i].arg);
             stopped = each(c, &k, arg);
         }
     key_refs_free(&refs);
+    return stopped;
+}
+
+/* Calls `each` for every cold or hot key whose value the call needs; stops when it returns true. */
+static bool each_needed(struct call *c, each_key *each, void *arg)
+{
+    if (c->cmd->keys[0].first == 0)
+        return false;
+    bool stopped = each_declared(c, NEED_VALUE, each, arg);
     if (!stopped && unlikely(c->cmd->needs != NULL)) {
         struct needs n = {.c = c, .each = each, .arg = arg};
         c->cmd->needs(c, &n);
@@ -577,20 +589,11 @@ static bool encodes_here(const struct call *c)
     return false;
 }
 
-/* Whether the call may change a value of which parts have been encoded. */
-static bool touches_encoding(struct call *c)
+static bool is_encoding(struct call *c, struct needed *k, void *arg)
 {
-    struct key_refs refs;
-    bool touches = false;
-    if (likely(!encodes_here(c)) || c->cmd->keys[0].first == 0)
-        return false;
-    command_key_refs(c->cmd, c->argv, c->argc, &refs);
-    for (int i = 0; i < refs.n && !touches; i++) {
-        struct needed k = need_of(c, refs.at[i].arg);
-        touches = tier_encoding_key(k.owner->tier, k.ks, k.key.hash);
-    }
-    key_refs_free(&refs);
-    return touches;
+    (void)c;
+    (void)arg;
+    return tier_encoding_key(k->owner->tier, k->ks, k->key.hash);
 }
 
 /* --- the log and pauses --- */
@@ -643,18 +646,12 @@ enum admit admit_pause(struct call *c, struct waiter *w)
 }
 
 /* Whether a key of the call has to be handed over to a snapshot before it changes, which is not to be done at once. */
-static bool snapshot_waits(struct call *c)
+static bool snapshot_wants(struct call *c, struct needed *k, void *arg)
 {
-    struct key_refs refs;
-    bool wait = false;
-    command_key_refs(c->cmd, c->argv, c->argc, &refs);
-    for (int i = 0; i < refs.n && !wait; i++) {
-        struct needed k = need_of(c, refs.at[i].arg);
-        struct entry *e = keyspace_find(k.ks, k.key);
-        wait = e != NULL && snapshot_makes_wait(k.owner, k.ks, e);
-    }
-    key_refs_free(&refs);
-    return wait;
+    struct entry *e = keyspace_find(k->ks, k->key);
+    (void)c;
+    (void)arg;
+    return e != NULL && snapshot_makes_wait(k->owner, k->ks, e);
 }
 
 /* As in Redis, while RDB files cannot be written. */
@@ -671,11 +668,11 @@ enum admit admit_write(struct call *c, struct waiter *w, size_t *total)
 {
     size_t bytes = args_bytes(c);
     *total += bytes;
-    if (unlikely(touches_encoding(c)))
+    if (unlikely(encodes_here(c)) && each_declared(c, NEED_META, is_encoding, NULL))
         return wait_retry(c, w, WAIT_VALUE);
     if (unlikely(save_stops_writes(c->server)))
         return refuse_unsaved(c);
-    if (unlikely(c->shard->cut_part != NULL) && !c->held && snapshot_waits(c))
+    if (unlikely(c->shard->cut_part != NULL) && !c->held && each_declared(c, NEED_META, snapshot_wants, NULL))
         return wait_retry(c, w, WAIT_SNAPSHOT);
     enum admit a = admit_log(c, w, *total);
     if (a != ADMIT_RUN || !(c->cmd->flags & CMD_DENYOOM))
