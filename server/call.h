@@ -24,6 +24,9 @@ struct call {
     struct server *server;
     struct shard *shard;   /* whose thread runs it */
     struct client *client; /* NULL when forwarded or applied: then only `session` facts below are known */
+    /* The client it is for, also where it was forwarded; NULL if applied. On another shard only what commands that are
+     * barriers change may be read of it (id, home, name, addresses): those wait until it is answered. */
+    struct client *origin;
     const struct command *cmd;
     struct slice *argv;
     int argc;

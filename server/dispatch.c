@@ -151,7 +151,7 @@ void call_init(struct call *c, struct shard *s, const struct request *r)
 {
     c->server = s->server;
     c->shard = s;
-    c->client = r->client;
+    c->client = c->origin = r->client;
     c->cmd = r->cmd;
     c->argv = r->argv;
     c->argc = r->argc;

@@ -109,6 +109,7 @@ static void sub_call_init(struct call *call, struct sub *sub, const struct sub_i
 {
     call_init(call, sub->target, &item->request);
     call->client = NULL;
+    call->origin = sub->client;
     call->db = sub->db;
     call->proto = sub->proto;
     call->no_touch = sub->no_touch;
