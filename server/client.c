@@ -22,6 +22,16 @@ static const struct conn_handlers handlers = {received, ended, drained};
 
 static void waiter_again(struct waiter *w) { client_again((struct client *)w); }
 
+static uint64_t id_hash(uint64_t id) { return (id ^ id >> 32) * 0x9e3779b97f4a7c15ull; }
+
+static uint64_t client_hash(const void *item, void *arg)
+{
+    (void)arg;
+    return id_hash(((const struct client *)item)->id);
+}
+
+const struct table_type clients_type = {.hash = client_hash};
+
 static struct client *client_new(struct shard *s, struct conn *conn)
 {
     struct client *c = mem_zalloc(sizeof(*c));
@@ -36,6 +46,7 @@ static struct client *client_new(struct shard *s, struct conn *conn)
         c->flags |= CLIENT_AUTHENTICATED;
     resp_reader_init(&c->reader);
     list_push(s->clients, c);
+    table_insert(s->clients_by_id, id_hash(c->id), c);
     return c;
 }
 
@@ -255,8 +266,8 @@ static int gather(struct client *c, struct iovec *iov, unsigned *segs, size_t *b
         if (seg->bytes.len > 0)
             iov[n++] = (struct iovec){seg->bytes.p, seg->bytes.len};
         if (seg->blob != NULL)
-            iov[n++] = (struct iovec){seg->blob->data, seg->blob->len};
-        *bytes += seg->bytes.len + (seg->blob ? seg->blob->len : 0);
+            iov[n++] = (struct iovec){seg->blob->data + seg->blob_from, seg->blob->len - seg->blob_from};
+        *bytes += seg->bytes.len + (seg->blob ? seg->blob->len - seg->blob_from : 0);
     }
     return n;
 }
@@ -350,12 +361,13 @@ void client_close(struct client *c, bool after_reply)
     }
 }
 
-static struct client *find(struct shard *s, uint64_t id)
+struct client *client_find(struct shard *s, uint64_t id)
 {
-    for (struct client *c = s->clients; c != NULL; c = c->next)
-        if (c->id == id && !(c->flags & CLIENT_CLOSING))
-            return c;
-    return NULL;
+    struct table_probe p;
+    struct client *c = table_first(s->clients_by_id, id_hash(id), &p);
+    while (c != NULL && c->id != id)
+        c = table_next(&p);
+    return c != NULL && !(c->flags & CLIENT_CLOSING) ? c : NULL;
 }
 
 struct kill {
@@ -366,7 +378,7 @@ struct kill {
 static void run_kill(struct task *t, void *arg)
 {
     struct kill *k = container_of(t, struct kill, task);
-    struct client *c = find(arg, k->id);
+    struct client *c = client_find(arg, k->id);
     if (c != NULL)
         close_now(c);
     mem_free(k, sizeof(*k));
@@ -399,6 +411,7 @@ void client_set_string(char **field, struct slice s)
 static void client_free(struct client *c)
 {
     list_remove(c->home->clients, c);
+    table_erase(c->home->clients_by_id, id_hash(c->id), c);
     admit_release(&c->waiter);
     client_consume(c, c->in_len);
     if (c->in != NULL)
@@ -437,18 +450,27 @@ void clients_reap(struct shard *s)
 static bool over_output_limit(struct client *c, uint64_t now_us)
 {
     const struct config *cfg = c->home->server->config;
-    size_t queued = 0;
-    for (struct out_seg *seg = c->out.head; seg != NULL; seg = seg->next)
-        queued += seg->bytes.len + (seg->blob ? seg->blob->len : 0);
-    if (cfg->output_limit[0].hard > 0 && queued > cfg->output_limit[0].hard)
+    const struct output_limit *limit = &cfg->output_limit[c->flags & CLIENT_SUBSCRIBER ? OUTPUT_PUBSUB : OUTPUT_NORMAL];
+    size_t queued = outbox_queued(&c->out);
+    if (limit->hard > 0 && queued > limit->hard)
         return true;
-    if (cfg->output_limit[0].soft == 0 || queued <= cfg->output_limit[0].soft) {
+    if (limit->soft == 0 || queued <= limit->soft) {
         c->soft_limit_since_us = 0;
         return false;
     }
     if (c->soft_limit_since_us == 0)
         c->soft_limit_since_us = now_us;
-    return now_us - c->soft_limit_since_us > (uint64_t)cfg->output_limit[0].soft_seconds * 1000000;
+    return now_us - c->soft_limit_since_us > (uint64_t)limit->soft_seconds * 1000000;
+}
+
+bool client_cut(struct client *c)
+{
+    if (likely(!over_output_limit(c, c->home->now_us)))
+        return false;
+    logger_line(c->home->server->logger, LOG_WARNING,
+                "Client %s scheduled to be closed ASAP for overcoming of output buffer limits.", c->peer);
+    close_now(c);
+    return true;
 }
 
 void clients_cron(struct shard *s)
@@ -456,14 +478,10 @@ void clients_cron(struct shard *s)
     const struct config *cfg = s->server->config;
     for (struct client *c = s->clients, *next; c != NULL; c = next) {
         next = c->next;
-        if (c->flags & CLIENT_CLOSING)
+        if (c->flags & CLIENT_CLOSING || client_cut(c))
             continue;
-        if (over_output_limit(c, s->now_us)) {
-            logger_line(s->server->logger, LOG_WARNING,
-                        "Client %s scheduled to be closed ASAP for overcoming of output buffer limits.", c->peer);
-            close_now(c);
-        } else if (cfg->timeout > 0 && !(c->flags & CLIENT_PARKED) &&
-                   s->now_us - c->active_us > (uint64_t)cfg->timeout * 1000000) {
+        if (cfg->timeout > 0 && !(c->flags & CLIENT_SUBSCRIBER) && !(c->flags & CLIENT_PARKED) &&
+            s->now_us - c->active_us > (uint64_t)cfg->timeout * 1000000) {
             logger_line(s->server->logger, LOG_VERBOSE, "Closing idle client %s", c->peer);
             close_now(c);
         }

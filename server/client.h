@@ -27,7 +27,9 @@ enum client_flag {
     CLIENT_UNIX = 1 << 12,
     CLIENT_IN_HOLD_LIST = 1 << 13,
     CLIENT_READ_PAUSED = 1 << 14,
-    CLIENT_EOF = 1 << 15, /* it sends no more: closed when what it has sent is answered */
+    CLIENT_EOF = 1 << 15,        /* it sends no more: closed when what it has sent is answered */
+    CLIENT_SUBSCRIBER = 1 << 16, /* to some channel or pattern */
+    CLIENT_PUSHED = 1 << 17,     /* something was pushed to it in this turn, by this shard */
 };
 
 struct client {
@@ -69,6 +71,7 @@ struct client {
     struct client *ready_next, *out_next, *gated_next, *hold_next, *closing_next;
 };
 
+extern const struct table_type clients_type; /* struct client by id */
 /* A new connection: the listener's accepted handler. */
 void client_accept(struct shard *s, struct conn *conn, bool is_unix);
 /* Marks for closing; output that is complete may still be sent if `after_reply`. */
@@ -83,6 +86,10 @@ void client_again(struct client *c);
 void client_wrote(struct client *c);
 /* Sends what may leave. */
 void client_flush(struct client *c);
+/* The client of this shard with this id, which is not closed; or NULL. */
+struct client *client_find(struct shard *s, uint64_t id);
+/* Closes it at once if its output is above its limit; true if it did. O(1). */
+bool client_cut(struct client *c);
 /* Frees closed clients that nobody refers to; enforces timeouts and limits (called by the shard once a turn / cron). */
 void clients_reap(struct shard *s);
 void clients_cron(struct shard *s);

@@ -34,6 +34,8 @@ struct db_config {
     bool tier;
 };
 
+enum output_class { OUTPUT_NORMAL, OUTPUT_REPLICA, OUTPUT_PUBSUB, OUTPUT_CLASSES };
+
 struct config {
     /* network */
     int port, tcp_backlog, tcp_keepalive, timeout, maxclients, unixsocketperm;
@@ -48,10 +50,10 @@ struct config {
     bool enable_debug_command, daemonize, protected_mode;
     /* limits */
     uint64_t proto_max_bulk_len, client_query_buffer_limit, hll_sparse_max_bytes;
-    struct {
+    struct output_limit {
         uint64_t hard, soft;
         int soft_seconds;
-    } output_limit[3]; /* normal, replica, pubsub */
+    } output_limit[OUTPUT_CLASSES];
     /* memory */
     uint64_t maxmemory;        /* 0 in the file or "auto": a share of the machine; resolved at start */
     bool maxmemory_auto;       /* what `auto` came to is in force */

@@ -3,6 +3,7 @@
 #include "core/base/mem.h"
 #include "core/base/num.h"
 #include "core/base/panic.h"
+#include "server/push.h"
 #include "server/reply.h"
 #include "server/scan.h"
 #include "server/server.h"
@@ -263,7 +264,7 @@ static void finish(struct client *c, struct call *call)
 {
     admit_release(&c->waiter);
     if (call->always)
-        c->always_dep = true;
+        c->always_dep = call->shard->gave_always = true;
     c->commands++;
     next_reply_mode(c);
     client_wrote(c);
@@ -272,9 +273,11 @@ static void finish(struct client *c, struct call *call)
 /* Runs here and now, all keys being on this shard or held. */
 static enum ran run_here(struct shard *s, struct client *c, struct call *call)
 {
+    push_begin(s, c);
     enum admit a = c->tx != NULL && is_exec(call) ? tx_admit(call, &c->waiter) : admit(call, &c->waiter);
     if (unlikely(a == ADMIT_WAIT)) {
         c->flags |= CLIENT_PARKED;
+        push_end(s, c);
         return RAN_PARKED;
     }
     if (a == ADMIT_RUN) {
@@ -286,6 +289,7 @@ static enum ran run_here(struct shard *s, struct client *c, struct call *call)
         stat_add(&s->commands[call->cmd->id].rejected, 1);
     }
     finish(c, call);
+    push_end(s, c);
     return RAN_DONE;
 }
 

@@ -147,6 +147,7 @@ static bool advance(struct sub *sub)
         }
         admit_release(&sub->waiter);
         sub->always |= call.always;
+        s->gave_always |= call.always;
         item->out_end = sub->out.len;
         sub->at++;
     }
@@ -189,12 +190,9 @@ static void fill(struct sub *sub)
     for (unsigned i = 0; i < sub->n; i++) {
         struct sub_item *item = &sub->item[i];
         struct out_seg *seg = item->seg;
-        if (seg != NULL) {
-            buf_append(&seg->bytes, sub->out.p + from, item->out_end - from);
-            seg->written_lsn = sub->written_lsn;
-            seg->durable_lsn = sub->durable_lsn;
-            seg->pending = false;
-        }
+        if (seg != NULL)
+            outbox_fill(&sub->client->out, seg, sub->out.p + from, item->out_end - from, sub->written_lsn,
+                        sub->durable_lsn);
         from = item->out_end;
         mem_free(item->request.argv, item->request.consumed);
     }

@@ -29,8 +29,10 @@ static void run_grant(struct task *t, void *arg)
     stat_add(&home->stats.holds, 1);
     if (home->index == 0 && (uint64_t)__builtin_popcountll(home->server->holds.held) == home->server->nshards)
         own_marks(home->server);
+    push_deliver(home); /* what the lenders have posted before they lent */
     dispatch_held(home);
     shard_append(home, home->server->holds.held);
+    push_post(home);
     for (uint64_t m = home->server->holds.held; m != 0; m &= m - 1)
         memory_publish(shard_at(home->server, m)); /* what was done shows, before any reply about it leaves */
     hold_done(home);

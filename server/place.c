@@ -287,7 +287,7 @@ bool call_reply_blob(struct call *c, struct blob *b)
     if (b->len < BLOB_BY_REFERENCE || client == NULL || c->out != &client->out.tail->bytes || !client->out.tail->open)
         return false;
     resp_bulk_header(c->out, b->len);
-    c->out = outbox_blob(&client->out, b);
+    c->out = outbox_blob(&client->out, b, 0);
     buf_append(c->out, "\r\n", 2);
     return true;
 }

@@ -166,6 +166,7 @@ void shard_delete(struct shard *s, uint32_t db, struct entry *e, struct slice ve
     struct keyspace *ks = s->spaces[db];
     struct key key = key_of(ks, entry_key(e));
     struct slice argv[] = {verb, key.name};
+    s->gave_always |= s->server->config->db[db].durability == DURABILITY_ALWAYS;
     stage_begin(&s->stage);
     stage_effect_in(s, db, 2, argv);
     stage_end(&s->stage);
@@ -252,8 +253,10 @@ static bool data_slices(struct shard *s)
 
 static void close_open_outbox(struct shard *s, struct client *c)
 {
-    outbox_close_open(&c->out, s->lsn, c->always_dep ? s->always_lsn : 0);
+    bool always = c->always_dep || (c->flags & CLIENT_PUSHED && s->gave_always);
+    outbox_close_open(&c->out, s->lsn, always ? s->always_lsn : 0);
     c->always_dep = false;
+    c->flags &= ~(uint32_t)CLIENT_PUSHED;
 }
 
 static void flush_outgoing(struct shard *s)
@@ -264,7 +267,8 @@ static void flush_outgoing(struct shard *s)
         next = c->out_next;
         c->flags &= ~(uint32_t)CLIENT_OUTGOING;
         close_open_outbox(s, c);
-        client_flush(c);
+        if (!client_cut(c))
+            client_flush(c);
     }
 }
 
@@ -344,6 +348,7 @@ static bool turn(struct shard *s)
     bool more;
     update_clock(s);
     run_mailbox(s);
+    push_deliver(s);
     if (s->now_us >= s->next_cron_us)
         cron(s);
     if (s->retry_now)
@@ -351,6 +356,7 @@ static bool turn(struct shard *s)
     dispatch_ready(s);
     more = data_slices(s);
     forward_answer(s);
+    push_post(s);
     flush_gated(s);
     flush_outgoing(s);
     if (s->closing.first != NULL)
@@ -358,8 +364,10 @@ static bool turn(struct shard *s)
     if (s->lend_asked) {
         hold_lend(s);
         wait_until_returned(s);
+        push_deliver(s);
         flush_outgoing(s);
     }
+    s->gave_always = false;
     stat_add(&s->stats.turns, 1);
     return more;
 }
@@ -444,6 +452,8 @@ int shard_create(struct shard **out, struct server *server, unsigned index)
     s->spaces = mem_zalloc(sizeof(void *) * databases);
     s->temperature = mem_zalloc(sizeof(*s->temperature) * databases);
     s->figures = mem_zalloc(sizeof(*s->figures) * databases);
+    s->clients_by_id = table_new(&clients_type, NULL);
+    push_queues_init(&s->pushes);
     s->stage.db = -1;
     create_tier(s);
     update_clock(s);
@@ -479,6 +489,7 @@ static void end_clients_slice(struct shard *s, int64_t timeout_us)
 {
     loop_poll(s->loop, timeout_us);
     run_mailbox(s);
+    push_deliver(s);
     for (struct client *c = s->clients; c != NULL; c = c->next)
         client_close(c, false); /* one that another shard has accepted may just have arrived */
     retry_all(s);
@@ -505,6 +516,8 @@ void shards_end_clients(struct server *server)
         }
     }
     ensure(!left);
+    for (unsigned i = 0; i < server->nshards; i++)
+        run_mailbox(server->shards[i]); /* what the last ones have left to others */
 }
 
 /* The thread has ended. What the tier has under way is waited for first (shard_drain). */
@@ -519,6 +532,8 @@ void shard_free(struct shard *s)
     tier_free(s->tier);
     if (s->watches != NULL)
         table_free(s->watches);
+    push_queues_free(&s->pushes);
+    table_free(s->clients_by_id);
     loop_destroy(s->loop);
     stage_free(&s->stage);
     buf_free(&s->wave->nowhere);

@@ -15,6 +15,7 @@
 #include "core/keyspace/keyspace.h"
 #include "core/run/loop.h"
 #include "core/run/mailbox.h"
+#include "server/push.h"
 #include "server/stage.h"
 #include "server/waiter.h"
 #include "tier/tier.h"
@@ -74,10 +75,11 @@ struct shard {
     struct listener *listeners[4];
     int nlisteners;
     struct client *clients; /* all that live here */
-    struct list ready;      /* clients with input to look at */
-    struct list outgoing;   /* clients that got replies in this turn */
-    struct list gated;      /* clients whose outbox waits for the log */
-    struct list closing;    /* clients to be freed at the end of the turn */
+    struct table *clients_by_id;
+    struct list ready;    /* clients with input to look at */
+    struct list outgoing; /* clients that got replies in this turn */
+    struct list gated;    /* clients whose outbox waits for the log */
+    struct list closing;  /* clients to be freed at the end of the turn */
     struct waiter *retry_first, *retry_last;
     bool retry_now;           /* something moved: go through the retry list */
     struct list hold_waiting; /* clients that wait for a hold */
@@ -85,6 +87,8 @@ struct shard {
     struct task *deferred_first, *deferred_last; /* data tasks that came while lent */
     _Atomic bool stop;
     _Atomic bool wants_log; /* somebody here waits for the log to move: wake the loop when it does */
+    struct push_queues pushes;
+    bool gave_always; /* something in this turn depended on an `always` database */
     uint64_t next_cron_us;
     uint64_t waited_durable; /* how far the log was when its waiters were last tried */
     struct wave *wave;

@@ -1,0 +1,205 @@
+#include "server/push.h"
+
+#include "core/base/mem.h"
+#include "core/base/panic.h"
+#include "server/client.h"
+#include "server/server.h"
+
+#define BY_REFERENCE (16 * KIB)
+
+/* From one shard to one home. A control task, because receiving it touches nothing but the queue of the home's thread;
+ * so it is there before the grant of a hold that the sender lent for. It is posted once and freed when delivered. */
+struct push_batch {
+    struct task task;
+    struct push_batch *next;
+    uint64_t written_lsn, durable_lsn;
+    unsigned n, cap;
+    struct push_item *items;
+};
+
+/* --- messages --- */
+
+static struct push push_ref(const struct push *m)
+{
+    return (struct push){blob_ref(m->bytes), m->resp2 != NULL ? blob_ref(m->resp2) : NULL};
+}
+
+static void push_unref(const struct push *m)
+{
+    blob_unref(m->bytes);
+    if (m->resp2 != NULL)
+        blob_unref(m->resp2);
+}
+
+/* --- into an outbox --- */
+
+static void append(struct client *c, struct blob *b)
+{
+    const struct push_queues *q = &c->home->pushes;
+    struct buf *out = outbox_writer(&c->out);
+    outbox_gate(&c->out, q->written_lsn, q->durable_lsn);
+    size_t start = out->len, copied = b->len < BY_REFERENCE ? b->len : 1;
+    buf_append(out, b->data, copied);
+    if (c->proto == 2 && b->data[0] == '>')
+        out->p[start] = '*';
+    if (copied < b->len)
+        outbox_blob(&c->out, b, copied);
+}
+
+static void keep_for_later(struct push_queues *q, const struct push *m)
+{
+    if (q->nown == q->own_cap) {
+        unsigned cap = q->own_cap ? q->own_cap * 2 : 4;
+        q->own = mem_realloc(q->own, sizeof(*q->own) * q->own_cap, sizeof(*q->own) * cap);
+        q->own_cap = cap;
+    }
+    q->own[q->nown++] = push_ref(m);
+}
+
+/* False if it gets nothing. */
+static bool give(struct client *c, const struct push *m)
+{
+    struct blob *b = m->bytes;
+    if (unlikely(c->flags & (CLIENT_CLOSING | CLIENT_CLOSE_AFTER_REPLY)))
+        return false;
+    if (c->proto == 2 && m->resp2 != NULL) {
+        if (!(c->flags & CLIENT_SUBSCRIBER))
+            return false;
+        b = m->resp2;
+    }
+    if (unlikely(c == c->home->pushes.running)) {
+        keep_for_later(&c->home->pushes, m);
+        return false;
+    }
+    append(c, b);
+    client_wrote(c);
+    return true;
+}
+
+void push_here(struct client *c, const struct push *m)
+{
+    if (!give(c, m))
+        return;
+    c->flags |= CLIENT_PUSHED;
+    client_cut(c);
+}
+
+void push_begin(struct shard *s, const struct client *c) { s->pushes.running = c; }
+
+void push_end(struct shard *s, struct client *c)
+{
+    struct push_queues *q = &s->pushes;
+    q->running = NULL;
+    for (unsigned i = 0; i < q->nown; i++) {
+        push_here(c, &q->own[i]);
+        push_unref(&q->own[i]);
+    }
+    q->nown = 0;
+}
+
+/* --- to other shards --- */
+
+static void receive(struct task *t, void *arg)
+{
+    struct push_batch *b = container_of(t, struct push_batch, task);
+    struct push_queues *q = &((struct shard *)arg)->pushes;
+    *q->in_last = b;
+    q->in_last = &b->next;
+}
+
+static struct push_batch *batch_for(struct push_queues *q, unsigned home)
+{
+    struct push_batch *b = q->out[home];
+    if (b != NULL)
+        return b;
+    b = q->out[home] = mem_zalloc(sizeof(*b));
+    q->out_mask |= 1ull << home;
+    b->task.run = receive;
+    b->task.control = true;
+    return b;
+}
+
+void push_elsewhere(struct shard *s, unsigned home, const struct push_item *item)
+{
+    struct push_batch *b = batch_for(&s->pushes, home);
+    ensure(home != s->index);
+    if (b->n == b->cap) {
+        unsigned cap = b->cap ? b->cap * 2 : 4;
+        b->items = mem_realloc(b->items, sizeof(*b->items) * b->cap, sizeof(*b->items) * cap);
+        b->cap = cap;
+    }
+    b->items[b->n] = *item;
+    b->items[b->n++].message = push_ref(&item->message);
+}
+
+static void to_client(struct shard *home, const struct push_item *item)
+{
+    struct client *c = client_find(home, item->hash);
+    if (c != NULL)
+        push_here(c, &item->message);
+}
+
+void push_to(struct shard *s, unsigned home, uint64_t client_id, const struct push *m)
+{
+    struct push_item item = {.deliver = to_client, .hash = client_id, .message = *m};
+    if (home == s->index)
+        to_client(s, &item);
+    else
+        push_elsewhere(s, home, &item);
+}
+
+void push_post(struct shard *s)
+{
+    struct push_queues *q = &s->pushes;
+    for (; q->out_mask != 0; q->out_mask &= q->out_mask - 1) {
+        unsigned home = (unsigned)__builtin_ctzll(q->out_mask);
+        struct push_batch *b = q->out[home];
+        q->out[home] = NULL;
+        b->written_lsn = s->lsn;
+        b->durable_lsn = s->gave_always ? s->always_lsn : 0;
+        shard_post(s->server->shards[home], &b->task);
+    }
+}
+
+static void batch_free(struct push_batch *b)
+{
+    for (unsigned i = 0; i < b->n; i++)
+        push_unref(&b->items[i].message);
+    mem_free(b->items, sizeof(*b->items) * b->cap);
+    mem_free(b, sizeof(*b));
+}
+
+static void deliver_batch(struct shard *s, struct push_batch *b)
+{
+    s->pushes.written_lsn = b->written_lsn;
+    s->pushes.durable_lsn = b->durable_lsn;
+    for (unsigned i = 0; i < b->n; i++)
+        b->items[i].deliver(s, &b->items[i]);
+    s->pushes.written_lsn = s->pushes.durable_lsn = 0;
+}
+
+void push_deliver(struct shard *s)
+{
+    struct push_queues *q = &s->pushes;
+    while (q->in != NULL) {
+        struct push_batch *b = q->in;
+        if ((q->in = b->next) == NULL)
+            q->in_last = &q->in;
+        deliver_batch(s, b);
+        batch_free(b);
+    }
+}
+
+void push_queues_init(struct push_queues *q) { q->in_last = &q->in; }
+
+/* After the threads: what was posted last has nobody to go to. */
+void push_queues_free(struct push_queues *q)
+{
+    for (struct push_batch *b = q->in, *next; b != NULL; b = next) {
+        next = b->next;
+        batch_free(b);
+    }
+    for (; q->out_mask != 0; q->out_mask &= q->out_mask - 1)
+        batch_free(q->out[__builtin_ctzll(q->out_mask)]);
+    mem_free(q->own, sizeof(*q->own) * q->own_cap);
+}
