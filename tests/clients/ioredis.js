@@ -3,10 +3,9 @@
 
 const assert = require('node:assert');
 const Redis = require('ioredis');
+const { run, test } = require('./tap');
 
 const port = Number(process.argv[2]);
-const tests = [];
-const test = (name, run) => tests.push({ name, run });
 const connect = (options) => new Redis({ port, host: '127.0.0.1', retryStrategy: null, ...options });
 
 test('strings and expiry', async (redis) => {
@@ -70,23 +69,11 @@ test('databases and names', async () => {
   await redis.quit();
 });
 
-async function main() {
-  const redis = connect();
-  let failed = 0;
-  for (const [i, { name, run }] of tests.entries()) {
-    try {
-      await redis.flushall();
-      await run(redis);
-      console.log(`ok ${i + 1} - ${name}`);
-    } catch (error) {
-      failed++;
-      console.log(`not ok ${i + 1} - ${name}`);
-      console.log(String(error.stack).replace(/^/gm, '# '));
-    }
-  }
-  console.log(`1..${tests.length}`);
-  redis.disconnect();
-  process.exitCode = failed ? 1 : 0;
-}
-
-main();
+const redis = connect();
+run(
+  async () => {
+    await redis.flushall();
+    return redis;
+  },
+  () => redis.disconnect(),
+);
