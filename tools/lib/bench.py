@@ -6,6 +6,7 @@ throughput    GET and SET of 100-byte values over a million keys. Both servers r
 instructions  User-space instructions per operation under callgrind: two fresh runs that differ only in the number of
               operations (N and 2N); start, load and shutdown cancel out.
 types         CPU per operation of the commands on lists, hashes, sets and sorted sets, small ones and big ones.
+patterns      CPU per operation of streams with groups, transactions of ten commands, a rate limiter in Lua.
 memory        Resident bytes beyond the raw data, per key, per element, per small hash.
 stall         How long other clients wait while collections of ten million elements are made, dropped, freed … (bench_stall.py).
 restart       Load, all but a little of it cold, kill -9, time from exec to the first answer to a GET.
@@ -24,6 +25,7 @@ import tempfile
 import time
 
 import bench_memory
+import bench_patterns
 import bench_stall
 import bench_types
 import resp
@@ -232,10 +234,11 @@ def restart(bench):
 
 # ---- command line ----
 
-MODES = {"throughput": throughput, "types": bench_types.types, "memory": bench_memory.memory,
-         "instructions": instructions, "restart": restart, "stall": bench_stall.stall}
+MODES = {"throughput": throughput, "types": bench_types.types, "patterns": bench_patterns.patterns,
+         "memory": bench_memory.memory, "instructions": instructions, "restart": restart, "stall": bench_stall.stall}
 # What --rows, --pipelines, --seconds and --durability are where they are not given, by mode.
-DEFAULTS = {"types": {"rows": "", "pipelines": "16", "seconds": 2}, "memory": {"rows": "", "durability": "none"},
+DEFAULTS = {"types": {"rows": "", "pipelines": "16", "seconds": 2},
+            "patterns": {"rows": "", "pipelines": "16", "seconds": 2}, "memory": {"rows": "", "durability": "none"},
             "stall": {"rows": "set,hash,zset,list", "keys": 10000000}}
 COMMON_DEFAULTS = {"rows": "get,set", "pipelines": "1,16,64", "seconds": 3, "durability": "everysec"}
 
@@ -247,12 +250,12 @@ def parse_arguments():
     p.add_argument("--b", default="redis", help="the other one (default redis)")
     p.add_argument("--a-options", default="", metavar="TEXT", help="more options for A, e.g. '--shards 2'")
     p.add_argument("--b-options", default="", metavar="TEXT", help="more options for B")
-    p.add_argument("--rows", help="operations (default get,set; types: rows or groups, memory: kinds of rows, stall: types, all by default)")
-    p.add_argument("--pipelines", help="depths (default 1,16,64; types: one, 16)")
+    p.add_argument("--rows", help="operations (default get,set; types: rows or groups, patterns: rows, memory: kinds of rows, stall: types, all by default)")
+    p.add_argument("--pipelines", help="depths (default 1,16,64; types, patterns: one, 16)")
     p.add_argument("--keys", type=int, help="default 1,000,000; instructions 10,000; memory both 1 and 10 million; stall 10,000,000 elements")
     p.add_argument("--value-bytes", type=int, default=100, help="default 100")
     p.add_argument("--clients", type=int, default=50, help="default 50")
-    p.add_argument("--seconds", type=float, help="measured per round (3; types: 2), after half a second of warm-up")
+    p.add_argument("--seconds", type=float, help="measured per round (3; types, patterns: 2), after half a second of warm-up")
     p.add_argument("--rounds", type=int, default=3, help="default 3")
     p.add_argument("--ops", type=int, default=100000, help="N of the instructions mode (default 100,000)")
     p.add_argument("--maxmemory", help="Kelvin's, default %s; for restart %s" % (HOT_MEMORY, COLD_MEMORY))

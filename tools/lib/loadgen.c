@@ -6,7 +6,8 @@
  * - A batch is sent when the last reply of the one before it has come, so connections * pipeline requests are in
  * flight. A request's latency runs from the send of its batch to the read that brought its reply.
  * - Values start with their key's digits, and every reply to a GET is checked for them. Other commands are given as a
- * template of words, in which {LOW-HIGH} stands for a number; of their replies only the kind is checked.
+ * template of words, in which {LOW-HIGH} stands for a number; of their replies only the kind is checked. Several
+ * commands with " ; " between them are one request, answered by the last of its replies.
  * - The server's CPU time is read here, from /proc/PID/stat, at the two instants that bound the measured span.
  *
  * Phases: WARMUP -> MEASURE -> DRAIN (nothing new is sent; what is in flight is waited for). With --count there is no
@@ -34,7 +35,7 @@
 #define REPLY_SLACK 4096           /* room for an error text where a short reply was expected */
 #define NS_PER_SEC 1000000000ull
 
-#define SLOTS_MAX 4 /* numbers in a command's template */
+#define SLOTS_MAX 24 /* numbers in a command's template */
 
 enum operation { OP_GET, OP_SET, OP_COMMAND };
 enum phase { WARMUP, MEASURE, DRAIN };
@@ -44,7 +45,7 @@ struct options {
     unsigned connections, pipeline;
     enum operation op;
     const char *command; /* of OP_COMMAND */
-    char expect;         /* first byte of each reply to it, 0: any */
+    const char *expect;  /* first byte of the reply to each of its commands; '?' and what is missing: any */
     bool sequential;     /* keys 0, 1, 2 … instead of uniformly random ones */
     uint64_t keys, count, seed;
     size_t value_bytes;
@@ -63,7 +64,7 @@ struct histogram {
 
 struct connection {
     int fd;
-    unsigned batch, replied; /* requests in the batch on its way, and how many of them are answered */
+    unsigned batch, replied; /* replies that the batch on its way will bring, and has brought */
     uint64_t sent_ns;
     char *requests; /* pipeline * request_bytes */
     char *replies;  /* an unparsed prefix of the reply stream */
@@ -88,6 +89,7 @@ struct run {
     size_t request_bytes, key_offset, value_offset; /* value_offset 0: the request has no value */
     struct slot slots[SLOTS_MAX];
     unsigned nslots;
+    unsigned commands;            /* in a request, and replies to it */
     uint64_t rng, next_key, left; /* left: requests still to be sent (with --count) */
     unsigned active;              /* connections with a batch on its way */
     enum phase phase;
@@ -217,17 +219,18 @@ static size_t template_word(struct run *r, const char *word, size_t len, char *o
     return n;
 }
 
-static char *command_template(struct run *r)
+/* Appends the command whose words end at `end`, and returns the bytes that the text has then. */
+static size_t one_command(struct run *r, const char *p, const char *end, char *text, size_t n)
 {
-    const char *p = r->opt.command;
-    size_t words = 1, room = strlen(p);
-    for (const char *blank = p; (blank = strchr(blank, ' ')) != NULL; blank++)
-        words++;
-    char *text = allocate(room + 32 * words + 32), *word = allocate(room + 1);
-    size_t n = (size_t)sprintf(text, "*%zu\r\n", words);
+    size_t words = 1;
+    for (const char *at = p; at < end; at++)
+        words += *at == ' ';
+    char *word = allocate((size_t)(end - p) + 1);
+    n += (size_t)sprintf(text + n, "*%zu\r\n", words);
     for (size_t len; words-- > 0; p += len + 1) {
         unsigned slots = r->nslots;
-        len = strcspn(p, " ");
+        const char *blank = memchr(p, ' ', (size_t)(end - p));
+        len = (size_t)((blank ? blank : end) - p);
         size_t bytes = template_word(r, p, len, word);
         n += (size_t)sprintf(text + n, "$%zu\r\n", bytes);
         for (unsigned i = slots; i < r->nslots; i++)
@@ -237,7 +240,19 @@ static char *command_template(struct run *r)
         n += bytes + 2;
     }
     free(word);
-    r->request_bytes = n;
+    return n;
+}
+
+static char *command_template(struct run *r)
+{
+    char *text = allocate(32 * strlen(r->opt.command) + 64);
+    r->commands = 0;
+    for (const char *p = r->opt.command, *end; p; p = *end ? end + 3 : NULL) {
+        end = strstr(p, " ; ");
+        end = end ? end : p + strlen(p);
+        r->request_bytes = one_command(r, p, end, text, r->request_bytes);
+        r->commands++;
+    }
     return text;
 }
 
@@ -245,6 +260,7 @@ static char *command_template(struct run *r)
 static char *request_template(struct run *r)
 {
     size_t n = r->opt.value_bytes;
+    r->commands = 1;
     if (r->opt.op == OP_COMMAND)
         return command_template(r);
     char *text = allocate(n + 128);
@@ -323,21 +339,22 @@ static unsigned batch_size(struct run *r)
 /* Sends the next batch, or retires the connection if there is none. */
 static void send_batch(struct run *r, struct connection *c)
 {
+    unsigned requests = batch_size(r);
     c->replied = 0;
-    c->batch = batch_size(r);
-    if (c->batch == 0) {
+    c->batch = requests * r->commands;
+    if (requests == 0) {
         r->active--;
         return;
     }
-    for (unsigned i = 0; i < c->batch; i++)
+    for (unsigned i = 0; i < requests; i++)
         make_request(r, c->requests + i * r->request_bytes);
     c->sent_ns = now_ns();
-    send_all(c->fd, c->requests, c->batch * r->request_bytes);
+    send_all(c->fd, c->requests, requests * r->request_bytes);
 }
 
 /* ---- replies ---- */
 
-/* Length of the reply at p (n bytes are there), 0 if it is not complete. Arrays hold no arrays. */
+/* Length of the reply at p (n bytes are there), 0 if it is not complete. */
 static size_t reply_length(const char *p, size_t n)
 {
     const char *end = memchr(p, '\n', n);
@@ -374,7 +391,14 @@ static bool value_is_of(struct run *r, const char *request, const char *reply, s
     return memcmp(reply + n - 2 - r->opt.value_bytes, request + r->key_offset, KEY_DIGITS) == 0;
 }
 
-static void check_reply(struct run *r, const char *request, const char *reply, size_t n)
+/* Whether it is of the kind that the command of this number in the request has to bring. */
+static bool is_expected(const struct run *r, unsigned command, char kind)
+{
+    const char *expect = r->opt.expect;
+    return expect == NULL || command >= strlen(expect) || expect[command] == '?' || expect[command] == kind;
+}
+
+static void check_reply(struct run *r, const char *request, unsigned command, const char *reply, size_t n)
 {
     bool is_get = r->opt.op == OP_GET;
     if (reply[0] == '-')
@@ -382,7 +406,7 @@ static void check_reply(struct run *r, const char *request, const char *reply, s
     else if (r->opt.op == OP_COMMAND && reply[1] == '-' && (reply[0] == '$' || reply[0] == '*'))
         r->misses++;
     else if (r->opt.op == OP_COMMAND)
-        r->wrong += r->opt.expect && reply[0] != r->opt.expect;
+        r->wrong += !is_expected(r, command, reply[0]);
     else if (reply[0] != (is_get ? '$' : '+'))
         r->wrong++;
     else if (is_get && reply[1] == '-')
@@ -396,11 +420,14 @@ static void take_replies(struct run *r, struct connection *c, uint64_t now)
 {
     size_t pos = 0, n;
     while (c->replied < c->batch && (n = reply_length(c->replies + pos, c->replies_len - pos)) > 0) {
-        check_reply(r, c->requests + c->replied * r->request_bytes, c->replies + pos, n);
-        hist_add(&r->latency, now - c->sent_ns);
+        unsigned request = c->replied / r->commands, command = c->replied % r->commands;
+        check_reply(r, c->requests + request * r->request_bytes, command, c->replies + pos, n);
         c->replied++;
-        r->ops++;
         pos += n;
+        if (command + 1 == r->commands) {
+            hist_add(&r->latency, now - c->sent_ns);
+            r->ops++;
+        }
     }
     c->replies_len -= pos;
     memmove(c->replies, c->replies + pos, c->replies_len);
@@ -560,7 +587,7 @@ static void print_result(const struct run *r, uint64_t ops, const struct histogr
 }
 
 static const char usage[] =
-    "usage: loadgen --port N [--op get|set | --command \"LPUSH l:{0-999} x\" [--expect C]] [--keys N] [--value-bytes "
+    "usage: loadgen --port N [--op get|set | --command \"LPUSH l:{0-999} x\" [--expect :]] [--keys N] [--value-bytes "
     "N] [--connections N] [--pipeline N]\n"
     "               [--seconds S] [--warmup S] [--count N] [--sequential] [--seed N] [--pid PID]\n";
 
@@ -578,7 +605,7 @@ static void set_option(struct options *o, int letter)
         o->command = optarg;
         break;
     case 'e':
-        o->expect = optarg[0];
+        o->expect = optarg;
         break;
     case 'k':
         o->keys = strtoull(optarg, NULL, 10);
