@@ -37,6 +37,7 @@ struct call {
     bool held;       /* runs under a hold: keys may be on any held shard */
     bool in_exec;    /* inside EXEC */
     bool no_touch;   /* CLIENT NO-TOUCH */
+    bool track;      /* what it reads is remembered for its client (CLIENT TRACKING) */
     bool failed;     /* an error was replied */
     bool always;     /* it touched an `always` database: what it gives out waits for the disk (I3) */
     struct buf *out; /* the reply; write it with reply.h */
@@ -147,6 +148,8 @@ unsigned call_keyspaces(const struct call *c, uint32_t db, struct keyspace **out
 /* Replaces the database by a new, empty space (FLUSHDB): the caller records the effect first. `async`: the old content
  * is freed by the background thread. ROUTE_ALL only. */
 void call_flush(struct call *c, uint32_t db, bool async);
+/* After FLUSHDB and FLUSHALL: clients that track are told. */
+void call_flushed(struct call *c);
 /* After FLUSHALL, with save points: the RDB file is to be emptied too, as in Redis. */
 void call_flushed_all(struct call *c);
 /* 0, or -EPERM if one is logged and the other is not. ROUTE_ALL only. */

@@ -9,6 +9,7 @@
 #include "core/proto/resp_writer.h"
 #include "server/dispatch.h"
 #include "server/server.h"
+#include "server/tracking.h"
 
 #define IOV_MAX_SEGS 32
 #define IN_MIN 16384
@@ -341,6 +342,7 @@ static void close_now(struct client *c)
     atomic_fetch_sub(&s->server->connected, 1);
     if (c->tx != NULL)
         tx_discard(c);
+    tracking_closed(c);
     if (c->conn != NULL) {
         struct conn *conn = c->conn;
         c->conn = NULL;
@@ -413,6 +415,7 @@ static void client_free(struct client *c)
     list_remove(c->home->clients, c);
     table_erase(c->home->clients_by_id, id_hash(c->id), c);
     admit_release(&c->waiter);
+    tracking_free(c);
     client_consume(c, c->in_len);
     if (c->in != NULL)
         rbuf_unref(c->in);
@@ -493,6 +496,13 @@ static void append_flags(const struct client *c, struct buf *out)
     size_t before = out->len;
     if (tx_queueing(c))
         buf_append_byte(out, 'x');
+    if (c->tracking != NULL) {
+        buf_append_byte(out, 't');
+        if (c->tracking->broken)
+            buf_append_byte(out, 'R');
+        if (c->tracking->bcast)
+            buf_append_byte(out, 'B');
+    }
     if (c->flags & CLIENT_CLOSE_AFTER_REPLY)
         buf_append_byte(out, 'c');
     if (c->flags & CLIENT_UNIX)
@@ -537,6 +547,7 @@ void client_append_info(struct client *c, struct buf *out)
                c->db, tx_length(c), c->in_len, in_cap > c->in_len ? in_cap - c->in_len : 0, (size_t)0, in_cap, segs,
                segs > 1 ? omem : 0, sizeof(*c) + in_cap + omem);
     append_command_name(c, out);
-    buf_printf(out, " user=default redir=-1 resp=%d lib-name=%s lib-ver=%s", c->proto, c->lib_name ? c->lib_name : "",
+    buf_printf(out, " user=default redir=%lld resp=%d lib-name=%s lib-ver=%s",
+               c->tracking ? (long long)c->tracking->redirect : -1, c->proto, c->lib_name ? c->lib_name : "",
                c->lib_ver ? c->lib_ver : "");
 }

@@ -9,6 +9,7 @@
 #include "server/waiter.h"
 
 struct shard;
+struct tracking_mode;
 struct transaction;
 
 enum client_flag {
@@ -66,6 +67,10 @@ struct client {
 
     bool always_dep;        /* this turn's replies depend on an `always` database */
     struct transaction *tx; /* MULTI or WATCH state; NULL: none */
+
+    struct tracking_mode *tracking; /* CLIENT TRACKING; NULL: off */
+    bool has_tracked;               /* at some time: shards may know its number */
+    uint32_t tracking_registration; /* of its prefixes, the last one */
 
     struct client *next, *prev; /* the shard's clients */
     struct client *ready_next, *out_next, *gated_next, *hold_next, *closing_next;

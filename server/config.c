@@ -113,6 +113,7 @@ const struct directive config_directives[] = {
      .def = "auto"},
     INT("maxmemory-samples", maxmemory_samples, 1, 64, "5", 0),
     BYTES("hll-sparse-max-bytes", hll_sparse_max_bytes, 0, INT64_MAX, "3000", 0),
+    I64("tracking-table-max-keys", tracking_table_max_keys, 0, INT64_MAX, "1000000", 0),
     INT("lfu-log-factor", lfu_log_factor, 0, INT_MAX, "10", 0),
     INT("lfu-decay-time", lfu_decay_time, 0, INT_MAX, "1", 0),
     INT("list-max-listpack-size", limits.list_max_listpack_size, INT_MIN, INT_MAX, "-2", 0),

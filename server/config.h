@@ -50,6 +50,7 @@ struct config {
     bool enable_debug_command, daemonize, protected_mode;
     /* limits */
     uint64_t proto_max_bulk_len, client_query_buffer_limit, hll_sparse_max_bytes;
+    int64_t tracking_table_max_keys;
     struct output_limit {
         uint64_t hard, soft;
         int soft_seconds;

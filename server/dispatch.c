@@ -7,6 +7,7 @@
 #include "server/reply.h"
 #include "server/scan.h"
 #include "server/server.h"
+#include "server/tracking.h"
 
 /* --- parsing ahead --- */
 
@@ -163,6 +164,7 @@ void call_init(struct call *c, struct shard *s, const struct request *r)
     c->held = false;
     c->in_exec = false;
     c->no_touch = false;
+    c->track = false;
     c->failed = false;
     c->always = false;
     c->out = NULL;
@@ -180,6 +182,8 @@ static void session_init(struct call *c, struct client *client)
     c->nbigs = client->nbigs;
     c->proto = client->proto;
     c->no_touch = client->flags & CLIENT_NO_TOUCH;
+    if (unlikely(client->tracking != NULL))
+        c->track = tracking_wanted(client);
     c->out = client->flags & (CLIENT_REPLY_OFF | CLIENT_REPLY_SKIP) ? &client->home->wave->nowhere
                                                                     : outbox_writer(&client->out);
 }
@@ -223,6 +227,8 @@ void call_run(struct call *c)
     if (outer)
         stage_begin(&s->stage);
     c->cmd->run(c);
+    if (unlikely(c->track) && (c->cmd->flags & CMD_READONLY))
+        tracking_remember(c);
     if (outer)
         stage_end(&s->stage);
     stat_add(&stats->calls, 1);
@@ -266,6 +272,8 @@ static void finish(struct client *c, struct call *call)
     if (call->always)
         c->always_dep = call->shard->gave_always = true;
     c->commands++;
+    if (unlikely(c->tracking != NULL))
+        tracking_ran(c, call->cmd);
     next_reply_mode(c);
     client_wrote(c);
 }
@@ -357,6 +365,8 @@ static enum ran route(struct shard *s, struct client *c, struct request *r, stru
     if (one_bit(mask) && !is_exec(call) && !(call->cmd->flags & CMD_NOT_QUEUED)) {
         if (!(c->subs > 0 && strict && (c->sub_mask & ~mask)) &&
             forward(s, r, s->server->shards[__builtin_ctzll(mask)])) {
+            if (unlikely(c->tracking != NULL))
+                tracking_ran(c, r->cmd);
             next_reply_mode(c);
             return RAN_DONE;
         }

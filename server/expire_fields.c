@@ -7,6 +7,7 @@
 #include "server/dispatch.h"
 #include "server/server.h"
 #include "server/snapshot.h"
+#include "server/tracking.h"
 #include "server/words.h"
 
 #define SLICE_US 1000
@@ -74,6 +75,9 @@ static void expire_piece(struct shard *s, uint32_t db, struct entry *e)
     if (empty)
         keyspace_delete(ks, e, key);
     watch_touch(s, db, key);
+    if (unlikely(s->tracking != NULL))
+        tracking_changed(s, s, key, NULL, true);
+    s->gave_always |= s->server->config->db[db].durability == DURABILITY_ALWAYS;
     stage_begin(&s->stage);
     stage_effect_in(s, db, p.words.n, p.words.at);
     stage_end(&s->stage);

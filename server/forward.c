@@ -3,6 +3,7 @@
 #include "core/base/mem.h"
 #include "core/base/panic.h"
 #include "server/server.h"
+#include "server/tracking.h"
 
 static void run_there(struct task *t, void *arg);
 static void run_back(struct task *t, void *arg);
@@ -76,6 +77,7 @@ bool forward(struct shard *s, struct request *r, struct shard *target)
         return false;
     struct sub_item *item = &sub->item[sub->n++];
     own_args(c, item, r);
+    item->track = c->tracking != NULL && tracking_wanted(c);
     item->seg = c->flags & (CLIENT_REPLY_OFF | CLIENT_REPLY_SKIP) ? NULL : outbox_pending(&c->out);
     if (c->nbigs > 0) {
         sub->bigs =
@@ -113,6 +115,7 @@ static void sub_call_init(struct call *call, struct sub *sub, const struct sub_i
     call->db = sub->db;
     call->proto = sub->proto;
     call->no_touch = sub->no_touch;
+    call->track = item->track;
     call->out = &sub->out;
     call->bigs = sub->bigs;
     call->nbigs = sub->nbigs;

@@ -5,6 +5,7 @@
 #include "server/dispatch.h"
 #include "server/save.h"
 #include "server/server.h"
+#include "server/tracking.h"
 
 static struct shard *shard_at(struct server *server, uint64_t mask) { return server->shards[__builtin_ctzll(mask)]; }
 
@@ -32,6 +33,7 @@ static void run_grant(struct task *t, void *arg)
     push_deliver(home); /* what the lenders have posted before they lent */
     dispatch_held(home);
     shard_append(home, home->server->holds.held);
+    tracking_broadcast(home);
     push_post(home);
     for (uint64_t m = home->server->holds.held; m != 0; m &= m - 1)
         memory_publish(shard_at(home->server, m)); /* what was done shows, before any reply about it leaves */

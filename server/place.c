@@ -4,6 +4,7 @@
 #include "server/dispatch.h"
 #include "server/reply.h"
 #include "server/server.h"
+#include "server/tracking.h"
 
 struct shard *call_owner(const struct call *c, struct slice key)
 {
@@ -106,11 +107,20 @@ struct slice place_string(const struct place *p, char scratch[static 21])
 
 /* --- changes --- */
 
+/* An entry that is due and changes is being deleted for that: nobody's doing. */
+static void tell_trackers(struct call *c, const struct place *p)
+{
+    bool due = p->e != NULL && entry_expired(p->e, c->now_ms);
+    tracking_changed(c->shard, p->owner, p->key, c->origin, due);
+}
+
 static void changed(struct call *c, const struct place *p)
 {
     c->changes++;
     if (unlikely(p->owner->watches != NULL) && !c->apply)
         watch_touch(p->owner, p->db, p->key);
+    if (unlikely(p->owner->tracking != NULL))
+        tell_trackers(c, p);
 }
 
 void place_put(struct call *c, struct place *p, const struct value *v, int64_t expire_ms)

@@ -128,8 +128,18 @@ void push_elsewhere(struct shard *s, unsigned home, const struct push_item *item
         b->items = mem_realloc(b->items, sizeof(*b->items) * b->cap, sizeof(*b->items) * cap);
         b->cap = cap;
     }
+    b->written_lsn = max_u64(b->written_lsn, s->pushes.written_lsn);
+    b->durable_lsn = max_u64(b->durable_lsn, s->pushes.durable_lsn);
     b->items[b->n] = *item;
     b->items[b->n++].message = push_ref(&item->message);
+}
+
+void push_item_send(struct shard *s, unsigned home, const struct push_item *item)
+{
+    if (home == s->index)
+        item->deliver(s, item);
+    else
+        push_elsewhere(s, home, item);
 }
 
 static void to_client(struct shard *home, const struct push_item *item)
@@ -142,10 +152,7 @@ static void to_client(struct shard *home, const struct push_item *item)
 void push_to(struct shard *s, unsigned home, uint64_t client_id, const struct push *m)
 {
     struct push_item item = {.deliver = to_client, .hash = client_id, .message = *m};
-    if (home == s->index)
-        to_client(s, &item);
-    else
-        push_elsewhere(s, home, &item);
+    push_item_send(s, home, &item);
 }
 
 void push_post(struct shard *s)
@@ -155,8 +162,8 @@ void push_post(struct shard *s)
         unsigned home = (unsigned)__builtin_ctzll(q->out_mask);
         struct push_batch *b = q->out[home];
         q->out[home] = NULL;
-        b->written_lsn = s->lsn;
-        b->durable_lsn = s->gave_always ? s->always_lsn : 0;
+        b->written_lsn = max_u64(b->written_lsn, s->lsn);
+        b->durable_lsn = max_u64(b->durable_lsn, s->gave_always ? s->always_lsn : 0);
         shard_post(s->server->shards[home], &b->task);
     }
 }

@@ -34,15 +34,18 @@ void push_to(struct shard *s, unsigned home, uint64_t client_id, const struct pu
 /* To a client of this very shard. */
 void push_here(struct client *c, const struct push *m);
 /* The same message for whom `deliver` finds on that home, which is another shard: push_here is for those of this one.
- * `hash` and the bytes [from, from + len) of m->bytes are for its use. */
+ * `hash`, `about` and the bytes [from, from + len) of m->bytes are for its use. What it sends on itself waits for the
+ * LSNs that this message waits for. */
 struct push_item {
     void (*deliver)(struct shard *home, const struct push_item *item);
-    uint64_t hash;
+    uint64_t hash, about;
     uint32_t from, len;
     uint8_t kind;
     struct push message;
 };
 void push_elsewhere(struct shard *s, unsigned home, const struct push_item *item);
+/* The same for any home; on this one it is delivered at once. */
+void push_item_send(struct shard *s, unsigned home, const struct push_item *item);
 
 /* --- for the turn (shard.c, hold.c, dispatch.c) --- */
 

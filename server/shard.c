@@ -13,6 +13,7 @@
 #include "server/forward.h"
 #include "server/server.h"
 #include "server/snapshot.h"
+#include "server/tracking.h"
 
 #define EXPIRE_SLICE 400 /* keys a turn; more only while nobody waits */
 #define EXPIRE_SLICE_US 1000
@@ -171,6 +172,8 @@ void shard_delete(struct shard *s, uint32_t db, struct entry *e, struct slice ve
     stage_effect_in(s, db, 2, argv);
     stage_end(&s->stage);
     watch_touch(s, db, key);
+    if (unlikely(s->tracking != NULL))
+        tracking_changed(s, s, key, NULL, true);
     keyspace_delete(ks, e, key);
 }
 
@@ -247,6 +250,7 @@ static bool data_slices(struct shard *s)
     more |= snapshot_slice(s);
     memory_maintain(s);
     more |= flash_slice(s);
+    more |= tracking_slice(s);
     shard_append(s, 1ull << s->index); /* evictions */
     return more;
 }
@@ -356,6 +360,7 @@ static bool turn(struct shard *s)
     dispatch_ready(s);
     more = data_slices(s);
     forward_answer(s);
+    tracking_broadcast(s);
     push_post(s);
     flush_gated(s);
     flush_outgoing(s);
@@ -532,6 +537,7 @@ void shard_free(struct shard *s)
     tier_free(s->tier);
     if (s->watches != NULL)
         table_free(s->watches);
+    tracking_end(s);
     push_queues_free(&s->pushes);
     table_free(s->clients_by_id);
     loop_destroy(s->loop);

@@ -54,6 +54,7 @@ struct command_stats {
     _Atomic uint64_t calls, rejected, failed;
 };
 
+struct tracking;
 struct watched; /* tx.h */
 
 /* A cold hash that is read to delete fields of it (expire_fields.c). */
@@ -115,6 +116,10 @@ struct shard {
     uint64_t always_lsn;             /* the same for frames with effects of `always` databases (I3) */
     struct table *watches;           /* tx.h: struct watched by (database, key) */
     uint64_t watch_version;
+    struct tracking *tracking; /* tracking.h; NULL: nothing is tracked */
+    struct {
+        _Atomic uint64_t names, numbers, prefixes;
+    } tracking_figures; /* for INFO and the limit; of any thread to be read */
     struct field_fetch field_fetches[4];
     int64_t field_fetch_after_ms; /* none before then: the last one failed */
     uint64_t flash_judged;        /* what its tier had written when the flash budget was last looked at */

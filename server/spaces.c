@@ -7,6 +7,7 @@
 #include "server/lazy.h"
 #include "server/save.h"
 #include "server/snapshot.h"
+#include "server/tracking.h"
 
 #define FREED_AT_ONCE_MAX MIB
 #define UNLOGGED (1ull << 63) /* in the id of a space: beyond every LSN */
@@ -129,6 +130,8 @@ void call_flush(struct call *c, uint32_t db, bool async)
         flush_on(server->shards[i], db, id, async);
     c->changes++;
 }
+
+void call_flushed(struct call *c) { tracking_flushed(c); }
 
 void call_flushed_all(struct call *c)
 {

@@ -5,6 +5,7 @@
 #include "core/base/panic.h"
 #include "server/reply.h"
 #include "server/server.h"
+#include "server/tracking.h"
 
 /* --- the queue --- */
 
@@ -106,6 +107,7 @@ static void queued_call(struct call *q, const struct call *exec, const struct qu
     q->db = item->db;
     q->proto = exec->client->proto;
     q->no_touch = exec->no_touch;
+    q->track = exec->client->tracking != NULL && tracking_wanted(exec->client);
     q->out = exec->out;
     q->held = exec->held;
     q->in_exec = true;

@@ -6,8 +6,10 @@
 #include "core/base/mem.h"
 #include "core/base/num.h"
 #include "server/admin.h"
+#include "server/cmd/tracking.h"
 #include "server/dispatch.h"
 #include "server/reply.h"
+#include "server/tracking.h"
 #include "server/tx.h"
 
 static void ping_run(struct call *c)
@@ -39,6 +41,7 @@ static void reset_run(struct call *c)
     struct client *client = c->client;
     if (client->tx != NULL)
         tx_discard(client);
+    tracking_off(client);
     client->db = 0;
     client->proto = 2;
     client->flags &= ~(uint32_t)(CLIENT_NO_EVICT | CLIENT_NO_TOUCH | CLIENT_REPLY_OFF);
@@ -434,11 +437,13 @@ static void client_unpause_run(struct call *c)
     reply_ok(c);
 }
 
-static void client_getredir_run(struct call *c) { reply_int(c, -1); }
-
 static void client_help_run(struct call *c)
 {
     static const char *const lines[] = {
+        "CACHING (YES|NO)",
+        "    Enable/disable tracking of the keys for next command in OPTIN/OPTOUT modes.",
+        "GETREDIR",
+        "    Return the client ID we are redirecting to when tracking is enabled.",
         "GETNAME",
         "    Return the name of the current connection.",
         "ID",
@@ -461,6 +466,11 @@ static void client_help_run(struct call *c)
         "    Assign the name <name> to the current connection.",
         "SETINFO <option> <value>",
         "    Set client meta attr. Options are: LIB-NAME, LIB-VER.",
+        "TRACKING (ON|OFF) [REDIRECT <id>] [BCAST] [PREFIX <prefix> [...]]",
+        "         [OPTIN] [OPTOUT] [NOLOOP]",
+        "    Control server assisted client side caching.",
+        "TRACKINGINFO",
+        "    Report tracking status for the current connection.",
         "NO-EVICT (ON|OFF)",
         "    Protect current client connection from eviction.",
         "NO-TOUCH (ON|OFF)",
@@ -602,8 +612,24 @@ static struct command client_commands[] = {
                .history = STRINGS(CHANGE("6.2.0", "`CLIENT PAUSE WRITE` mode added along with the `mode` option."))),
     CONN_ADMIN("unpause", client_unpause_run, 2, ROUTE_HOME, "Resumes processing commands from paused clients.",
                "6.2.0", "O(N) Where N is the number of paused clients"),
-    CONN("getredir", client_getredir_run, 2, ROUTE_HOME,
+    {.name = "tracking",
+     .run = tracking_run,
+     .arity = -3,
+     .flags = CMD_NOSCRIPT | CMD_LOADING | CMD_STALE,
+     .acl = ACL_CONNECTION,
+     .route = ROUTE_HOME,
+     .route_of = tracking_route,
+     .group = "connection",
+     .summary = "Controls server-assisted client-side caching for the connection.",
+     .since = "6.0.0",
+     .complexity = "O(1). Some options may introduce additional complexity.",
+     .args = tracking_args},
+    CONN("caching", caching_run, 3, ROUTE_HOME,
+         "Instructs the server whether to track the keys in the next request.", "6.0.0", .args = caching_args),
+    CONN("getredir", getredir_run, 2, ROUTE_HOME,
          "Returns the client ID to which the connection's tracking notifications are redirected.", "6.0.0"),
+    CONN("trackinginfo", trackinginfo_run, 2, ROUTE_HOME,
+         "Returns information about server-assisted client-side caching for the connection.", "6.2.0"),
     {.name = "help",
      .run = client_help_run,
      .arity = 2,

@@ -170,6 +170,7 @@ static void flushdb_run(struct call *c)
     if (!flush_mode(c, &async))
         return;
     flush_one(c, c->db, async);
+    call_flushed(c);
     reply_ok(c);
 }
 
@@ -180,6 +181,7 @@ static void flushall_run(struct call *c)
         return;
     for (uint32_t db = 0; db < call_databases(c); db++)
         flush_one(c, db, async);
+    call_flushed(c);
     call_flushed_all(c);
     reply_ok(c);
 }

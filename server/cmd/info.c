@@ -102,7 +102,7 @@ static void clients_section(struct call *c, struct buf *b)
     number(b, "cluster_connections", 0);
     number(b, "maxclients", (uint64_t)c->server->config->maxclients);
     number(b, "blocked_clients", 0);
-    number(b, "tracking_clients", 0);
+    number(b, "tracking_clients", atomic_load(&c->server->tracking_clients));
     number(b, "clients_in_timeout_table", 0);
 }
 
@@ -194,6 +194,15 @@ static void persistence_section(struct call *c, struct buf *b)
     number(b, "checkpoint_last_usec", cp.last_us);
 }
 
+#define TRACKED_AT(f) offsetof(struct shard, tracking_figures.f)
+static uint64_t tracked(struct call *c, size_t at)
+{
+    uint64_t sum = 0;
+    for (unsigned i = 0; i < c->server->nshards; i++)
+        sum += atomic_load_explicit((_Atomic uint64_t *)((char *)c->server->shards[i] + at), memory_order_relaxed);
+    return sum;
+}
+
 static void stats_section(struct call *c, struct buf *b)
 {
     number(b, "total_connections_received", total(c, STAT_AT(connections)));
@@ -211,6 +220,9 @@ static void stats_section(struct call *c, struct buf *b)
     number(b, "pubsub_patterns", 0);
     number(b, "latest_fork_usec", 0);
     number(b, "total_forks", 0);
+    number(b, "tracking_total_keys", tracked(c, TRACKED_AT(names)));
+    number(b, "tracking_total_items", tracked(c, TRACKED_AT(numbers)));
+    number(b, "tracking_total_prefixes", atomic_load(&c->shard->tracking_figures.prefixes)); /* every shard has all */
     number(b, "total_error_replies", total(c, STAT_AT(errors)));
     number(b, "rejected_out_of_memory", total(c, STAT_AT(out_of_memory)));
     number(b, "forwarded_requests", total(c, STAT_AT(forwarded)));
