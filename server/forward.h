@@ -28,7 +28,7 @@ struct sub {
         struct request request;
         struct out_seg *seg; /* the home's; NULL: nobody wants the reply */
         bool track;
-        size_t out_end;      /* where this reply ends in `out` */
+        size_t out_end; /* where this reply ends in `out` */
     } item[SUB_MAX];
 };
 
