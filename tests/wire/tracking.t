@@ -8,7 +8,7 @@ import time
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), '..', 'lib'))
 from kelvin import IS_KELVIN, Server, Skip, ErrorReply, encode, eq, eventually, expect, need_kelvin, ok, run, session, show, split, test
 
-SILENCE = 0.03  # nothing may arrive for so long; a message that comes later would go unnoticed
+SILENCE = 0.01  # nothing may arrive for so long; a message that comes later would go unnoticed
 SHARDS = int(os.environ.get('KELVIN_TEST_SHARDS') or 1)
 
 
