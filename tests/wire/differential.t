@@ -8,6 +8,7 @@ import random
 import sys
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), '..', 'lib'))
+import diffgen_tx
 from diffgen import FAR, GENERATORS, Gen, batch
 from difftest import Pair
 from kelvin import Failure, ORACLE, Server, eq, note, ok, run, seed, show, skip_all, test
@@ -33,13 +34,14 @@ def payloads():
     return made
 
 
-def compare(server, name, resp):
+def compare(server, name, resp, make):
+    """`make(g, n)` gives about n calls."""
     g = Gen(f'{SEED}/{name}/{resp}')
     g.payloads = payloads()
     pair = Pair(server, oracle, resp)
     found, history, done = [], [], 0
     while done < CALLS and len(found) < DIFFERENCES_MAX:
-        calls = batch(g, name, min(BATCH, CALLS))
+        calls = make(g, min(BATCH, CALLS))
         history.append(calls)
         done += len(calls)
         difference = pair.run(calls)
@@ -55,7 +57,18 @@ def compare(server, name, resp):
 
 for _name in GENERATORS:
     for _resp in (2, 3):
-        test(f'{_name}, RESP{_resp}')(lambda s, name=_name, resp=_resp: compare(s, name, resp))
+        test(f'{_name}, RESP{_resp}')(lambda s, name=_name, resp=_resp: compare(s, name, resp, lambda g, n: batch(g, name, n)))
+
+
+def transactions(g, n):
+    calls = []
+    while len(calls) < n:
+        calls += diffgen_tx.block(g, GENERATORS)
+    return calls
+
+
+for _resp in (2, 3):
+    test(f'transactions of all types, RESP{_resp}')(lambda s, resp=_resp: compare(s, 'transactions', resp, transactions))
 
 
 def scan_all(c, options):
