@@ -695,6 +695,10 @@ enum admit admit(struct call *c, struct waiter *w)
     a = admit_pause(c, w);
     if (unlikely(a != ADMIT_RUN))
         return a;
+    if (unlikely(c->cmd->route == ROUTE_CHANNEL && push_congested(c->server))) {
+        c->shard->pushes.waited_for = true;
+        return wait_retry(c, w, WAIT_MEMORY);
+    }
     if (c->cmd->flags & CMD_WRITE) {
         a = admit_write(c, w, &total);
         if (unlikely(a != ADMIT_RUN))

@@ -441,6 +441,7 @@ void clients_reap(struct shard *s)
     while (*at != NULL) {
         struct client *c = *at;
         shard_retry_cancel(s, &c->waiter);
+        pubsub_leave(c);
         if (in_some_list(c)) {
             at = &c->closing_next;
             continue;
@@ -494,6 +495,8 @@ void clients_cron(struct shard *s)
 static void append_flags(const struct client *c, struct buf *out)
 {
     size_t before = out->len;
+    if (c->flags & CLIENT_SUBSCRIBER)
+        buf_append_byte(out, 'P');
     if (tx_queueing(c))
         buf_append_byte(out, 'x');
     if (c->tracking != NULL) {
@@ -541,11 +544,13 @@ void client_append_info(struct client *c, struct buf *out)
                (unsigned long long)((now - c->created_us) / 1000000),
                (unsigned long long)(now > c->active_us ? (now - c->active_us) / 1000000 : 0));
     append_flags(c, out);
-    buf_printf(out,
-               " db=%u sub=0 psub=0 ssub=0 multi=%d qbuf=%zu qbuf-free=%zu argv-mem=%zu multi-mem=0 rbs=%zu rbp=0 obl=0"
-               " oll=%u omem=%zu tot-mem=%zu events=r cmd=",
-               c->db, tx_length(c), c->in_len, in_cap > c->in_len ? in_cap - c->in_len : 0, (size_t)0, in_cap, segs,
-               segs > 1 ? omem : 0, sizeof(*c) + in_cap + omem);
+    buf_printf(
+        out,
+        " db=%u sub=%u psub=%u ssub=%u multi=%d qbuf=%zu qbuf-free=%zu argv-mem=%zu multi-mem=0 rbs=%zu rbp=0 obl=0"
+        " oll=%u omem=%zu tot-mem=%zu events=r cmd=",
+        c->db, pubsub_count(c, CHANNEL_PLAIN), pubsub_count(c, CHANNEL_PATTERN), pubsub_count(c, CHANNEL_SHARD),
+        tx_length(c), c->in_len, in_cap > c->in_len ? in_cap - c->in_len : 0, (size_t)0, in_cap, segs,
+        segs > 1 ? omem : 0, sizeof(*c) + in_cap + omem);
     append_command_name(c, out);
     buf_printf(out, " user=default redir=%lld resp=%d lib-name=%s lib-ver=%s",
                c->tracking ? (long long)c->tracking->redirect : -1, c->proto, c->lib_name ? c->lib_name : "",

@@ -63,10 +63,12 @@ struct client {
 
     /* forwarding */
     unsigned subs;     /* sub-requests under way */
+    bool publishing;   /* one of them is PUBLISH: what follows keeps its place behind it */
     uint64_t sub_mask; /* shards they are on */
 
-    bool always_dep;        /* this turn's replies depend on an `always` database */
-    struct transaction *tx; /* MULTI or WATCH state; NULL: none */
+    bool always_dep;           /* this turn's replies depend on an `always` database */
+    struct subscriber *pubsub; /* pubsub.h; NULL: it listens to nothing */
+    struct transaction *tx;    /* MULTI or WATCH state; NULL: none */
 
     struct tracking_mode *tracking; /* CLIENT TRACKING; NULL: off */
     bool has_tracked;               /* at some time: shards may know its number */

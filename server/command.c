@@ -39,6 +39,7 @@ static struct command *const groups[] = {
     list_commands,
     list_index_commands,
     memory_commands,
+    pubsub_commands,
     save_commands,
     set_commands,
     set_algebra_commands,
@@ -224,6 +225,8 @@ int command_keys(const struct command *cmd, const struct slice *argv, int argc, 
         const struct key_spec *k = &cmd->keys[s];
         uint16_t flags = cmd->key_flags ? cmd->key_flags(argv, argc) : k->flags;
         struct key_range r;
+        if (k->flags & KEY_NOT_KEY)
+            continue;
         if (!find_range(k, argv, argc, &r)) {
             if (s == 0 || k->counted)
                 return -1;

@@ -35,7 +35,8 @@ enum command_flag {
     CMD_MOVABLE_KEYS = 1 << 18,
     CMD_PROTECTED = 1 << 19,
     CMD_TOUCHES_ARBITRARY_KEYS = 1 << 20,
-    CMD_NOT_QUEUED = 1 << 24, /* ours: runs at once inside MULTI (EXEC, DISCARD, MULTI, WATCH, QUIT, RESET) */
+    CMD_FOR_SUBSCRIBERS = 1 << 23, /* ours: a RESP2 client that has subscribed may call it */
+    CMD_NOT_QUEUED = 1 << 24,      /* ours: runs at once inside MULTI (EXEC, DISCARD, MULTI, WATCH, QUIT, RESET) */
 };
 
 enum command_acl { /* categories beside those that follow from flags (@write @read @admin @fast @slow @dangerous ...) */
@@ -59,11 +60,13 @@ enum command_acl { /* categories beside those that follow from flags (@write @re
 
 /* Where a command runs (DESIGN section 2). */
 enum command_route {
-    ROUTE_KEYS, /* where its keys are: inline, forward, or hold when they are on several shards */
-    ROUTE_HOME, /* connection state only: on the client's shard, no data */
-    ROUTE_ALL,  /* about all: a hold of every shard */
-    ROUTE_EXEC, /* where the keys of the queued commands and the watched keys are */
-    ROUTE_ANY,  /* on data, but any one shard will do / it chooses itself (SCAN goes to its cursor's shard) */
+    ROUTE_KEYS,      /* where its keys are: inline, forward, or hold when they are on several shards */
+    ROUTE_HOME,      /* connection state only: on the client's shard, no data */
+    ROUTE_ALL,       /* about all: a hold of every shard */
+    ROUTE_EXEC,      /* where the keys of the queued commands and the watched keys are */
+    ROUTE_CHANNEL,   /* argv[1] is a channel to publish on: where it is owned */
+    ROUTE_SUBSCRIBE, /* at home, holding the owners of the channels that are the arguments; of all, if there are none */
+    ROUTE_ANY,       /* on data, but any one shard will do / it chooses itself (SCAN goes to its cursor's shard) */
 };
 
 /* What a key is needed for, before the command may run. */
@@ -146,6 +149,7 @@ struct command {
     uint32_t flags;
     uint32_t acl;
     uint8_t route;
+    uint8_t channels; /* enum channel_kind, for ROUTE_CHANNEL and ROUTE_SUBSCRIBE */
     struct key_spec keys[COMMAND_KEY_SPECS];
     /* Optional: the need of argument `arg` where it depends on the options (SET ... GET). */
     enum key_need (*need)(const struct slice *argv, int argc, int arg);
@@ -200,6 +204,7 @@ extern struct command hyperloglog_commands[];
 extern struct command list_commands[];
 extern struct command list_index_commands[];
 extern struct command memory_commands[];
+extern struct command pubsub_commands[];
 extern struct command save_commands[];
 extern struct command set_commands[];
 extern struct command set_algebra_commands[];

@@ -1,5 +1,7 @@
 #include "server/dispatch.h"
 
+#include <stdio.h>
+
 #include "core/base/mem.h"
 #include "core/base/num.h"
 #include "core/base/panic.h"
@@ -325,6 +327,20 @@ static uint64_t scan_owner(struct server *server, const struct slice *argv, int 
     return 1ull << scan_cursor_shard(cursor, server->nshards);
 }
 
+static bool one_bit(uint64_t mask) { return (mask & (mask - 1)) == 0; }
+
+/* What belongs to every shard is published on any, but changed under a hold of all. */
+static uint64_t channel_owners(struct server *server, const struct command *cmd, const struct slice *argv, int argc)
+{
+    enum channel_kind kind = cmd->channels;
+    uint64_t mask = argc == 1 ? all_shards(server) : 0;
+    if (cmd->route == ROUTE_CHANNEL)
+        return one_bit(pubsub_owners(server, kind, argv[1])) ? pubsub_owners(server, kind, argv[1]) : 0;
+    for (int i = 1; i < argc; i++)
+        mask |= pubsub_owners(server, kind, argv[i]);
+    return mask;
+}
+
 uint64_t request_owners(struct server *server, const struct command *cmd, const struct slice *argv, int argc)
 {
     uint8_t route = cmd->route_of ? (uint8_t)cmd->route_of(argv, argc) : cmd->route;
@@ -335,6 +351,9 @@ uint64_t request_owners(struct server *server, const struct command *cmd, const 
         return scan_owner(server, argv, argc);
     case ROUTE_KEYS:
         return call_owners(server, cmd, argv, argc);
+    case ROUTE_CHANNEL:
+    case ROUTE_SUBSCRIBE:
+        return channel_owners(server, cmd, argv, argc);
     default:
         return 0;
     }
@@ -348,21 +367,39 @@ static uint64_t wanted_shards(struct call *c)
     return request_owners(c->server, c->cmd, c->argv, c->argc);
 }
 
-static bool one_bit(uint64_t mask) { return (mask & (mask - 1)) == 0; }
+/* Not overtaken and not overtaking, even where plain commands of one client may overlap. */
+static bool keeps_its_place(const struct command *cmd)
+{
+    return cmd->route == ROUTE_HOME || cmd->route == ROUTE_CHANNEL || cmd->route == ROUTE_SUBSCRIBE;
+}
+
+static bool may_be_forwarded(const struct call *c)
+{
+    return !is_exec(c) && c->cmd->route != ROUTE_SUBSCRIBE && !(c->cmd->flags & CMD_NOT_QUEUED);
+}
+
+/* What commands before this one have caused is on its way before this one is. */
+static void post_pushes(struct shard *s)
+{
+    shard_append(s, 1ull << s->index);
+    push_post(s);
+}
 
 /* With several shards: inline, forward or hold. */
 static enum ran route(struct shard *s, struct client *c, struct request *r, struct call *call)
 {
     uint64_t mask = wanted_shards(call);
     uint64_t home = 1ull << s->index;
-    bool strict = s->server->config->pipeline_order_strict;
+    bool strict = s->server->config->pipeline_order_strict || c->publishing || keeps_its_place(call->cmd);
 
     if (mask == 0 || mask == home) {
-        if (c->subs > 0 && (strict || call->cmd->route == ROUTE_HOME))
+        if (c->subs > 0 && strict)
             goto barrier;
         return run_here(s, c, call);
     }
-    if (one_bit(mask) && !is_exec(call) && !(call->cmd->flags & CMD_NOT_QUEUED)) {
+    if (one_bit(mask) && may_be_forwarded(call)) {
+        if (strict && unlikely(push_unposted(&s->pushes)))
+            post_pushes(s);
         if (!(c->subs > 0 && strict && (c->sub_mask & ~mask)) &&
             forward(s, r, s->server->shards[__builtin_ctzll(mask)])) {
             if (unlikely(c->tracking != NULL))
@@ -394,6 +431,22 @@ static enum ran route_held(struct shard *s, struct client *c, struct call *call)
     return RAN_PARKED;
 }
 
+/* In RESP2 a subscriber could not tell replies from messages. */
+static bool refused_to_subscriber(struct call *c)
+{
+    char why[160];
+    if (c->cmd->flags & CMD_FOR_SUBSCRIBERS)
+        return false;
+    snprintf(why, sizeof(why),
+             "Can't execute '%s': only (P|S)SUBSCRIBE / (P|S)UNSUBSCRIBE / PING / QUIT / RESET are allowed in this "
+             "context",
+             c->cmd->full_name);
+    is_exec(c) ? tx_abort(c, why) : reply_errorf(c, "ERR %s", why);
+    stat_add(&c->shard->commands[c->cmd->id].rejected, 1);
+    stat_add(&c->shard->stats.errors, 1);
+    return true;
+}
+
 static enum ran run_request(struct shard *s, struct request *r, bool held)
 {
     struct client *c = r->client;
@@ -412,6 +465,12 @@ static enum ran run_request(struct shard *s, struct request *r, bool held)
     c->last_cmd = r->cmd != NULL ? r->cmd : c->last_cmd;
     if (unlikely(call_refused(&call, r, c->flags & CLIENT_AUTHENTICATED))) {
         if (tx_queueing(c) && !(r->cmd != NULL && is_exec(&call)))
+            tx_queue(&call, r, true);
+        finish(c, &call);
+        return RAN_DONE;
+    }
+    if (unlikely(c->flags & CLIENT_SUBSCRIBER) && c->proto == 2 && refused_to_subscriber(&call)) {
+        if (tx_queueing(c) && !is_exec(&call))
             tx_queue(&call, r, true);
         finish(c, &call);
         return RAN_DONE;

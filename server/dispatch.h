@@ -13,6 +13,7 @@
 
 #include "server/call.h"
 #include "server/client.h"
+#include "server/pubsub.h"
 #include "server/shard.h"
 
 #define WAVE_MAX 64

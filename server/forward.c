@@ -88,6 +88,7 @@ bool forward(struct shard *s, struct request *r, struct shard *target)
         c->bigs = NULL;
         c->nbigs = 0;
     }
+    c->publishing |= r->cmd->route == ROUTE_CHANNEL;
     c->last_cmd = r->cmd;
     c->commands++;
     client_wrote(c);
@@ -219,7 +220,8 @@ static void run_back(struct task *t, void *arg)
     (void)arg;
 
     fill(sub);
-    c->subs--;
+    if (--c->subs == 0)
+        c->publishing = false;
     c->sub_mask &= ~(1ull << sub->target->index);
     sub_free(sub);
     client_wrote(c);

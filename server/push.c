@@ -6,6 +6,7 @@
 #include "server/server.h"
 
 #define BY_REFERENCE (16 * KIB)
+#define BACKLOG_MAX (32 * MIB)
 
 /* From one shard to one home. A control task, because receiving it touches nothing but the queue of the home's thread;
  * so it is there before the grant of a hold that the sender lent for. It is posted once and freed when delivered. */
@@ -13,6 +14,7 @@ struct push_batch {
     struct task task;
     struct push_batch *next;
     uint64_t written_lsn, durable_lsn;
+    uint64_t cost; /* bytes that it will put into outboxes */
     unsigned n, cap;
     struct push_item *items;
 };
@@ -99,12 +101,16 @@ void push_end(struct shard *s, struct client *c)
 
 /* --- to other shards --- */
 
+/* At once, so that what a later task of this mailbox pushes comes behind it; while the data is lent, a holder may be
+ * looking at the clients. */
 static void receive(struct task *t, void *arg)
 {
     struct push_batch *b = container_of(t, struct push_batch, task);
-    struct push_queues *q = &((struct shard *)arg)->pushes;
-    *q->in_last = b;
-    q->in_last = &b->next;
+    struct shard *s = arg;
+    *s->pushes.in_last = b;
+    s->pushes.in_last = &b->next;
+    if (!atomic_load_explicit(&s->lent, memory_order_acquire))
+        push_deliver(s);
 }
 
 static struct push_batch *batch_for(struct push_queues *q, unsigned home)
@@ -130,6 +136,7 @@ void push_elsewhere(struct shard *s, unsigned home, const struct push_item *item
     }
     b->written_lsn = max_u64(b->written_lsn, s->pushes.written_lsn);
     b->durable_lsn = max_u64(b->durable_lsn, s->pushes.durable_lsn);
+    b->cost += max_u64(item->receivers, 1) * (item->message.bytes->len + 64);
     b->items[b->n] = *item;
     b->items[b->n++].message = push_ref(&item->message);
 }
@@ -151,7 +158,7 @@ static void to_client(struct shard *home, const struct push_item *item)
 
 void push_to(struct shard *s, unsigned home, uint64_t client_id, const struct push *m)
 {
-    struct push_item item = {.deliver = to_client, .hash = client_id, .message = *m};
+    struct push_item item = {.deliver = to_client, .hash = client_id, .receivers = 1, .message = *m};
     push_item_send(s, home, &item);
 }
 
@@ -162,9 +169,11 @@ void push_post(struct shard *s)
         unsigned home = (unsigned)__builtin_ctzll(q->out_mask);
         struct push_batch *b = q->out[home];
         q->out[home] = NULL;
+        struct shard *to = s->server->shards[home];
         b->written_lsn = max_u64(b->written_lsn, s->lsn);
         b->durable_lsn = max_u64(b->durable_lsn, s->gave_always ? s->always_lsn : 0);
-        shard_post(s->server->shards[home], &b->task);
+        atomic_fetch_add_explicit(&to->pushes.backlog, b->cost, memory_order_relaxed);
+        shard_post(to, &b->task);
     }
 }
 
@@ -185,11 +194,20 @@ static void deliver_batch(struct shard *s, struct push_batch *b)
     s->pushes.written_lsn = s->pushes.durable_lsn = 0;
 }
 
+bool push_congested(const struct server *server)
+{
+    for (unsigned i = 0; i < server->nshards; i++)
+        if (atomic_load_explicit(&server->shards[i]->pushes.backlog, memory_order_relaxed) > BACKLOG_MAX)
+            return true;
+    return false;
+}
+
 void push_deliver(struct shard *s)
 {
     struct push_queues *q = &s->pushes;
     while (q->in != NULL) {
         struct push_batch *b = q->in;
+        atomic_fetch_sub_explicit(&q->backlog, b->cost, memory_order_relaxed);
         if ((q->in = b->next) == NULL)
             q->in_last = &q->in;
         deliver_batch(s, b);

@@ -41,6 +41,7 @@ struct push_item {
     uint64_t hash, about;
     uint32_t from, len;
     uint8_t kind;
+    uint32_t receivers; /* about how many: what it will cost */
     struct push message;
 };
 void push_elsewhere(struct shard *s, unsigned home, const struct push_item *item);
@@ -54,6 +55,8 @@ struct push_queues {
     uint64_t out_mask;                  /* homes with something to post */
     struct push_batch *in, **in_last;   /* received, not delivered */
     uint64_t written_lsn, durable_lsn;  /* gates of the batch that is being delivered; else 0 */
+    _Atomic uint64_t backlog;           /* cost of what was posted to this shard and is not delivered */
+    bool waited_for;                    /* somebody here waits for a backlog to go down */
     const struct client *running;       /* whose command runs here */
     struct push *own;                   /* for that one */
     unsigned nown, own_cap;
@@ -61,10 +64,13 @@ struct push_queues {
 
 void push_queues_init(struct push_queues *q);
 void push_queues_free(struct push_queues *q);
+/* Whether some home is so far behind with what was posted to it that who makes pushes should wait. */
+bool push_congested(const struct server *server);
 /* Posts what was collected, under the LSNs of the shard: after shard_append. */
 void push_post(struct shard *s);
-/* Delivers what has been received. When the clients of this shard may be touched. */
+/* Delivers what has been received while the data was lent. When the clients of this shard may be touched again. */
 void push_deliver(struct shard *s);
+static inline bool push_unposted(const struct push_queues *q) { return q->out_mask != 0; }
 /* Around a command of a client of this shard. */
 void push_begin(struct shard *s, const struct client *c);
 void push_end(struct shard *s, struct client *c);

@@ -73,7 +73,7 @@ void shard_retry_cancel(struct shard *s, struct waiter *w)
 static void retry_all(struct shard *s)
 {
     struct waiter *w = s->retry_first;
-    s->retry_now = false;
+    s->retry_now = s->pushes.waited_for = false;
     memory_want_nothing(s);
     s->retry_first = s->retry_last = NULL;
     for (struct waiter *next; w != NULL; w = next) {
@@ -143,6 +143,8 @@ static void run_deferred(struct shard *s)
 static void run_mailbox(struct shard *s)
 {
     struct task *t;
+    if (!lent(s))
+        push_deliver(s);
     run_deferred(s);
     for (int i = 0; i < SCAN_MAILBOX && (t = mailbox_take(&s->mailbox)) != NULL; i++) {
         if (t->control || (s->deferred_first == NULL && !lent(s)))
@@ -352,16 +354,15 @@ static bool turn(struct shard *s)
     bool more;
     update_clock(s);
     run_mailbox(s);
-    push_deliver(s);
     if (s->now_us >= s->next_cron_us)
         cron(s);
-    if (s->retry_now)
+    if (s->retry_now || s->pushes.waited_for)
         retry_all(s);
     dispatch_ready(s);
     more = data_slices(s);
-    forward_answer(s);
     tracking_broadcast(s);
-    push_post(s);
+    push_post(s); /* before the answers: whoever has one finds the pushes delivered */
+    forward_answer(s);
     flush_gated(s);
     flush_outgoing(s);
     if (s->closing.first != NULL)
@@ -494,7 +495,6 @@ static void end_clients_slice(struct shard *s, int64_t timeout_us)
 {
     loop_poll(s->loop, timeout_us);
     run_mailbox(s);
-    push_deliver(s);
     for (struct client *c = s->clients; c != NULL; c = c->next)
         client_close(c, false); /* one that another shard has accepted may just have arrived */
     retry_all(s);
@@ -539,6 +539,7 @@ void shard_free(struct shard *s)
         table_free(s->watches);
     tracking_end(s);
     push_queues_free(&s->pushes);
+    pubsub_free(s);
     table_free(s->clients_by_id);
     loop_destroy(s->loop);
     stage_free(&s->stage);

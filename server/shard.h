@@ -15,6 +15,7 @@
 #include "core/keyspace/keyspace.h"
 #include "core/run/loop.h"
 #include "core/run/mailbox.h"
+#include "server/pubsub.h"
 #include "server/push.h"
 #include "server/stage.h"
 #include "server/waiter.h"
@@ -120,6 +121,7 @@ struct shard {
     struct {
         _Atomic uint64_t names, numbers, prefixes;
     } tracking_figures; /* for INFO and the limit; of any thread to be read */
+    struct pubsub pubsub; /* channels and patterns that it owns, and what its clients listen to */
     struct field_fetch field_fetches[4];
     int64_t field_fetch_after_ms; /* none before then: the last one failed */
     uint64_t flash_judged;        /* what its tier had written when the flash budget was last looked at */

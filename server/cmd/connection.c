@@ -14,12 +14,17 @@
 
 static void ping_run(struct call *c)
 {
-    if (c->argc > 2)
+    if (c->argc > 2) {
         reply_wrong_arity(c);
-    else if (c->argc == 2)
+    } else if (c->proto == 2 && c->client != NULL && c->client->flags & CLIENT_SUBSCRIBER) {
+        reply_array(c, 2); /* in the form of a message */
+        reply_bulk_str(c, "pong");
+        reply_bulk(c, c->argc == 2 ? c->argv[1] : SLICE_LIT(""));
+    } else if (c->argc == 2) {
         reply_bulk(c, c->argv[1]);
-    else
+    } else {
         reply_simple(c, "PONG");
+    }
 }
 
 static void echo_run(struct call *c) { reply_bulk(c, c->argv[1]); }
@@ -42,6 +47,7 @@ static void reset_run(struct call *c)
     if (client->tx != NULL)
         tx_discard(client);
     tracking_off(client);
+    pubsub_leave(client);
     client->db = 0;
     client->proto = 2;
     client->flags &= ~(uint32_t)(CLIENT_NO_EVICT | CLIENT_NO_TOUCH | CLIENT_REPLY_OFF);
@@ -204,28 +210,34 @@ static void each_client(struct call *c, void (*each)(struct call *c, struct clie
 }
 
 /* The TYPE of CLIENT LIST and CLIENT KILL. */
-static bool client_type(struct call *c, struct slice type, bool *normal)
+enum client_type { TYPE_ANY, TYPE_NORMAL, TYPE_PUBSUB, TYPE_NONE /* there are no replicas or primaries yet */ };
+
+static bool client_type(struct call *c, struct slice type, enum client_type *out)
 {
-    *normal = slice_is(type, "normal");
-    if (*normal || slice_is(type, "pubsub") || slice_is(type, "replica") || slice_is(type, "slave") ||
-        slice_is(type, "master"))
+    *out = slice_is(type, "normal") ? TYPE_NORMAL : slice_is(type, "pubsub") ? TYPE_PUBSUB : TYPE_NONE;
+    if (*out != TYPE_NONE || slice_is(type, "replica") || slice_is(type, "slave") || slice_is(type, "master"))
         return true;
     reply_errorf(c, "ERR Unknown client type '%.*s'", (int)min_u64(type.len, 128), (const char *)type.p);
     return false;
+}
+
+static bool of_type(const struct client *client, enum client_type type)
+{
+    return type == TYPE_ANY || type == (client->flags & CLIENT_SUBSCRIBER ? TYPE_PUBSUB : TYPE_NORMAL);
 }
 
 struct list_filter {
     struct buf found; /* pointers to clients */
     struct buf lines;
     int64_t only; /* this id; 0: all */
-    bool none;
+    enum client_type type;
 };
 
 static void list_one(struct call *c, struct client *client, void *arg)
 {
     struct list_filter *f = arg;
     (void)c;
-    if (!f->none && (f->only == 0 || f->only == (int64_t)client->id))
+    if (of_type(client, f->type) && (f->only == 0 || f->only == (int64_t)client->id))
         buf_append(&f->found, &client, sizeof(client));
 }
 
@@ -254,10 +266,8 @@ static void client_list_run(struct call *c)
     struct list_filter f = {0};
     bool by_ids = false;
     if (c->argc == 4 && slice_is(c->argv[2], "type")) {
-        bool normal;
-        if (!client_type(c, c->argv[3], &normal))
+        if (!client_type(c, c->argv[3], &f.type))
             return;
-        f.none = !normal;
     } else if (c->argc > 3 && slice_is(c->argv[2], "id")) {
         by_ids = true;
         for (int i = 3; i < c->argc; i++)
@@ -284,14 +294,15 @@ static void client_list_run(struct call *c)
 struct kill_filter {
     struct slice addr, laddr;
     int64_t id;
-    bool has_addr, has_laddr, has_id, skip_me, none, old_style;
+    bool has_addr, has_laddr, has_id, skip_me, old_style;
+    enum client_type type;
     int64_t killed;
 };
 
 static void kill_one(struct call *c, struct client *client, void *arg)
 {
     struct kill_filter *f = arg;
-    if (f->none || (f->has_addr && !slice_eq(f->addr, slice_str(client->peer))) ||
+    if (!of_type(client, f->type) || (f->has_addr && !slice_eq(f->addr, slice_str(client->peer))) ||
         (f->has_laddr && !slice_eq(f->laddr, slice_str(client->local))) ||
         (f->has_id && (uint64_t)f->id != client->id) || (f->skip_me && client == c->client))
         return;
@@ -312,10 +323,7 @@ static bool kill_option(struct call *c, struct kill_filter *f, struct slice name
         f->has_laddr = true;
         f->laddr = value;
     } else if (slice_is(name, "type")) {
-        bool normal;
-        if (!client_type(c, value, &normal))
-            return false;
-        f->none |= !normal;
+        return client_type(c, value, &f->type);
     } else if (slice_is(name, "user")) {
         if (!slice_eq(value, SLICE_LIT("default"))) {
             reply_errorf(c, "ERR No such user '%.*s'", (int)min_u64(value.len, 128), (const char *)value.p);
@@ -680,7 +688,7 @@ struct command connection_commands[] = {
     {.name = "ping",
      .run = ping_run,
      .arity = -1,
-     .flags = CMD_FAST,
+     .flags = CMD_FAST | CMD_FOR_SUBSCRIBERS,
      .acl = ACL_CONNECTION,
      .route = ROUTE_HOME,
      .group = "connection",
@@ -714,7 +722,8 @@ struct command connection_commands[] = {
     {.name = "quit",
      .run = quit_run,
      .arity = -1,
-     .flags = CMD_ALLOW_BUSY | CMD_NOSCRIPT | CMD_LOADING | CMD_STALE | CMD_FAST | CMD_NO_AUTH | CMD_NOT_QUEUED,
+     .flags = CMD_ALLOW_BUSY | CMD_NOSCRIPT | CMD_LOADING | CMD_STALE | CMD_FAST | CMD_NO_AUTH | CMD_NOT_QUEUED |
+              CMD_FOR_SUBSCRIBERS,
      .acl = ACL_CONNECTION,
      .route = ROUTE_HOME,
      .group = "connection",
@@ -726,7 +735,8 @@ struct command connection_commands[] = {
     {.name = "reset",
      .run = reset_run,
      .arity = 1,
-     .flags = CMD_NOSCRIPT | CMD_LOADING | CMD_STALE | CMD_FAST | CMD_NO_AUTH | CMD_ALLOW_BUSY | CMD_NOT_QUEUED,
+     .flags = CMD_NOSCRIPT | CMD_LOADING | CMD_STALE | CMD_FAST | CMD_NO_AUTH | CMD_ALLOW_BUSY | CMD_NOT_QUEUED |
+              CMD_FOR_SUBSCRIBERS,
      .acl = ACL_CONNECTION,
      .route = ROUTE_HOME,
      .group = "connection",

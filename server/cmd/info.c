@@ -50,6 +50,14 @@ static uint64_t total(struct call *c, size_t at)
     return sum;
 }
 
+static uint64_t channels(struct call *c, enum channel_kind kind)
+{
+    uint64_t sum = 0;
+    for (unsigned i = 0; i < c->server->nshards; i++)
+        sum += atomic_load_explicit(&c->server->shards[i]->pubsub.active[kind], memory_order_relaxed);
+    return sum;
+}
+
 #define FIGURE_AT(f) offsetof(struct db_figures, f)
 static uint64_t figure(struct call *c, uint32_t db, size_t at)
 {
@@ -216,8 +224,9 @@ static void stats_section(struct call *c, struct buf *b)
     number(b, "evicted_keys", total(c, STAT_AT(evicted)));
     number(b, "keyspace_hits", total(c, STAT_AT(hits)));
     number(b, "keyspace_misses", total(c, STAT_AT(misses)));
-    number(b, "pubsub_channels", 0);
-    number(b, "pubsub_patterns", 0);
+    number(b, "pubsub_channels", channels(c, CHANNEL_PLAIN));
+    number(b, "pubsub_patterns", atomic_load(&c->shard->pubsub.active[CHANNEL_PATTERN])); /* every shard has all */
+    number(b, "pubsubshard_channels", channels(c, CHANNEL_SHARD));
     number(b, "latest_fork_usec", 0);
     number(b, "total_forks", 0);
     number(b, "tracking_total_keys", tracked(c, TRACKED_AT(names)));
