@@ -120,7 +120,7 @@ struct shard {
     struct tracking *tracking; /* tracking.h; NULL: nothing is tracked */
     struct {
         _Atomic uint64_t names, numbers, prefixes;
-    } tracking_figures; /* for INFO and the limit; of any thread to be read */
+    } tracking_figures;   /* for INFO and the limit; of any thread to be read */
     struct pubsub pubsub; /* channels and patterns that it owns, and what its clients listen to */
     struct field_fetch field_fetches[4];
     int64_t field_fetch_after_ms; /* none before then: the last one failed */
