@@ -365,6 +365,8 @@ enum log_room log_admit(struct log *l, size_t bytes, bool reserved)
     return atomic_load(&l->disk_full) ? LOG_ROOM_FULL : LOG_ROOM_WAIT;
 }
 
+uint64_t log_sync_us_recent(struct log *l) { return atomic_exchange(&l->sync_us_recent, 0); }
+
 void log_info(const struct log *l, struct log_info *out)
 {
     *out = (struct log_info){

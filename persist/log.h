@@ -133,5 +133,7 @@ struct log_info {
     bool disk_full;
 };
 void log_info(const struct log *l, struct log_info *out);
+/* The longest fsync since the last question, in microseconds; 0: none. */
+uint64_t log_sync_us_recent(struct log *l);
 
 #endif

@@ -106,6 +106,8 @@ static void count_sync(struct log *l, uint64_t began, uint64_t now)
     atomic_store(&l->sync_us_last, us);
     if (us > atomic_load(&l->sync_us_max))
         atomic_store(&l->sync_us_max, us);
+    if (us > atomic_load(&l->sync_us_recent))
+        atomic_store(&l->sync_us_recent, us);
     l->last_sync_us = now;
 }
 

@@ -10,6 +10,7 @@
 #include "server/dispatch.h"
 #include "server/evict.h"
 #include "server/flash.h"
+#include "server/latency.h"
 #include "server/reply.h"
 #include "server/save.h"
 #include "server/server.h"
@@ -359,6 +360,7 @@ void admit_release(struct waiter *w)
     mem_free(w->more, sizeof(*w->more) * w->pins_cap);
     w->more = NULL;
     w->pins = w->pins_cap = 0;
+    w->fetch_ticks = 0;
 }
 
 /* --- fetching --- */
@@ -379,11 +381,19 @@ static void count_down(struct waiter *w, struct shard *here)
         shard_post(w->shard, &w->task);
 }
 
+static void note_wait(struct waiter *w)
+{
+    uint64_t from = w->fetching_since, now = timing_now(&w->shard->server->timing);
+    w->fetch_ticks += now > from ? now - from : 0;
+    latency_mark(w->shard, LATENCY_FETCH, &from);
+}
+
 static void waiter_task(struct task *t, void *arg)
 {
     struct waiter *w = container_of(t, struct waiter, task);
     (void)arg;
     w->fetching = false;
+    note_wait(w);
     w->again(w);
 }
 
@@ -544,8 +554,10 @@ static enum admit fetch_all(struct call *calls, int n, struct waiter *w)
 {
     struct call *c = &calls[0];
     struct want want = {w, 0};
+    uint64_t waited = w->fetch_ticks;
 
     admit_release(w);
+    w->fetch_ticks = waited;
     if (w->error < 0) {
         reply_errorf(c, "ERR cannot read a value from the flash tier: %s", strerror(-w->error));
         w->error = 0;
@@ -561,7 +573,7 @@ static enum admit fetch_all(struct call *calls, int n, struct waiter *w)
     w->task.run = waiter_task;
     w->why = WAIT_FETCH;
     w->fetching = true;
-    w->fetched++;
+    w->fetching_since = timing_now(&c->server->timing);
     atomic_store_explicit(&w->missing, 1, memory_order_relaxed);
     for (int i = 0; i < n; i++)
         each_needed(&calls[i], start_fetch, &want);

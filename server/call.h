@@ -44,6 +44,7 @@ struct call {
     uint64_t first_hash;      /* hash of the first key, if there is one */
     int first_key;            /* its index; 0: not hashed */
     uint64_t changes;         /* keys changed, for rdb_changes_since_last_save */
+    uint64_t waited;          /* ticks that it waited for values from flash before it could run */
     struct blob *const *bigs; /* arguments that were received into blobs of their own; borrowed */
     unsigned nbigs;
 };

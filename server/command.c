@@ -36,6 +36,7 @@ static struct command *const groups[] = {
     hash_expire_commands,
     hash_scan_commands,
     hyperloglog_commands,
+    latency_commands,
     list_commands,
     list_index_commands,
     memory_commands,
@@ -43,6 +44,7 @@ static struct command *const groups[] = {
     save_commands,
     set_commands,
     set_algebra_commands,
+    slowlog_commands,
     sort_commands,
     stream_commands,
     stream_add_commands,
@@ -253,4 +255,17 @@ void key_refs_free(struct key_refs *r)
 {
     if (r->at != r->few)
         mem_free(r->at, sizeof(*r->at) * (size_t)r->n);
+}
+
+const struct command *command_by_full_name(struct slice name)
+{
+    const struct command *parent;
+    const uint8_t *bar = name.len ? memchr(name.p, '|', name.len) : NULL;
+    struct slice argv[2] = {name};
+    if (bar == NULL)
+        return command_find(argv, 1, &parent);
+    argv[0].len = (size_t)(bar - name.p);
+    argv[1] = slice_of(bar + 1, (size_t)(name.p + name.len - bar - 1));
+    const struct command *cmd = command_find(argv, 2, &parent);
+    return cmd != NULL && cmd->parent != NULL ? cmd : NULL;
 }

@@ -163,6 +163,8 @@ struct command {
     /* Optional: asks for the cache lines that the run will need inside the first key's value, of whatever type it is:
      * for all requests of a wave with `step` 0, then, when that has arrived, for all of them with 1. */
     void (*prefetch)(const struct value *v, const struct slice *argv, int argc, int step);
+    /* Optional: whether an argument is a secret, which the slow log and MONITOR do not show. */
+    bool (*secret)(const struct slice *argv, int argc, int arg);
     /* Optional: a route that depends on the arguments. */
     enum command_route (*route_of)(const struct slice *argv, int argc);
     const char *group, *summary, *since, *complexity;
@@ -201,6 +203,7 @@ extern struct command hash_ex_commands[];
 extern struct command hash_expire_commands[];
 extern struct command hash_scan_commands[];
 extern struct command hyperloglog_commands[];
+extern struct command latency_commands[];
 extern struct command list_commands[];
 extern struct command list_index_commands[];
 extern struct command memory_commands[];
@@ -208,6 +211,7 @@ extern struct command pubsub_commands[];
 extern struct command save_commands[];
 extern struct command set_commands[];
 extern struct command set_algebra_commands[];
+extern struct command slowlog_commands[];
 extern struct command sort_commands[];
 extern struct command stream_commands[];
 extern struct command stream_add_commands[];
@@ -226,6 +230,12 @@ void command_table_init(void);
 /* The command for argv (descends into subcommands). NULL: unknown name; *parent is set if only the subcommand is
  * unknown. */
 const struct command *command_find(const struct slice *argv, int argc, const struct command **parent);
+/* "get", "config", or "config|get"; NULL: none. */
+const struct command *command_by_full_name(struct slice name);
+static inline bool command_secret(const struct command *cmd, const struct slice *argv, int argc, int arg)
+{
+    return cmd->secret != NULL && cmd->secret(argv, argc, arg);
+}
 bool command_arity_ok(const struct command *cmd, int argc);
 /* Calls `each` for every top-level command. */
 void command_each(void (*each)(void *arg, const struct command *cmd), void *arg);

@@ -127,6 +127,15 @@ const struct directive config_directives[] = {
     INT("zset-max-listpack-value", limits.zset_max_listpack_value, 0, INT_MAX, "64", 0),
     BYTES("stream-node-max-bytes", limits.stream_node_max_bytes, 0, INT64_MAX, "4096", 0),
     I64("stream-node-max-entries", limits.stream_node_max_entries, 0, INT64_MAX, "100", 0),
+    I64("slowlog-log-slower-than", slowlog_log_slower_than, -1, INT64_MAX, "10000", 0),
+    I64("slowlog-max-len", slowlog_max_len, 0, INT64_MAX, "128", 0),
+    I64("latency-monitor-threshold", latency_monitor_threshold, 0, INT64_MAX / 1000, "0", 0),
+    BOOL("latency-tracking", latency_tracking, "yes", 0),
+    {.name = "latency-tracking-info-percentiles",
+     .type = DIRECTIVE_PERCENTILES,
+     .at = AT(latency_percentiles),
+     .def = "50 99 99.9",
+     .flags = DIRECTIVE_MANY},
     BOOL("lazyfree-lazy-user-flush", lazyfree_lazy_user_flush, "no", 0),
     BOOL("appendonly", appendonly, "yes", DIRECTIVE_DURABILITY),
     WORD("appendfsync", appendfsync, fsyncs, "everysec", DIRECTIVE_DURABILITY),
@@ -309,6 +318,26 @@ static bool set_output_limits(struct config *cfg, const struct slice *argv, int 
     return true;
 }
 
+/* "50 99 99.9". */
+static bool set_percentiles(struct percentiles *p, const struct slice *argv, int argc, char *error)
+{
+    struct percentiles new = {0};
+    for (int i = 0; i < argc; i++) {
+        double v;
+        if (new.n == CONFIG_PERCENTILES || !num_parse_double(argv[i], &v)) {
+            snprintf(error, ERROR_MAX, "Invalid latency-tracking-info-percentiles parameters");
+            return false;
+        }
+        if (!(v >= 0 && v <= 100)) {
+            snprintf(error, ERROR_MAX, "latency-tracking-info-percentiles parameters should sit between [0.0,100.0]");
+            return false;
+        }
+        new.at[new.n++] = v;
+    }
+    *p = new;
+    return true;
+}
+
 /* "3600 1 300 100": pairs of seconds and changes; "": none. */
 static bool set_save_points(struct config *cfg, const struct slice *argv, int argc, char *error)
 {
@@ -366,6 +395,8 @@ static bool set_at(struct config *cfg, const struct directive *d, void *at, cons
         return set_output_limits(cfg, argv, argc, error);
     if (d->type == DIRECTIVE_SAVE_POINTS)
         return set_save_points(cfg, argv, argc, error);
+    if (d->type == DIRECTIVE_PERCENTILES)
+        return set_percentiles(at, argv, argc == 1 && argv[0].len == 0 ? 0 : argc, error);
     if (argc != 1 && !(d->flags & DIRECTIVE_MANY)) {
         snprintf(error, ERROR_MAX, "wrong number of arguments");
         return false;
@@ -465,6 +496,13 @@ static void format_output_limits(const struct config *cfg, struct buf *out)
                    (unsigned long long)cfg->output_limit[i].soft, cfg->output_limit[i].soft_seconds);
 }
 
+static void format_percentiles(const struct percentiles *p, struct buf *out)
+{
+    char text[40];
+    for (int i = 0; i < p->n; i++)
+        buf_printf(out, "%s%.*s", i ? " " : "", (int)num_format_double(text, p->at[i]), text);
+}
+
 void config_format(const struct config *cfg, const struct directive *d, int db, struct buf *out)
 {
     const struct db_config *dbc = db >= 0 ? &cfg->db[db] : &cfg->db_default;
@@ -491,6 +529,9 @@ void config_format(const struct config *cfg, const struct directive *d, int db, 
     case DIRECTIVE_SAVE_POINTS:
         for (int i = 0; i < cfg->nsave; i++)
             buf_printf(out, "%s%d %d", i ? " " : "", cfg->save[i].seconds, cfg->save[i].changes);
+        break;
+    case DIRECTIVE_PERCENTILES:
+        format_percentiles(at, out);
         break;
     default:
         format_bytes(out, *(const int64_t *)at);
@@ -663,8 +704,9 @@ struct config *config_new(void)
         char line[256];
         struct slice argv[LINE_ARGS];
         snprintf(line, sizeof(line), "%s", d->def);
-        int argc = d->def[0] == 0 ? 1 : d->type == DIRECTIVE_OUTPUT_LIMIT ? split_line(line, argv, LINE_ARGS) : 1;
-        if (d->type != DIRECTIVE_OUTPUT_LIMIT)
+        bool many = d->type == DIRECTIVE_OUTPUT_LIMIT || d->type == DIRECTIVE_PERCENTILES;
+        int argc = many ? split_line(line, argv, LINE_ARGS) : 1;
+        if (!many)
             argv[0] = slice_str(line);
         if (d->flags & DIRECTIVE_DB_ONLY)
             continue;
@@ -785,7 +827,8 @@ static void rewrite_line(const struct config *cfg, const struct directive *d, in
     if (db >= 0)
         buf_printf(out, "db %d ", db);
     buf_printf(out, "%s ", d->name);
-    bool text = d->type == DIRECTIVE_TEXT || (d->type == DIRECTIVE_SAVE_POINTS && value.len == 0);
+    bool text = d->type == DIRECTIVE_TEXT ||
+                ((d->type == DIRECTIVE_SAVE_POINTS || d->type == DIRECTIVE_PERCENTILES) && value.len == 0);
     if (text && !((d->flags & DIRECTIVE_MANY) && plain_words(buf_slice(&value))))
         put_quoted(out, buf_slice(&value));
     else

@@ -11,6 +11,7 @@
 
 #define CONFIG_DATABASES_MAX 1024
 #define CONFIG_SAVE_POINTS 16
+#define CONFIG_PERCENTILES 16
 
 enum durability { DURABILITY_NONE, DURABILITY_SNAPSHOT, DURABILITY_OS, DURABILITY_EVERYSEC, DURABILITY_ALWAYS };
 enum eviction {
@@ -62,6 +63,13 @@ struct config {
     struct value_limits limits;
     int maxmemory_samples, lfu_log_factor, lfu_decay_time;
     bool active_expire, lazyfree_lazy_user_flush;
+    /* what is measured */
+    int64_t slowlog_log_slower_than, slowlog_max_len, latency_monitor_threshold;
+    bool latency_tracking;
+    struct percentiles {
+        int n;
+        double at[CONFIG_PERCENTILES];
+    } latency_percentiles;
     int list_compress_depth; /* always 0: inner nodes are not compressed */
     /* log */
     bool appendonly;

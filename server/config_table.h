@@ -16,6 +16,7 @@ enum directive_type {
     DIRECTIVE_TEXT,
     DIRECTIVE_OUTPUT_LIMIT,
     DIRECTIVE_SAVE_POINTS,
+    DIRECTIVE_PERCENTILES,
 };
 enum directive_flag {
     DIRECTIVE_FIXED = 1,   /* cannot change at run time */

@@ -173,6 +173,7 @@ void call_init(struct call *c, struct shard *s, const struct request *r)
     c->first_hash = r->hash;
     c->first_key = r->first_key;
     c->changes = 0;
+    c->waited = 0;
     c->bigs = NULL;
     c->nbigs = 0;
 }
@@ -216,15 +217,14 @@ bool call_refused(struct call *c, const struct request *r, bool authenticated)
         return false;
     if (r->cmd != NULL)
         stat_add(&c->shard->commands[r->cmd->id].rejected, 1);
-    stat_add(&c->shard->stats.errors, 1);
     return true;
 }
 
 void call_run(struct call *c)
 {
     struct shard *s = c->shard;
-    struct command_stats *stats = &s->commands[c->cmd->id];
     bool outer = !c->in_exec && !c->apply;
+    uint64_t from = outer ? s->tick : timing_now(&c->server->timing);
 
     if (outer)
         stage_begin(&s->stage);
@@ -233,9 +233,8 @@ void call_run(struct call *c)
         tracking_remember(c);
     if (outer)
         stage_end(&s->stage);
-    stat_add(&stats->calls, 1);
-    if (unlikely(c->failed))
-        stat_add(&stats->failed, 1);
+    if (likely(!c->apply))
+        timing_book(c, from);
     if (c->changes && !c->in_exec) { /* EXEC's are those of its commands */
         stat_add(&s->stats.changes, c->changes);
         stat_add(&s->changed, c->changes);
@@ -288,11 +287,13 @@ static enum ran run_here(struct shard *s, struct client *c, struct call *call)
     if (unlikely(a == ADMIT_WAIT)) {
         c->flags |= CLIENT_PARKED;
         push_end(s, c);
+        timing_start(s);
         return RAN_PARKED;
     }
     if (a == ADMIT_RUN) {
         if (unlikely(s->stage.bytes.len > STAGE_MAX))
             shard_append(s, call->held ? s->server->holds.held : 1ull << s->index);
+        call->waited = c->waiter.fetch_ticks;
         call_run(call);
         stat_add(&s->stats.commands, 1);
     } else {
@@ -455,6 +456,7 @@ static enum ran run_request(struct shard *s, struct request *r, bool held)
     if (unlikely(r->argc == 0)) {
         if (r->error != NULL) {
             resp_errorf(outbox_writer(&c->out), "ERR %s", r->error);
+            timing_error(s, "ERR");
             client_wrote(c);
             client_close(c, true);
         }
@@ -538,6 +540,7 @@ static void run_wave(struct shard *s)
 
     if (w->n > 1)
         prefetch_wave(s, w);
+    timing_start(s);
     for (unsigned i = 0; i < w->n; i++) {
         struct request *r = &w->req[i];
         struct client *c = r->client;
@@ -590,6 +593,7 @@ void dispatch_held(struct shard *home)
         w->n = 0;
         w->nargs = 0;
         parse_client(home, c);
+        timing_start(home);
         struct request *r = &w->req[0];
         if (w->n > 0 && run_request(home, r, true) == RAN_DONE)
             client_consume(c, r->consumed);

@@ -136,6 +136,7 @@ static bool advance(struct sub *sub)
     struct shard *s = sub->target;
     if (unlikely(atomic_load_explicit(&s->stop, memory_order_relaxed)))
         give_up(sub);
+    timing_start(s);
     while (sub->at < sub->n) {
         struct sub_item *item = &sub->item[sub->at];
         struct call call;
@@ -146,6 +147,7 @@ static bool advance(struct sub *sub)
         if (a == ADMIT_RUN) {
             if (unlikely(s->stage.bytes.len > STAGE_MAX))
                 shard_append(s, 1ull << s->index);
+            call.waited = sub->waiter.fetch_ticks;
             call_run(&call);
             stat_add(&s->stats.commands, 1);
         }

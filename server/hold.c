@@ -3,6 +3,7 @@
 #include "core/base/panic.h"
 #include "server/checkpoint.h"
 #include "server/dispatch.h"
+#include "server/latency.h"
 #include "server/save.h"
 #include "server/server.h"
 #include "server/tracking.h"
@@ -27,6 +28,7 @@ static void run_grant(struct task *t, void *arg)
 {
     struct shard *home = arg;
     (void)t;
+    uint64_t from = latency_begin(&home->server->timing);
     stat_add(&home->stats.holds, 1);
     if (home->index == 0 && (uint64_t)__builtin_popcountll(home->server->holds.held) == home->server->nshards)
         own_marks(home->server);
@@ -37,6 +39,7 @@ static void run_grant(struct task *t, void *arg)
     push_post(home);
     for (uint64_t m = home->server->holds.held; m != 0; m &= m - 1)
         memory_publish(shard_at(home->server, m)); /* what was done shows, before any reply about it leaves */
+    latency_mark(home, LATENCY_HOLD, &from);
     hold_done(home);
 }
 

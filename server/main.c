@@ -374,6 +374,7 @@ static struct server *server_new(struct config *cfg)
     s->entropy = entropy_real();
     s->fs = fs_real();
     s->started_us = clock_mono_us(s->clock);
+    timing_init(s);
     s->started_wall_s = clock_wall_ms(s->clock) / 1000;
     entropy_hex(s->entropy, s->run_id, 40);
     s->entropy->fill(s->entropy, &s->hash_seed, sizeof(s->hash_seed));

@@ -7,10 +7,12 @@
 #include "core/base/mem.h"
 #include "core/base/num.h"
 #include "core/value/string.h"
+#include "server/timing.h"
 
 void reply_error(struct call *c, const char *text)
 {
     c->failed = true;
+    timing_error(c->shard, text);
     resp_error(c->out, text);
 }
 

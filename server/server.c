@@ -9,6 +9,7 @@
 #include "server/checkpoint.h"
 #include "server/dispatch.h"
 #include "server/flash.h"
+#include "server/latency.h"
 #include "server/save.h"
 #include "server/spaces.h"
 
@@ -202,10 +203,23 @@ static void measure_rate(struct server *server)
     server->last_ops_us = now;
 }
 
+/* The longest since the last look. */
+static void measure_fsync(struct server *server)
+{
+    const struct timing *t = &server->timing;
+    uint64_t us = server->log != NULL ? log_sync_us_recent(server->log) : 0;
+    uint64_t ticks = ticks_of_us(&t->ticks, us);
+    if (us > 0 && ticks >= atomic_load_explicit(&t->latency, memory_order_relaxed))
+        latency_add(server->shards[0], LATENCY_LOG_FSYNC, ticks);
+}
+
 void server_cron(struct server *server)
 {
     measure_overhead(server);
     measure_rate(server);
+    measure_fsync(server);
+    ticks_calibrate(&server->timing.ticks);
+    timing_follow(server);
     flash_cron(server);
     checkpoint_cron(server);
     save_cron(server);
@@ -293,6 +307,7 @@ void admin_config_changed(struct call *c)
     for (unsigned i = 0; i < server->nshards; i++)
         shard_update_temperatures(server->shards[i]);
     log_set_everysec(server->log, server_everysec(server));
+    timing_follow(server);
     logger_set_level(server->logger, (enum log_level)server->config->loglevel);
 }
 
@@ -301,7 +316,7 @@ void admin_reset_stats(struct call *c)
     for (unsigned i = 0; i < c->server->nshards; i++) {
         struct shard *s = c->server->shards[i];
         memset(&s->stats, 0, sizeof(s->stats));
-        memset(s->commands, 0, sizeof(*s->commands) * command_ids());
+        timing_reset(s);
     }
     atomic_store(&c->server->peak_memory, 0);
 }

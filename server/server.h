@@ -41,6 +41,8 @@ struct server {
     struct shard **shards;
     uint64_t hash_seed;
     char run_id[41];
+    struct timing timing;
+    _Atomic uint64_t slowlog_next_id;
     struct history history;
     uint64_t started_us;
     int64_t started_wall_s;

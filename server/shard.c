@@ -11,6 +11,7 @@
 #include "server/expire_fields.h"
 #include "server/flash.h"
 #include "server/forward.h"
+#include "server/latency.h"
 #include "server/server.h"
 #include "server/snapshot.h"
 #include "server/tracking.h"
@@ -103,6 +104,7 @@ void shard_append(struct shard *s, uint64_t touched)
     if (stage_empty(stage))
         return;
     struct iovec iov = {stage->bytes.p, stage->bytes.len};
+    uint64_t from = latency_begin(&server->timing);
     uint64_t end = log_append(server->log, s->index, &iov, 1, stage->bytes.len, stage->logged);
     for (; touched != 0; touched &= touched - 1) {
         struct shard *t = server->shards[__builtin_ctzll(touched)];
@@ -110,6 +112,7 @@ void shard_append(struct shard *s, uint64_t touched)
         if (stage->always)
             t->always_lsn = end;
     }
+    latency_mark(s, LATENCY_LOG_WRITE, &from);
     stage_clear(stage);
     if (server->nshards > 1)
         server_log_progress(server); /* another shard's replies may have waited for this write */
@@ -239,9 +242,12 @@ static void cron(struct shard *s)
 /* What is done to data in every turn beside commands. */
 static bool data_slices(struct shard *s)
 {
+    uint64_t from = latency_begin(&s->server->timing);
     bool more = expire_slice(s);
     more |= expire_fields_slice(s);
+    latency_mark(s, LATENCY_EXPIRE, &from);
     shard_append(s, 1ull << s->index);
+    from = latency_begin(&s->server->timing);
     if (s->server->log != NULL)
         tier_log_progress(s->tier, log_durable(s->server->log));
     if (unlikely(tier_encoding(s->tier))) {
@@ -249,9 +255,12 @@ static bool data_slices(struct shard *s)
         s->retry_now |= !tier_encoding(s->tier);
     }
     more |= checkpoint_slice(s);
+    latency_mark(s, LATENCY_CHECKPOINT, &from);
     more |= snapshot_slice(s);
+    latency_mark(s, LATENCY_SNAPSHOT, &from);
     memory_maintain(s);
     more |= flash_slice(s);
+    latency_mark(s, LATENCY_EVICTION, &from);
     more |= tracking_slice(s);
     shard_append(s, 1ull << s->index); /* evictions */
     return more;
@@ -545,6 +554,9 @@ void shard_free(struct shard *s)
     stage_free(&s->stage);
     buf_free(&s->wave->nowhere);
     mem_free(s->wave, sizeof(*s->wave));
+    timing_free(s);
+    slowlog_reset(&s->slowlog);
+    mem_free(s->latency, sizeof(struct latency));
     mem_free(s->commands, sizeof(*s->commands) * command_ids());
     mem_free(s->spaces, sizeof(void *) * databases);
     mem_free(s->temperature, sizeof(*s->temperature) * databases);

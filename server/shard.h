@@ -17,7 +17,9 @@
 #include "core/run/mailbox.h"
 #include "server/pubsub.h"
 #include "server/push.h"
+#include "server/slowlog.h"
 #include "server/stage.h"
+#include "server/timing.h"
 #include "server/waiter.h"
 #include "tier/tier.h"
 
@@ -26,6 +28,7 @@ struct client;
 struct sub;
 struct command;
 struct snapshot_part;
+struct latency;
 
 struct list {
     void *first, *last;
@@ -50,10 +53,6 @@ static inline void stat_add(_Atomic uint64_t *c, uint64_t n)
 {
     atomic_store_explicit(c, atomic_load_explicit(c, memory_order_relaxed) + n, memory_order_relaxed);
 }
-
-struct command_stats {
-    _Atomic uint64_t calls, rejected, failed;
-};
 
 struct tracking;
 struct watched; /* tx.h */
@@ -96,6 +95,10 @@ struct shard {
     struct wave *wave;
     struct command_stats *commands;
     struct shard_stats stats;
+    struct error_stats errors;
+    uint64_t tick; /* when the next command of this thread begins (timing.h) */
+    struct slowlog slowlog;
+    struct latency *latency; /* NULL: nothing was slow yet */
 
     /* --- lending (hold.h) --- */
     _Atomic int lent;          /* 1 while a holder owns the data */

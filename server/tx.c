@@ -163,6 +163,7 @@ static void run_queued(struct call *exec, struct queued *item)
 {
     struct call q;
     queued_call(&q, exec, item);
+    q.waited = item == exec->client->tx->queue ? exec->waited : 0; /* the slow log has no EXEC */
     if (item->cmd->route == ROUTE_ANY && exec->held) {
         uint64_t mask = request_owners(exec->server, item->cmd, item->argv, item->argc);
         if (mask != 0)

@@ -36,7 +36,7 @@ struct waiter {
     bool fetching; /* fetches are under way: whoever this is must not be freed */
     bool listed;   /* in the retry list */
     enum wait_why why;
-    uint32_t fetched; /* how many times it has waited for fetches (slow log, tests) */
+    uint64_t fetching_since, fetch_ticks; /* since when, and how long in all since it was last released */
     /* key hashes pinned on behalf of this run: the first few in place, more in `more` */
     uint32_t pins;
     uint32_t pins_cap;

@@ -243,20 +243,6 @@ static void command_run(struct call *c)
 
 static void command_count_run(struct call *c) { reply_int(c, (int64_t)count_all()); }
 
-/* "get" or "config|get". */
-static const struct command *by_full_name(struct slice name)
-{
-    const struct command *parent;
-    const uint8_t *bar = name.len ? memchr(name.p, '|', name.len) : NULL;
-    struct slice argv[2] = {name};
-    if (bar == NULL)
-        return command_find(argv, 1, &parent);
-    argv[0].len = (size_t)(bar - name.p);
-    argv[1] = slice_of(bar + 1, (size_t)(name.p + name.len - bar - 1));
-    const struct command *cmd = command_find(argv, 2, &parent);
-    return cmd != NULL && cmd->parent != NULL ? cmd : NULL;
-}
-
 static void command_info_run(struct call *c)
 {
     if (c->argc == 2) {
@@ -265,7 +251,7 @@ static void command_info_run(struct call *c)
     }
     reply_array(c, (size_t)c->argc - 2);
     for (int i = 2; i < c->argc; i++) {
-        const struct command *cmd = by_full_name(c->argv[i]);
+        const struct command *cmd = command_by_full_name(c->argv[i]);
         if (cmd == NULL)
             reply_null(c);
         else
@@ -415,10 +401,10 @@ static void command_docs_run(struct call *c)
         return;
     }
     for (int i = 2; i < c->argc; i++)
-        n += by_full_name(c->argv[i]) != NULL;
+        n += command_by_full_name(c->argv[i]) != NULL;
     reply_map(c, n);
     for (int i = 2; i < c->argc; i++) {
-        const struct command *cmd = by_full_name(c->argv[i]);
+        const struct command *cmd = command_by_full_name(c->argv[i]);
         if (cmd != NULL)
             reply_doc(c, cmd);
     }

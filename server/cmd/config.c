@@ -165,6 +165,13 @@ static void config_set_run(struct call *c)
     reply_ok(c);
 }
 
+static bool is_secret(const struct slice *argv, int argc, int arg)
+{
+    const struct directive *d = arg >= 3 && arg % 2 == 1 ? config_find(argv[arg - 1], false) : NULL;
+    (void)argc;
+    return d != NULL && (d->flags & DIRECTIVE_SECRET);
+}
+
 static void config_rewrite_run(struct call *c)
 {
     char error[512];
@@ -227,8 +234,8 @@ static struct command config_subcommands[] = {
         "O(N) when N is the number of configuration parameters provided", .args = get_args,
         .history = STRINGS(CHANGE("7.0.0", "Added the ability to pass multiple pattern parameters in one call"))),
     SUB("set", config_set_run, -4, ROUTE_ALL, "Sets configuration parameters in-flight.", "2.0.0",
-        "O(N) when N is the number of configuration parameters provided", .args = set_args, ALL_NODES,
-        .history = STRINGS(CHANGE("7.0.0", "Added the ability to set multiple parameters in one call."))),
+        "O(N) when N is the number of configuration parameters provided", .args = set_args, .secret = is_secret,
+        ALL_NODES, .history = STRINGS(CHANGE("7.0.0", "Added the ability to set multiple parameters in one call."))),
     SUB("rewrite", config_rewrite_run, 2, ROUTE_ALL, "Persists the effective configuration to file.", "2.8.0", "O(1)",
         ALL_NODES),
     SUB("resetstat", config_resetstat_run, 2, ROUTE_ALL, "Resets the server's statistics.", "2.0.0", "O(1)", ALL_NODES),

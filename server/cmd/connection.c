@@ -80,6 +80,13 @@ static bool authenticate(struct call *c, struct slice user, struct slice passwor
     return false;
 }
 
+static bool auth_secret(const struct slice *argv, int argc, int arg)
+{
+    (void)argv;
+    (void)argc;
+    return arg > 0;
+}
+
 static void auth_run(struct call *c)
 {
     if (c->argc > 3) {
@@ -139,6 +146,12 @@ static bool hello_options(struct call *c, struct hello *h)
         }
     }
     return true;
+}
+
+static bool hello_secret(const struct slice *argv, int argc, int arg)
+{
+    (void)argc;
+    return (arg > 2 && slice_is(argv[arg - 1], "auth")) || (arg > 3 && slice_is(argv[arg - 2], "auth"));
 }
 
 static void hello_reply(struct call *c)
@@ -754,6 +767,7 @@ struct command connection_commands[] = {
      .since = "1.0.0",
      .complexity = "O(N) where N is the number of passwords defined for the user",
      .args = auth_args,
+     .secret = auth_secret,
      .history = STRINGS(CHANGE("6.0.0", "Added ACL style (username and password)."))},
     {.name = "hello",
      .run = hello_run,
@@ -766,6 +780,7 @@ struct command connection_commands[] = {
      .since = "6.0.0",
      .complexity = "O(1)",
      .args = hello_args,
+     .secret = hello_secret,
      .history =
          STRINGS(CHANGE("6.2.0", "`protover` made optional; when called without arguments the command reports the "
                                  "current connection's context."))},

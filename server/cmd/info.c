@@ -8,6 +8,7 @@
 #include "core/base/mem.h"
 #include "server/admin.h"
 #include "server/checkpoint.h"
+#include "server/cmd/info.h"
 #include "server/dispatch.h"
 #include "server/flash.h"
 #include "server/lazy.h"
@@ -265,35 +266,6 @@ static void cpu_section(struct call *c, struct buf *b)
     field(b, "used_cpu_user", "%lld.%06lld", (long long)u.ru_utime.tv_sec, (long long)u.ru_utime.tv_usec);
 }
 
-struct command_line {
-    struct call *c;
-    struct buf *b;
-};
-
-static void command_line(void *arg, const struct command *cmd)
-{
-    struct command_line *l = arg;
-    uint64_t calls = 0, rejected = 0, failed = 0;
-    for (const struct command *sub = cmd->subcommands; sub != NULL && sub->name != NULL; sub++)
-        command_line(arg, sub);
-    for (unsigned i = 0; i < l->c->server->nshards; i++) {
-        struct command_stats *st = &l->c->server->shards[i]->commands[cmd->id];
-        calls += atomic_load_explicit(&st->calls, memory_order_relaxed);
-        rejected += atomic_load_explicit(&st->rejected, memory_order_relaxed);
-        failed += atomic_load_explicit(&st->failed, memory_order_relaxed);
-    }
-    if (calls + rejected == 0)
-        return;
-    buf_printf(l->b, "cmdstat_%s:calls=%llu,rejected_calls=%llu,failed_calls=%llu\r\n", cmd->full_name,
-               (unsigned long long)calls, (unsigned long long)rejected, (unsigned long long)failed);
-}
-
-static void commandstats_section(struct call *c, struct buf *b)
-{
-    struct command_line l = {c, b};
-    command_each(command_line, &l);
-}
-
 /* Ratio: payloads handed to the tier by what their records took, headers included. */
 static void compression(struct call *c, const struct tier_stats *t, struct buf *b)
 {
@@ -385,7 +357,6 @@ static void keyspace_section(struct call *c, struct buf *b)
     }
 }
 
-static void errorstats_section(struct call *c, struct buf *b) { (void)c, (void)b; }
 static void modules_section(struct call *c, struct buf *b) { (void)c, (void)b; }
 static void cluster_section(struct call *c, struct buf *b)
 {
@@ -406,8 +377,9 @@ static const struct {
     {"replication", "Replication", replication_section, true},
     {"cpu", "CPU", cpu_section, true},
     {"modules", "Modules", modules_section, true},
-    {"commandstats", "Commandstats", commandstats_section, false},
-    {"errorstats", "Errorstats", errorstats_section, true},
+    {"commandstats", "Commandstats", info_commandstats, false},
+    {"latencystats", "Latencystats", info_latencystats, false},
+    {"errorstats", "Errorstats", info_errorstats, true},
     {"cluster", "Cluster", cluster_section, true},
     {"tier", "Tier", tier_section, true},
     {"keyspace", "Keyspace", keyspace_section, true},
