@@ -234,7 +234,7 @@ void call_run(struct call *c)
     if (outer)
         stage_end(&s->stage);
     if (likely(!c->apply))
-        timing_book(c, from);
+        timing_book(c, from, timing_now(&c->server->timing));
     if (c->changes && !c->in_exec) { /* EXEC's are those of its commands */
         stat_add(&s->stats.changes, c->changes);
         stat_add(&s->changed, c->changes);

@@ -31,13 +31,6 @@ void timing_follow(struct server *server)
 
 void timing_start(struct shard *s) { s->tick = timing_now(&s->server->timing); }
 
-static cold_fn struct histogram *new_times(struct command_stats *stats)
-{
-    struct histogram *h = mem_zalloc(sizeof(*h));
-    atomic_store_explicit(&stats->times, h, memory_order_release);
-    return h;
-}
-
 static cold_fn void was_slow(struct call *c, uint64_t took)
 {
     const struct timing *t = &c->server->timing;
@@ -48,23 +41,35 @@ static cold_fn void was_slow(struct call *c, uint64_t took)
         latency_add(c->shard, c->cmd->flags & CMD_FAST ? LATENCY_FAST_COMMAND : LATENCY_COMMAND, took);
 }
 
-void timing_book(struct call *c, uint64_t from)
+/* The first of its command on this shard. */
+static cold_fn void book_first(struct call *c, uint64_t from, uint64_t now)
+{
+    struct histogram *h = mem_zalloc(sizeof(*h));
+    atomic_store_explicit(&c->shard->commands[c->cmd->id].times, h, memory_order_release);
+    timing_book(c, from, now);
+}
+
+/* What is rare is called last: so nothing has to be kept on the stack for it. */
+void timing_book(struct call *c, uint64_t from, uint64_t now)
 {
     struct shard *s = c->shard;
     struct server *server = s->server;
     struct command_stats *stats = &s->commands[c->cmd->id];
-    uint64_t now = timing_now(&server->timing);
+    struct histogram *times = atomic_load_explicit(&stats->times, memory_order_relaxed);
     uint64_t took = unlikely(now < from) ? 0 : now - from; /* the counters of two processors may differ a little */
 
+    if (likely(server->config->latency_tracking)) {
+        if (unlikely(times == NULL)) {
+            book_first(c, from, now);
+            return;
+        }
+        histogram_add(times, took);
+    }
     s->tick = now;
     stat_add(&stats->calls, 1);
     stat_add(&stats->ticks, took);
     if (unlikely(c->failed))
         stat_add(&stats->failed, 1);
-    if (likely(server->config->latency_tracking)) {
-        struct histogram *times = atomic_load_explicit(&stats->times, memory_order_relaxed);
-        histogram_add(likely(times != NULL) ? times : new_times(stats), took);
-    }
     if (unlikely(took + c->waited >= atomic_load_explicit(&server->timing.least, memory_order_relaxed)))
         was_slow(c, took);
 }
