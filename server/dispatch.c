@@ -444,7 +444,6 @@ static bool refused_to_subscriber(struct call *c)
              c->cmd->full_name);
     is_exec(c) ? tx_abort(c, why) : reply_errorf(c, "ERR %s", why);
     stat_add(&c->shard->commands[c->cmd->id].rejected, 1);
-    stat_add(&c->shard->stats.errors, 1);
     return true;
 }
 
