@@ -10,22 +10,25 @@ _APART = {'FLUSHALL', 'FLUSHDB', 'MULTI', 'MULTI errors', 'WATCH', 'SORT', 'SORT
 
 def _refused(g):
     """What is not queued; all but a nested MULTI and a WATCH make EXEC fail."""
-    return g.one([b'NOSUCH', g.key()], [b'GET'], [b'SET', g.key()], [b'MULTI'], [b'WATCH', g.key()], [b'OBJECT', b'NOSUCH', g.key()],
-                 [b'XREADGROUP', g.key()], [b''], [b'HSET', g.key(), b'f'], [b'EXEC', b'now'], [b'DISCARD', b'now'])
+    return g.one([b'NOSUCH', g.key()], [b'GET'], [b'SET', g.key()], [b'MULTI'], [b'WATCH', g.key()], [b''],
+                 [b'OBJECT', b'NOSUCH', g.key()], [b'XREADGROUP', g.key()], [b'HSET', g.key(), b'f'], [b'EXEC', b'now'],
+                 [b'DISCARD', b'now'])
 
 
 def _queued(g, generators, names):
     if g.chance(0.03):
-        return g.one([b'SELECT', g.one(b'0', b'1', b'99')], [b'UNWATCH'], [b'PING'], [b'FLUSHDB'], [b'SWAPDB', b'0', b'1'])
+        return g.one([b'SELECT', g.one(b'0', b'1', b'99')], [b'UNWATCH'], [b'PING'], [b'FLUSHDB'],
+                     [b'SWAPDB', b'0', b'1'])
     return generators[g.of(names)](g)
 
 
 def _touch(g, key):
     """A call that changes a key, or only looks as if it did."""
-    return g.one([b'SET', key, g.value()], [b'DEL', key], [b'APPEND', key, b''], [b'PEXPIREAT', key, b'%d' % (g.one(5000000000, 6000000000) * 1000)],
-                 [b'PEXPIREAT', key, b'1'], [b'PERSIST', key], [b'RENAME', g.key(), key], [b'RENAME', key, key], [b'COPY', g.key(), key],
+    return g.one([b'SET', key, g.value()], [b'DEL', key], [b'APPEND', key, b''], [b'EXPIREAT', key, g.one(b'5000000000', b'1')],
+                 [b'PERSIST', key], [b'RENAME', g.key(), key], [b'RENAME', key, key], [b'COPY', g.key(), key],
                  [b'MOVE', key, b'1'], [b'GET', key], [b'SETNX', key, b'x'], [b'LPUSH', key, b'x'], [b'SREM', key, b'x'],
-                 [b'SWAPDB', b'0', b'1'], [b'FLUSHDB'], [b'GETDEL', key], [b'XGROUP', b'CREATE', key, b'g', b'$', b'MKSTREAM'])
+                 [b'SWAPDB', b'0', b'1'], [b'FLUSHDB'], [b'GETDEL', key],
+                 [b'XGROUP', b'CREATE', key, b'g', b'$', b'MKSTREAM'])
 
 
 def _watch(g):
