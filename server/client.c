@@ -8,6 +8,7 @@
 #include "core/base/panic.h"
 #include "core/proto/resp_writer.h"
 #include "server/dispatch.h"
+#include "server/monitor.h"
 #include "server/server.h"
 #include "server/tracking.h"
 
@@ -339,6 +340,7 @@ static void close_now(struct client *c)
     if (c->flags & CLIENT_CLOSING)
         return;
     c->flags |= CLIENT_CLOSING;
+    monitor_off(c);
     atomic_fetch_sub(&s->server->connected, 1);
     if (c->tx != NULL)
         tx_discard(c);
@@ -484,7 +486,7 @@ void clients_cron(struct shard *s)
         next = c->next;
         if (c->flags & CLIENT_CLOSING || client_cut(c))
             continue;
-        if (cfg->timeout > 0 && !(c->flags & CLIENT_SUBSCRIBER) && !(c->flags & CLIENT_PARKED) &&
+        if (cfg->timeout > 0 && !(c->flags & (CLIENT_SUBSCRIBER | CLIENT_MONITOR)) && !(c->flags & CLIENT_PARKED) &&
             s->now_us - c->active_us > (uint64_t)cfg->timeout * 1000000) {
             logger_line(s->server->logger, LOG_VERBOSE, "Closing idle client %s", c->peer);
             close_now(c);
@@ -495,6 +497,8 @@ void clients_cron(struct shard *s)
 static void append_flags(const struct client *c, struct buf *out)
 {
     size_t before = out->len;
+    if (c->flags & CLIENT_MONITOR)
+        buf_append_byte(out, 'O');
     if (c->flags & CLIENT_SUBSCRIBER)
         buf_append_byte(out, 'P');
     if (tx_queueing(c))

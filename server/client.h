@@ -31,6 +31,7 @@ enum client_flag {
     CLIENT_EOF = 1 << 15,        /* it sends no more: closed when what it has sent is answered */
     CLIENT_SUBSCRIBER = 1 << 16, /* to some channel or pattern */
     CLIENT_PUSHED = 1 << 17,     /* something was pushed to it in this turn, by this shard */
+    CLIENT_MONITOR = 1 << 18,    /* it gets a line for every command (monitor.h) */
 };
 
 struct client {

@@ -40,6 +40,7 @@ static struct command *const groups[] = {
     list_commands,
     list_index_commands,
     memory_commands,
+    monitor_commands,
     pubsub_commands,
     save_commands,
     set_commands,

@@ -207,6 +207,7 @@ extern struct command latency_commands[];
 extern struct command list_commands[];
 extern struct command list_index_commands[];
 extern struct command memory_commands[];
+extern struct command monitor_commands[];
 extern struct command pubsub_commands[];
 extern struct command save_commands[];
 extern struct command set_commands[];

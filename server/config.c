@@ -803,23 +803,6 @@ static bool plain_words(struct slice s)
     return s.len > 0;
 }
 
-static void put_quoted(struct buf *out, struct slice s)
-{
-    buf_append_byte(out, '"');
-    for (size_t i = 0; i < s.len; i++) {
-        const char *at = strchr(escaped, s.p[i]);
-        if (at != NULL)
-            buf_printf(out, "\\%c", escape_letters[at - escaped]);
-        else if (s.p[i] < ' ' || s.p[i] == 0x7f)
-            buf_printf(out, "\\x%02x", s.p[i]);
-        else if (s.p[i] == '"' || s.p[i] == '\\')
-            buf_printf(out, "\\%c", s.p[i]);
-        else
-            buf_append_byte(out, s.p[i]);
-    }
-    buf_append_byte(out, '"');
-}
-
 static void rewrite_line(const struct config *cfg, const struct directive *d, int db, struct buf *out)
 {
     struct buf value = {0};
@@ -830,7 +813,7 @@ static void rewrite_line(const struct config *cfg, const struct directive *d, in
     bool text = d->type == DIRECTIVE_TEXT ||
                 ((d->type == DIRECTIVE_SAVE_POINTS || d->type == DIRECTIVE_PERCENTILES) && value.len == 0);
     if (text && !((d->flags & DIRECTIVE_MANY) && plain_words(buf_slice(&value))))
-        put_quoted(out, buf_slice(&value));
+        buf_append_quoted(out, buf_slice(&value));
     else
         buf_append_slice(out, buf_slice(&value));
     buf_append_byte(out, '\n');

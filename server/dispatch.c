@@ -5,6 +5,7 @@
 #include "core/base/mem.h"
 #include "core/base/num.h"
 #include "core/base/panic.h"
+#include "server/monitor.h"
 #include "server/push.h"
 #include "server/reply.h"
 #include "server/scan.h"
@@ -213,6 +214,9 @@ bool call_refused(struct call *c, const struct request *r, bool authenticated)
         is_exec(c) ? tx_abort(c, "wrong number of arguments for 'exec' command") : reply_wrong_arity(c);
     else if (unlikely(!authenticated && !(r->cmd->flags & CMD_NO_AUTH)))
         reply_error(c, "NOAUTH Authentication required.");
+    else if (unlikely(c->client->flags & CLIENT_MONITOR) &&
+             r->cmd->flags & (CMD_WRITE | CMD_READONLY | CMD_MAY_REPLICATE))
+        reply_error(c, "ERR Replica can't interact with the keyspace");
     else
         return false;
     if (r->cmd != NULL)
@@ -235,6 +239,7 @@ void call_run(struct call *c)
         stage_end(&s->stage);
     if (likely(!c->apply))
         timing_book(c, from, timing_now(&c->server->timing));
+    monitor_feed(c);
     if (c->changes && !c->in_exec) { /* EXEC's are those of its commands */
         stat_add(&s->stats.changes, c->changes);
         stat_add(&s->changed, c->changes);

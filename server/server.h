@@ -43,6 +43,7 @@ struct server {
     char run_id[41];
     struct timing timing;
     _Atomic uint64_t slowlog_next_id;
+    _Atomic uint64_t monitor_homes; /* shards with clients that listen to all (monitor.h) */
     struct history history;
     uint64_t started_us;
     int64_t started_wall_s;

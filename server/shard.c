@@ -556,6 +556,7 @@ void shard_free(struct shard *s)
     mem_free(s->wave, sizeof(*s->wave));
     timing_free(s);
     slowlog_reset(&s->slowlog);
+    mem_free(s->monitors, sizeof(*s->monitors) * s->monitors_cap);
     mem_free(s->latency, sizeof(struct latency));
     mem_free(s->commands, sizeof(*s->commands) * command_ids());
     mem_free(s->spaces, sizeof(void *) * databases);

@@ -98,6 +98,8 @@ struct shard {
     struct error_stats errors;
     uint64_t tick; /* when the next command of this thread begins (timing.h) */
     struct slowlog slowlog;
+    struct client **monitors; /* those of its clients that listen to all (monitor.h) */
+    unsigned nmonitors, monitors_cap;
     struct latency *latency; /* NULL: nothing was slow yet */
 
     /* --- lending (hold.h) --- */

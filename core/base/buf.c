@@ -67,6 +67,24 @@ void buf_printf(struct buf *b, const char *fmt, ...)
     va_end(ap);
 }
 
+void buf_append_quoted(struct buf *b, struct slice s)
+{
+    static const char raw[] = "\n\r\t\b\a\"\\", letters[] = "nrtba\"\\";
+    buf_append_byte(b, '"');
+    for (size_t i = 0; i < s.len; i++) {
+        const char *at = s.p[i] != 0 ? strchr(raw, s.p[i]) : NULL;
+        if (at != NULL) {
+            buf_append_byte(b, '\\');
+            buf_append_byte(b, (uint8_t)letters[at - raw]);
+        } else if (s.p[i] < ' ' || s.p[i] > '~') {
+            buf_printf(b, "\\x%02x", s.p[i]);
+        } else {
+            buf_append_byte(b, s.p[i]);
+        }
+    }
+    buf_append_byte(b, '"');
+}
+
 void buf_reset(struct buf *b, size_t keep)
 {
     if (b->cap > keep)

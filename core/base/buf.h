@@ -44,6 +44,9 @@ void buf_insert(struct buf *b, size_t at, const void *p, size_t len);
 void buf_consume(struct buf *b, size_t n);
 void buf_printf(struct buf *b, const char *fmt, ...) printf_like(2, 3);
 void buf_vprintf(struct buf *b, const char *fmt, va_list ap) printf_like(2, 0);
+/* In double quotes, with what does not print, quotes and backslashes escaped (\n \r \t \a \b, \xff): as configuration
+ * files and Redis's MONITOR have it. */
+void buf_append_quoted(struct buf *b, struct slice s);
 /* Frees a buffer that has grown above `keep` bytes of capacity; empties it in any case. */
 void buf_reset(struct buf *b, size_t keep);
 

@@ -8,6 +8,7 @@
 #include "server/admin.h"
 #include "server/cmd/tracking.h"
 #include "server/dispatch.h"
+#include "server/monitor.h"
 #include "server/reply.h"
 #include "server/tracking.h"
 #include "server/tx.h"
@@ -48,9 +49,12 @@ static void reset_run(struct call *c)
         tx_discard(client);
     tracking_off(client);
     pubsub_leave(client);
+    monitor_off(client);
     client->db = 0;
     client->proto = 2;
-    client->flags &= ~(uint32_t)(CLIENT_NO_EVICT | CLIENT_NO_TOUCH | CLIENT_REPLY_OFF);
+    client->flags &=
+        ~(uint32_t)(CLIENT_NO_EVICT | CLIENT_NO_TOUCH | CLIENT_REPLY_OFF | CLIENT_REPLY_SKIP | CLIENT_REPLY_SKIP_NEXT);
+    c->out = outbox_writer(&client->out);
     if (admin_config(c)->requirepass[0] != 0)
         client->flags &= ~(uint32_t)CLIENT_AUTHENTICATED;
     client_set_string(&client->name, slice_of(NULL, 0));

@@ -1,0 +1,94 @@
+#include "server/monitor.h"
+
+#include <stdio.h>
+
+#include "core/base/mem.h"
+#include "server/client.h"
+#include "server/push.h"
+
+/* --- who listens --- */
+
+void monitor_on(struct client *c)
+{
+    struct shard *s = c->home;
+    if (c->flags & CLIENT_MONITOR)
+        return;
+    if (s->nmonitors == s->monitors_cap) {
+        unsigned cap = s->monitors_cap ? s->monitors_cap * 2 : 4;
+        s->monitors = mem_realloc(s->monitors, sizeof(*s->monitors) * s->monitors_cap, sizeof(*s->monitors) * cap);
+        s->monitors_cap = cap;
+    }
+    s->monitors[s->nmonitors++] = c;
+    c->flags |= CLIENT_MONITOR;
+    atomic_fetch_or(&s->server->monitor_homes, 1ull << s->index);
+}
+
+void monitor_off(struct client *c)
+{
+    struct shard *s = c->home;
+    unsigned i = 0;
+    if (!(c->flags & CLIENT_MONITOR))
+        return;
+    while (s->monitors[i] != c)
+        i++;
+    s->monitors[i] = s->monitors[--s->nmonitors];
+    c->flags &= ~(uint32_t)CLIENT_MONITOR;
+    if (s->nmonitors == 0)
+        atomic_fetch_and(&s->server->monitor_homes, ~(1ull << s->index));
+}
+
+/* --- lines --- */
+
+/* Whoever gets one may be cut for it, which takes it out of the list. */
+static void deliver_here(struct shard *s, const struct push *m)
+{
+    for (unsigned i = s->nmonitors; i-- > 0;)
+        if (i < s->nmonitors)
+            push_here(s->monitors[i], m);
+}
+
+static void deliver(struct shard *home, const struct push_item *item) { deliver_here(home, &item->message); }
+
+static void append_peer(struct buf *b, const struct call *c)
+{
+    if (c->origin == NULL)
+        buf_append_str(b, "?:0");
+    else if (c->origin->flags & CLIENT_UNIX)
+        buf_printf(b, "unix:%s", c->server->config->unixsocket);
+    else
+        buf_append_str(b, c->origin->peer);
+}
+
+static void append_line(struct buf *b, const struct call *c)
+{
+    int64_t now = clock_wall_us(c->server->clock);
+    uint32_t db = c->client != NULL ? c->client->db : c->db; /* SELECT is shown where it leads */
+    buf_printf(b, "+%lld.%06lld [%u ", (long long)(now / 1000000), (long long)(now % 1000000), db);
+    append_peer(b, c);
+    buf_append_byte(b, ']');
+    for (int i = 0; i < c->argc; i++) {
+        buf_append_byte(b, ' ');
+        buf_append_quoted(b, command_secret(c->cmd, c->argv, c->argc, i) ? SLICE_LIT("(redacted)") : c->argv[i]);
+    }
+    buf_append(b, "\r\n", 2);
+}
+
+/* The shard whose thread this is. Inside a transaction a call may be for another one, which is held. */
+static struct shard *running_shard(const struct call *c) { return c->client != NULL ? c->client->home : c->shard; }
+
+void monitor_line(struct call *c)
+{
+    uint64_t homes = atomic_load_explicit(&c->server->monitor_homes, memory_order_relaxed);
+    struct shard *s = running_shard(c);
+    struct buf line = {0};
+    if (c->apply || c->cmd->flags & (CMD_ADMIN | CMD_SKIP_MONITOR))
+        return;
+    append_line(&line, c);
+    struct push_item item = {.deliver = deliver, .message = {.bytes = blob_copy(buf_slice(&line), line.len)}};
+    buf_free(&line);
+    s->gave_always |= c->always;
+    for (uint64_t m = homes & ~(1ull << s->index); m != 0; m &= m - 1)
+        push_elsewhere(s, (unsigned)__builtin_ctzll(m), &item);
+    deliver_here(s, &item.message);
+    blob_unref(item.message.bytes);
+}

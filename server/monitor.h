@@ -1,0 +1,23 @@
+/* MONITOR: a line for every command that runs, on whatever shard, to every client that asked for it, wherever it lives.
+ * A line is made by the shard that runs the command and reaches the others as a push (push.h): lines of one shard come
+ * in the order in which it ran them. While nobody listens a command costs one test. */
+#ifndef SERVER_MONITOR_H
+#define SERVER_MONITOR_H
+
+#include <stdatomic.h>
+
+#include "server/server.h"
+
+/* On and off, on the client's home. Off twice does no harm. */
+void monitor_on(struct client *c);
+void monitor_off(struct client *c);
+
+void monitor_line(struct call *c);
+/* The call has run (EVAL: is about to run, since its commands come behind it). */
+static inline void monitor_feed(struct call *c)
+{
+    if (unlikely(atomic_load_explicit(&c->server->monitor_homes, memory_order_relaxed) != 0))
+        monitor_line(c);
+}
+
+#endif
