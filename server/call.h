@@ -14,11 +14,22 @@
 #include "core/keyspace/keyspace.h"
 #include "server/command.h"
 
+struct blocked;
 struct shard;
 struct client;
 struct server;
 
 #define SHARDS_MAX 64 /* a set of shards is a mask */
+
+/* What a call that found nothing waits for (call_block). */
+struct block {
+    int64_t timeout_ms; /* 0: for ever */
+    int first, n;       /* its keys: the arguments first .. first + n - 1 */
+    uint8_t type;       /* it runs again when one of them has changed and is of this type (enum value_type), */
+    bool nokey;         /* or whatever it is then, even missing */
+    const void *notes;  /* what it wants to be told then, or NULL; copied */
+    size_t notes_len;
+};
 
 struct call {
     struct server *server;
@@ -47,6 +58,9 @@ struct call {
     uint64_t waited;          /* ticks that it waited for values from flash before it could run */
     struct blob *const *bigs; /* arguments that were received into blobs of their own; borrowed */
     unsigned nbigs;
+    bool blocks; /* it waits, for this: */
+    struct block block;
+    struct blocked *blocked; /* it has blocked before and runs again; NULL: this is its first run */
 };
 
 /* --- places --- */
@@ -129,6 +143,17 @@ static inline void effect_verbatim(struct call *c) { effect(c, c->argc, c->argv)
 
 /* Sends a large value by reference. False if it is small or the output cannot: copy it. */
 bool call_reply_blob(struct call *c, struct blob *b);
+
+/* --- blocking (block.h) --- */
+
+/* The call has found nothing, and has replied nothing: it waits, and runs again from the start when there may be
+ * something; when its time is up it gets a null array. False: nothing blocks here (EXEC), so reply what stands for
+ * nothing. `b` and its notes are borrowed during the call. */
+bool call_block(struct call *c, const struct block *b);
+/* The notes it left when it blocked first; NULL if it has not yet. */
+const void *call_notes(const struct call *c);
+/* The argument of the key that made it run again, which comes before the others; 0: none. */
+int call_ready_key(const struct call *c);
 
 /* --- databases --- */
 

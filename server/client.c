@@ -210,6 +210,7 @@ void client_ready(struct client *c)
 void client_again(struct client *c)
 {
     c->flags &= ~(uint32_t)CLIENT_PARKED;
+    c->active_us = c->home->now_us; /* it was not idle, it waited */
     if (c->flags & CLIENT_READ_PAUSED) {
         c->flags &= ~(uint32_t)CLIENT_READ_PAUSED;
         conn_pause(c->conn, false);
@@ -294,7 +295,7 @@ void client_flush(struct client *c)
         stat_add(&c->home->stats.net_out, bytes);
         conn_send(c->conn, iov, n);
     }
-    if ((c->flags & CLIENT_CLOSE_AFTER_REPLY) && outbox_empty(&c->out))
+    if ((c->flags & CLIENT_CLOSE_AFTER_REPLY) && outbox_empty(&c->out) && c->blocking_sub == NULL)
         close_now(c);
 }
 
@@ -315,11 +316,13 @@ static void drained(struct conn *conn)
 static void ended(struct conn *conn, int error)
 {
     struct client *c = conn->arg;
-    if (error < 0 || c->big != NULL || (c->in_len == 0 && outbox_empty(&c->out))) {
+    bool idle = c->in_len == 0 && outbox_empty(&c->out) && c->blocking_sub == NULL;
+    if (error < 0 || c->big != NULL || idle || c->blocked != NULL) {
         close_now(c);
         return;
     }
     c->flags |= CLIENT_EOF;
+    forward_gone(c);
     if (c->in_len == 0)
         client_close(c, true);
     else if (!(c->flags & CLIENT_PARKED))
@@ -345,6 +348,8 @@ static void close_now(struct client *c)
     if (c->tx != NULL)
         tx_discard(c);
     tracking_closed(c);
+    dispatch_gone(c);
+    forward_gone(c);
     if (c->conn != NULL) {
         struct conn *conn = c->conn;
         c->conn = NULL;
@@ -434,7 +439,7 @@ static void client_free(struct client *c)
 static bool in_some_list(const struct client *c)
 {
     return (c->flags & (CLIENT_READY | CLIENT_OUTGOING | CLIENT_GATED | CLIENT_IN_HOLD_LIST)) || c->releasing ||
-           c->subs > 0 || c->waiter.fetching;
+           c->subs > 0 || c->blocked != NULL || c->waiter.fetching;
 }
 
 void clients_reap(struct shard *s)
@@ -497,6 +502,8 @@ void clients_cron(struct shard *s)
 static void append_flags(const struct client *c, struct buf *out)
 {
     size_t before = out->len;
+    if (client_blocked(c) != NULL)
+        buf_append_byte(out, 'b');
     if (c->flags & CLIENT_MONITOR)
         buf_append_byte(out, 'O');
     if (c->flags & CLIENT_SUBSCRIBER)

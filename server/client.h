@@ -8,7 +8,9 @@
 #include "server/outbox.h"
 #include "server/waiter.h"
 
+struct blocked;
 struct shard;
+struct sub;
 struct tracking_mode;
 struct transaction;
 
@@ -70,6 +72,8 @@ struct client {
     bool always_dep;           /* this turn's replies depend on an `always` database */
     struct subscriber *pubsub; /* pubsub.h; NULL: it listens to nothing */
     struct transaction *tx;    /* MULTI or WATCH state; NULL: none */
+    struct blocked *blocked;   /* its command waits (block.h); NULL: no */
+    struct sub *blocking_sub;  /* the same on another shard, where it may wait; NULL: none */
 
     struct tracking_mode *tracking; /* CLIENT TRACKING; NULL: off */
     bool has_tracked;               /* at some time: shards may know its number */

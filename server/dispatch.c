@@ -5,6 +5,7 @@
 #include "core/base/mem.h"
 #include "core/base/num.h"
 #include "core/base/panic.h"
+#include "server/block.h"
 #include "server/monitor.h"
 #include "server/push.h"
 #include "server/reply.h"
@@ -112,7 +113,7 @@ static void parse_client(struct shard *s, struct client *c)
     }
     if (c->reader.pos == 0)
         resp_reader_reset(&c->reader);
-    while (w->n < WAVE_MAX && ahead < c->in_len) {
+    while (w->n < w->max && ahead < c->in_len) {
         const uint8_t *base = c->in->data + c->in_off + ahead;
         struct request *r = &w->req[w->n];
         size_t consumed = 0;
@@ -141,11 +142,18 @@ static void parse_client(struct shard *s, struct client *c)
             resp_reader_reset(&c->reader);
             continue;
         }
-        fill_request(s, r, base, consumed);
         if (c->reader.inline_copy || c->nbigs > 0) {
-            c->complete = consumed; /* its arguments live in the reader and in blobs: it is not parsed twice */
+            /* Its arguments live in the reader and in blobs: it is not parsed twice, once those before it are gone. */
+            if (ahead == consumed) {
+                fill_request(s, r, base, consumed);
+                c->complete = consumed;
+            } else {
+                resp_reader_reset(&c->reader);
+                w->n--;
+            }
             return;
         }
+        fill_request(s, r, base, consumed);
         resp_reader_reset(&c->reader);
     }
 }
@@ -177,6 +185,8 @@ void call_init(struct call *c, struct shard *s, const struct request *r)
     c->waited = 0;
     c->bigs = NULL;
     c->nbigs = 0;
+    c->blocks = false;
+    c->blocked = NULL;
 }
 
 static void session_init(struct call *c, struct client *client)
@@ -186,6 +196,7 @@ static void session_init(struct call *c, struct client *client)
     c->nbigs = client->nbigs;
     c->proto = client->proto;
     c->no_touch = client->flags & CLIENT_NO_TOUCH;
+    c->blocked = client->blocked;
     if (unlikely(client->tracking != NULL))
         c->track = tracking_wanted(client);
     c->out = client->flags & (CLIENT_REPLY_OFF | CLIENT_REPLY_SKIP) ? &client->home->wave->nowhere
@@ -237,9 +248,14 @@ void call_run(struct call *c)
         tracking_remember(c);
     if (outer)
         stage_end(&s->stage);
+    if (c->blocked == NULL)
+        monitor_feed(c);
+    if (unlikely(c->blocks)) { /* it is counted when it is answered */
+        timing_start(s);
+        return;
+    }
     if (likely(!c->apply))
         timing_book(c, from, timing_now(&c->server->timing));
-    monitor_feed(c);
     if (c->changes && !c->in_exec) { /* EXEC's are those of its commands */
         stat_add(&s->stats.changes, c->changes);
         stat_add(&s->changed, c->changes);
@@ -284,10 +300,39 @@ static void finish(struct client *c, struct call *call)
     client_wrote(c);
 }
 
+static void waiter_runs(struct waiter *w) { dispatch_again((struct client *)w); }
+
+/* It found nothing and waits for its keys; not for a peer who is gone. */
+static enum ran block(struct client *c, struct call *call)
+{
+    admit_release(&c->waiter);
+    block_wait(call, &c->blocked, &c->waiter, waiter_runs);
+    if (c->flags & CLIENT_EOF) {
+        block_done(&c->blocked);
+        client_close(c, true);
+        return RAN_DONE;
+    }
+    c->flags |= CLIENT_PARKED;
+    return RAN_PARKED;
+}
+
+/* What it made ready is served before anything else runs; after a hold by those who lent their data. */
+static void serve_ready(struct shard *s, const struct call *call)
+{
+    if (unlikely(block_pending(&s->blocking)) && !call->held)
+        block_serve(s);
+}
+
 /* Runs here and now, all keys being on this shard or held. */
 static enum ran run_here(struct shard *s, struct client *c, struct call *call)
 {
     push_begin(s, c);
+    if (unlikely(block_ended(call, &c->blocked))) {
+        finish(c, call);
+        push_end(s, c);
+        serve_ready(s, call);
+        return RAN_DONE;
+    }
     enum admit a = c->tx != NULL && is_exec(call) ? tx_admit(call, &c->waiter) : admit(call, &c->waiter);
     if (unlikely(a == ADMIT_WAIT)) {
         c->flags |= CLIENT_PARKED;
@@ -300,12 +345,21 @@ static enum ran run_here(struct shard *s, struct client *c, struct call *call)
             shard_append(s, call->held ? s->server->holds.held : 1ull << s->index);
         call->waited = c->waiter.fetch_ticks;
         call_run(call);
+        if (unlikely(call->blocks)) {
+            enum ran ran = block(c, call);
+            push_end(s, c);
+            serve_ready(s, call);
+            return ran;
+        }
         stat_add(&s->stats.commands, 1);
     } else {
         stat_add(&s->commands[call->cmd->id].rejected, 1);
     }
+    if (unlikely(c->blocked != NULL))
+        block_done(&c->blocked);
     finish(c, call);
     push_end(s, c);
+    serve_ready(s, call);
     return RAN_DONE;
 }
 
@@ -396,7 +450,8 @@ static enum ran route(struct shard *s, struct client *c, struct request *r, stru
 {
     uint64_t mask = wanted_shards(call);
     uint64_t home = 1ull << s->index;
-    bool strict = s->server->config->pipeline_order_strict || c->publishing || keeps_its_place(call->cmd);
+    bool blocking = call->cmd->flags & CMD_BLOCKING;
+    bool strict = s->server->config->pipeline_order_strict || c->publishing || keeps_its_place(call->cmd) || blocking;
 
     if (mask == 0 || mask == home) {
         if (c->subs > 0 && strict)
@@ -406,11 +461,13 @@ static enum ran route(struct shard *s, struct client *c, struct request *r, stru
     if (one_bit(mask) && may_be_forwarded(call)) {
         if (strict && unlikely(push_unposted(&s->pushes)))
             post_pushes(s);
-        if (!(c->subs > 0 && strict && (c->sub_mask & ~mask)) &&
+        if (!(c->subs > 0 && (blocking || (strict && (c->sub_mask & ~mask)))) &&
             forward(s, r, s->server->shards[__builtin_ctzll(mask)])) {
             if (unlikely(c->tracking != NULL))
                 tracking_ran(c, r->cmd);
             next_reply_mode(c);
+            if (blocking)
+                park(c, WAIT_BARRIER);
             return RAN_DONE;
         }
         goto barrier;
@@ -583,7 +640,55 @@ void dispatch_ready(struct shard *s)
         run_wave(s);
 }
 
-/* The first waiting command of each client in the hold list, and no more: the next ones find their own way. */
+/* The first request of a client, and no more: the next ones find their own way. */
+static void run_first(struct shard *s, struct client *c, bool held)
+{
+    struct wave *outer = s->wave, *w = s->wave_again;
+    if (w == NULL) {
+        w = s->wave_again = mem_zalloc(sizeof(*w));
+        w->max = 1;
+    }
+    if (c->big == NULL && c->complete == 0)
+        c->reader.pos = 0; /* what was parsed ahead is parsed again */
+    s->wave = w;
+    parse_client(s, c);
+    timing_start(s);
+    if (w->n > 0 && run_request(s, &w->req[0], held) == RAN_DONE)
+        client_consume(c, w->req[0].consumed);
+    release_wave(w);
+    s->wave = outer;
+    if (!(c->flags & CLIENT_PARKED))
+        client_again(c);
+}
+
+void dispatch_again(struct client *c)
+{
+    c->flags &= ~(uint32_t)CLIENT_PARKED;
+    if (can_parse(c))
+        run_first(c->home, c, false);
+}
+
+void dispatch_gone(struct client *c)
+{
+    if (c->blocked == NULL)
+        return;
+    if (block_is_local(c->blocked))
+        block_done(&c->blocked);
+    else
+        ask_hold(c->home, c, c->blocked->owners);
+}
+
+static void gone_held(struct shard *home, struct client *c)
+{
+    if (c->blocked == NULL)
+        return;
+    if ((c->blocked->owners & ~home->server->holds.held) == 0)
+        block_done(&c->blocked);
+    else
+        ask_hold(home, c, c->blocked->owners);
+}
+
+/* What one of them has made ready is served before the next one runs: the rest asks again. */
 void dispatch_held(struct shard *home)
 {
     struct client *c = home->hold_waiting.first;
@@ -591,19 +696,11 @@ void dispatch_held(struct shard *home)
     for (struct client *next; c != NULL; c = next) {
         next = c->hold_next;
         c->flags &= ~(uint32_t)(CLIENT_IN_HOLD_LIST | CLIENT_PARKED);
-        if (!can_parse(c))
-            continue;
-        struct wave *w = home->wave;
-        w->n = 0;
-        w->nargs = 0;
-        parse_client(home, c);
-        timing_start(home);
-        struct request *r = &w->req[0];
-        if (w->n > 0 && run_request(home, r, true) == RAN_DONE)
-            client_consume(c, r->consumed);
-        if (c->big == NULL && c->complete == 0)
-            c->reader.pos = 0; /* only the first was run; what was parsed ahead is parsed again */
-        release_wave(w);
-        client_ready(c);
+        if (unlikely(c->flags & CLIENT_CLOSING))
+            gone_held(home, c);
+        else if (unlikely(block_pending_held(home->server)))
+            client_again(c);
+        else if (can_parse(c))
+            run_first(home, c, true);
     }
 }

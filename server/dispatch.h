@@ -33,7 +33,7 @@ struct request {
 };
 
 struct wave {
-    unsigned n;
+    unsigned n, max; /* requests, and how many there may be */
     size_t nargs;
     struct sub *subs;           /* being filled, posted at the end of the wave */
     struct buf nowhere;         /* replies that nobody gets (CLIENT REPLY OFF) */
@@ -48,6 +48,10 @@ struct wave {
 void dispatch_ready(struct shard *s);
 /* Runs the waiting commands of this home under the hold it was granted. */
 void dispatch_held(struct shard *home);
+/* Runs the first request of a parked client again, at once: it may be in the middle of a wave, between two requests. */
+void dispatch_again(struct client *c);
+/* A client is gone: its command does not wait any longer. */
+void dispatch_gone(struct client *c);
 
 enum ran { RAN_DONE, RAN_PARKED };
 
@@ -103,6 +107,12 @@ bool forward(struct shard *s, struct request *r, struct shard *target);
 void forward_post(struct shard *s);
 /* Sends back finished sub-requests, after the turn's frame has been appended. */
 void forward_answer(struct shard *s);
+/* The peer of a client whose blocking command was forwarded is gone: if it waits, now or later, it gives up. */
+void forward_gone(struct client *c);
+/* Whether such a command waits; and the same as its record, for a holder of all shards. */
+struct blocked *client_blocked(const struct client *c);
+/* The server stops: what waits here for others gives up. */
+void forward_give_up(struct shard *s);
 
 /* --- transactions (tx.c) --- */
 

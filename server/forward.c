@@ -32,6 +32,7 @@ static struct sub *new_sub(struct shard *s, struct client *c, struct shard *targ
     sub->db = c->db;
     sub->proto = c->proto;
     sub->no_touch = c->flags & CLIENT_NO_TOUCH;
+    sub->gone = c->flags & CLIENT_EOF;
     if (c->in != NULL) {
         rbuf_ref(c->in);
         sub->in = c->in;
@@ -78,7 +79,11 @@ bool forward(struct shard *s, struct request *r, struct shard *target)
     struct sub_item *item = &sub->item[sub->n++];
     own_args(c, item, r);
     item->track = c->tracking != NULL && tracking_wanted(c);
-    item->seg = c->flags & (CLIENT_REPLY_OFF | CLIENT_REPLY_SKIP) ? NULL : outbox_pending(&c->out);
+    sub->mute = c->flags & (CLIENT_REPLY_OFF | CLIENT_REPLY_SKIP);
+    sub->blocking = r->cmd->flags & CMD_BLOCKING;
+    if (sub->blocking)
+        c->blocking_sub = sub;
+    item->seg = sub->mute || sub->blocking ? NULL : outbox_pending(&c->out);
     if (c->nbigs > 0) {
         sub->bigs =
             mem_realloc(sub->bigs, sizeof(*sub->bigs) * sub->nbigs, sizeof(*sub->bigs) * (sub->nbigs + c->nbigs));
@@ -120,14 +125,48 @@ static void sub_call_init(struct call *call, struct sub *sub, const struct sub_i
     call->out = &sub->out;
     call->bigs = sub->bigs;
     call->nbigs = sub->nbigs;
+    call->blocked = sub->blocked;
 }
 
 /* The server stops: what has not run does not run any more. */
 static void give_up(struct sub *sub)
 {
     admit_release(&sub->waiter);
+    if (sub->blocked != NULL)
+        block_done(&sub->blocked);
     for (; sub->at < sub->n; sub->at++)
         sub->item[sub->at].out_end = sub->out.len;
+}
+
+/* One request; false if it waits. */
+static bool run_item(struct sub *sub, struct sub_item *item)
+{
+    struct shard *s = sub->target;
+    struct call call;
+    sub_call_init(&call, sub, item);
+    if (unlikely(block_ended(&call, &sub->blocked)))
+        return true;
+    enum admit a = admit(&call, &sub->waiter);
+    if (a == ADMIT_WAIT)
+        return false;
+    if (a == ADMIT_RUN) {
+        if (unlikely(s->stage.bytes.len > STAGE_MAX))
+            shard_append(s, 1ull << s->index);
+        call.waited = sub->waiter.fetch_ticks;
+        call_run(&call);
+    }
+    admit_release(&sub->waiter);
+    if (unlikely(call.blocks)) {
+        block_wait(&call, &sub->blocked, &sub->waiter, sub_again);
+        if (!sub->gone)
+            return false;
+    }
+    stat_add(&s->stats.commands, a == ADMIT_RUN);
+    if (unlikely(sub->blocked != NULL))
+        block_done(&sub->blocked);
+    sub->always |= call.always;
+    s->gave_always |= call.always;
+    return true;
 }
 
 /* Runs on from where it is; true when all are done. */
@@ -139,23 +178,15 @@ static bool advance(struct sub *sub)
     timing_start(s);
     while (sub->at < sub->n) {
         struct sub_item *item = &sub->item[sub->at];
-        struct call call;
-        sub_call_init(&call, sub, item);
-        enum admit a = admit(&call, &sub->waiter);
-        if (a == ADMIT_WAIT)
-            return false;
-        if (a == ADMIT_RUN) {
-            if (unlikely(s->stage.bytes.len > STAGE_MAX))
-                shard_append(s, 1ull << s->index);
-            call.waited = sub->waiter.fetch_ticks;
-            call_run(&call);
-            stat_add(&s->stats.commands, 1);
+        bool ran = run_item(sub, item);
+        if (ran) {
+            item->out_end = sub->out.len;
+            sub->at++;
         }
-        admit_release(&sub->waiter);
-        sub->always |= call.always;
-        s->gave_always |= call.always;
-        item->out_end = sub->out.len;
-        sub->at++;
+        if (unlikely(block_pending(&s->blocking)))
+            block_serve(s);
+        if (!ran)
+            return false;
     }
     return true;
 }
@@ -196,6 +227,8 @@ static void fill(struct sub *sub)
     for (unsigned i = 0; i < sub->n; i++) {
         struct sub_item *item = &sub->item[i];
         struct out_seg *seg = item->seg;
+        if (sub->blocking && !sub->mute && sub->out.len > 0)
+            seg = outbox_pending(&sub->client->out);
         if (seg != NULL)
             outbox_fill(&sub->client->out, seg, sub->out.p + from, item->out_end - from, sub->written_lsn,
                         sub->durable_lsn);
@@ -221,12 +254,61 @@ static void run_back(struct task *t, void *arg)
     struct client *c = sub->client;
     (void)arg;
 
+    if (sub->telling) {
+        sub->back = true;
+        return;
+    }
     fill(sub);
     if (--c->subs == 0)
         c->publishing = false;
     c->sub_mask &= ~(1ull << sub->target->index);
+    if (sub->blocking) {
+        c->blocking_sub = NULL;
+        if ((c->flags & CLIENT_EOF) && (sub->out.len == 0 || c->in_len == 0))
+            client_close(c, true);
+    }
     sub_free(sub);
     client_wrote(c);
     if ((c->flags & CLIENT_PARKED) && c->waiter.why == WAIT_BARRIER)
         client_again(c);
 }
+
+/* --- blocking --- */
+
+static void run_told(struct task *t, void *arg)
+{
+    struct sub *sub = container_of(t, struct sub, tell);
+    (void)arg;
+    sub->telling = false;
+    if (sub->back)
+        run_back(&sub->task, sub->home);
+}
+
+static void run_tell(struct task *t, void *arg)
+{
+    struct sub *sub = container_of(t, struct sub, tell);
+    (void)arg;
+    sub->gone = true;
+    if (sub->blocked != NULL)
+        block_end(sub->blocked, BLOCK_GONE);
+    sub->tell.run = run_told;
+    shard_post(sub->home, &sub->tell);
+}
+
+/* The message is embedded: it goes there and back once, and the request is not done with before it is back. */
+void forward_gone(struct client *c)
+{
+    struct sub *sub = c->blocking_sub;
+    if (sub == NULL || sub->telling || sub->tell.run != NULL)
+        return;
+    sub->telling = true;
+    sub->tell.run = run_tell;
+    shard_post(sub->target, &sub->tell);
+}
+
+struct blocked *client_blocked(const struct client *c)
+{
+    return c->blocked != NULL || c->blocking_sub == NULL ? c->blocked : c->blocking_sub->blocked;
+}
+
+void forward_give_up(struct shard *s) { block_give_up(s, sub_again); }

@@ -22,6 +22,12 @@ struct sub {
     bool no_touch;
     bool always;    /* some answer depends on an `always` database */
     unsigned n, at; /* requests, and the next to run */
+    /* One that may block is alone. Its place in the outbox is given when it is answered: pushes do not wait for it. */
+    bool blocking, mute;
+    bool gone;               /* the target's: the peer is, so it does not wait */
+    struct blocked *blocked; /* the target's: it waits; NULL: no */
+    bool telling, back;      /* the home's: `tell` is on its way; it is back, but `tell` is not */
+    struct task tell;        /* there, and back */
     uint64_t written_lsn, durable_lsn;
     struct buf out;
     struct sub_item {

@@ -121,6 +121,8 @@ static void changed(struct call *c, const struct place *p)
         watch_touch(p->owner, p->db, p->key);
     if (unlikely(p->owner->tracking != NULL))
         tell_trackers(c, p);
+    if (unlikely(p->owner->blocking.nkeys > 0))
+        block_touch(p->owner, p->db, p->key);
 }
 
 void place_put(struct call *c, struct place *p, const struct value *v, int64_t expire_ms)

@@ -179,6 +179,8 @@ void shard_delete(struct shard *s, uint32_t db, struct entry *e, struct slice ve
     watch_touch(s, db, key);
     if (unlikely(s->tracking != NULL))
         tracking_changed(s, s, key, NULL, true);
+    if (s->blocking.nkeys > 0)
+        block_touch(s, db, key);
     keyspace_delete(ks, e, key);
 }
 
@@ -246,6 +248,8 @@ static bool data_slices(struct shard *s)
     bool more = expire_slice(s);
     more |= expire_fields_slice(s);
     latency_mark(s, LATENCY_EXPIRE, &from);
+    if (unlikely(block_pending(&s->blocking)))
+        block_serve(s); /* who waited for a key that is gone now */
     shard_append(s, 1ull << s->index);
     from = latency_begin(&s->server->timing);
     if (s->server->log != NULL)
@@ -308,9 +312,9 @@ void shard_returned(struct shard *s)
 static int64_t sleep_us(struct shard *s, bool more)
 {
     if (more || (s->retry_now && s->retry_first != NULL) || s->ready.first != NULL || s->outgoing.first != NULL ||
-        s->deferred_first != NULL)
+        s->deferred_first != NULL || block_pending(&s->blocking))
         return 0;
-    int64_t cron_in = (int64_t)(s->next_cron_us - s->now_us);
+    int64_t cron_in = (int64_t)(min_u64(s->next_cron_us, s->blocking.next_deadline_us) - s->now_us);
     if (s->retry_first != NULL && cron_in > 1000)
         cron_in = 1000;
     return cron_in > 0 ? cron_in : 0;
@@ -358,20 +362,40 @@ static void poll_loop(struct shard *s, bool more)
     ensure(n >= 0);
 }
 
+/* What has run here for other shards, after its frame: pushes first, so that whoever has an answer finds them there. */
+static void answer(struct shard *s)
+{
+    tracking_broadcast(s);
+    push_post(s);
+    forward_answer(s);
+}
+
+/* What the holders made ready comes before anything else that runs here. */
+static void serve_after_hold(struct shard *s)
+{
+    if (likely(!block_pending(&s->blocking)))
+        return;
+    block_serve(s);
+    shard_append(s, 1ull << s->index);
+    answer(s);
+}
+
 static bool turn(struct shard *s)
 {
     bool more;
     update_clock(s);
+    if (unlikely(block_pending(&s->blocking)))
+        block_serve(s);
     run_mailbox(s);
+    if (unlikely(s->blocking.next_deadline_us <= s->now_us))
+        block_expire(s);
     if (s->now_us >= s->next_cron_us)
         cron(s);
     if (s->retry_now || s->pushes.waited_for)
         retry_all(s);
     dispatch_ready(s);
     more = data_slices(s);
-    tracking_broadcast(s);
-    push_post(s); /* before the answers: whoever has one finds the pushes delivered */
-    forward_answer(s);
+    answer(s);
     flush_gated(s);
     flush_outgoing(s);
     if (s->closing.first != NULL)
@@ -380,6 +404,7 @@ static bool turn(struct shard *s)
         hold_lend(s);
         wait_until_returned(s);
         push_deliver(s);
+        serve_after_hold(s);
         flush_outgoing(s);
     }
     s->gave_always = false;
@@ -463,6 +488,8 @@ int shard_create(struct shard **out, struct server *server, unsigned index)
     server->entropy->fill(server->entropy, &seed, sizeof(seed));
     rng_seed(&s->rng, seed);
     s->wave = mem_zalloc(sizeof(*s->wave));
+    s->wave->max = WAVE_MAX;
+    blocking_init(&s->blocking);
     s->commands = mem_zalloc(sizeof(*s->commands) * command_ids());
     s->spaces = mem_zalloc(sizeof(void *) * databases);
     s->temperature = mem_zalloc(sizeof(*s->temperature) * databases);
@@ -504,8 +531,12 @@ static void end_clients_slice(struct shard *s, int64_t timeout_us)
 {
     loop_poll(s->loop, timeout_us);
     run_mailbox(s);
-    for (struct client *c = s->clients; c != NULL; c = c->next)
+    forward_give_up(s);
+    for (struct client *c = s->clients; c != NULL; c = c->next) {
+        if (c->blocked != NULL)
+            block_done(&c->blocked);
         client_close(c, false); /* one that another shard has accepted may just have arrived */
+    }
     retry_all(s);
     forward_answer(s);
     flush_outgoing(s);
@@ -550,6 +581,7 @@ void shard_free(struct shard *s)
     push_queues_free(&s->pushes);
     pubsub_free(s);
     table_free(s->clients_by_id);
+    blocking_free(&s->blocking);
     loop_destroy(s->loop);
     stage_free(&s->stage);
     buf_free(&s->wave->nowhere);
@@ -558,6 +590,10 @@ void shard_free(struct shard *s)
     slowlog_reset(&s->slowlog);
     mem_free(s->monitors, sizeof(*s->monitors) * s->monitors_cap);
     mem_free(s->latency, sizeof(struct latency));
+    if (s->wave_again != NULL) {
+        buf_free(&s->wave_again->nowhere);
+        mem_free(s->wave_again, sizeof(*s->wave_again));
+    }
     mem_free(s->commands, sizeof(*s->commands) * command_ids());
     mem_free(s->spaces, sizeof(void *) * databases);
     mem_free(s->temperature, sizeof(*s->temperature) * databases);

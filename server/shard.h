@@ -15,6 +15,7 @@
 #include "core/keyspace/keyspace.h"
 #include "core/run/loop.h"
 #include "core/run/mailbox.h"
+#include "server/block.h"
 #include "server/pubsub.h"
 #include "server/push.h"
 #include "server/slowlog.h"
@@ -93,6 +94,7 @@ struct shard {
     uint64_t next_cron_us;
     uint64_t waited_durable; /* how far the log was when its waiters were last tried */
     struct wave *wave;
+    struct wave *wave_again; /* of one request, which runs again outside of a wave; NULL until there was one */
     struct command_stats *commands;
     struct shard_stats stats;
     struct error_stats errors;
@@ -127,6 +129,7 @@ struct shard {
         _Atomic uint64_t names, numbers, prefixes;
     } tracking_figures;   /* for INFO and the limit; of any thread to be read */
     struct pubsub pubsub; /* channels and patterns that it owns, and what its clients listen to */
+    struct blocking blocking;
     struct field_fetch field_fetches[4];
     int64_t field_fetch_after_ms; /* none before then: the last one failed */
     uint64_t flash_judged;        /* what its tier had written when the flash budget was last looked at */

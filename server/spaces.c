@@ -108,6 +108,7 @@ static void flush_on(struct shard *s, uint32_t db, struct space_id id, bool asyn
 {
     struct keyspace *old = s->spaces[db];
     watch_touch_db(s, db, db);
+    block_touch_db(s, db);
     tier_detach(s->tier, old);
     attach(s, db, keyspace_new(id, s->server->hash_seed));
     s->spaces[db]->ticket = old->ticket; /* the id may be the old one's (replay), and fetches for it under way */
@@ -144,6 +145,8 @@ static void swap_on(struct shard *s, uint32_t a, uint32_t b)
     struct keyspace *ks = s->spaces[a];
     watch_touch_db(s, a, b);
     watch_touch_db(s, b, a);
+    block_touch_db(s, a);
+    block_touch_db(s, b);
     s->spaces[a] = s->spaces[b];
     s->spaces[b] = ks;
 }

@@ -21,7 +21,8 @@ enum wait_why {
     WAIT_VALUE,
     WAIT_SNAPSHOT,
     WAIT_HOLD,
-    WAIT_BARRIER
+    WAIT_BARRIER,
+    WAIT_BLOCKED
 };
 
 #define WAITER_PINS 8
