@@ -1,6 +1,7 @@
 #include "server/reply.h"
 
 #include <ctype.h>
+#include <math.h>
 #include <stdarg.h>
 #include <stdio.h>
 
@@ -146,4 +147,20 @@ bool arg_timeout_ms(struct call *c, struct slice s, int64_t *ms)
         return true;
     reply_error(c, "ERR timeout is negative");
     return false;
+}
+
+bool arg_timeout_s(struct call *c, struct slice s, int64_t *ms)
+{
+    long double seconds;
+    if (!num_parse_ld(s, &seconds)) {
+        reply_error(c, "ERR timeout is not a float or out of range");
+        return false;
+    }
+    long double v = ceill(seconds * 1000);
+    if (v < 0 || v > (long double)(INT64_MAX - c->now_ms)) {
+        reply_error(c, v < 0 ? "ERR timeout is negative" : "ERR timeout is out of range");
+        return false;
+    }
+    *ms = (int64_t)v;
+    return true;
 }

@@ -43,6 +43,7 @@ bool arg_i64_or(struct call *c, struct slice s, int64_t *out, const char *error)
 bool arg_int(struct call *c, struct slice s, int *out);
 bool arg_range(struct call *c, struct slice s, int64_t lo, int64_t hi, int64_t *out, const char *error);
 bool arg_db(struct call *c, struct slice s, uint32_t *db);        /* left alone on failure */
-bool arg_timeout_ms(struct call *c, struct slice s, int64_t *ms); /* of WAIT and CLIENT PAUSE */
+bool arg_timeout_ms(struct call *c, struct slice s, int64_t *ms); /* of WAIT, CLIENT PAUSE, XREAD */
+bool arg_timeout_s(struct call *c, struct slice s, int64_t *ms);  /* seconds and fractions, of BLPOP and the like */
 
 #endif

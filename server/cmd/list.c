@@ -1,5 +1,5 @@
 /* Commands at the ends of lists; those by index and by value are in list_index.c. What is taken goes to the client from
- * where it lies, before it is erased. The blocking forms are to use pop() and move(). */
+ * where it lies, before it is erased. The blocking forms are in list_block.c. */
 #include "server/cmd/list.h"
 
 #include "core/base/num.h"
@@ -34,7 +34,7 @@ struct list_item list_item_arg(const struct call *c, struct slice arg)
     return item;
 }
 
-static bool arg_end(struct call *c, struct slice arg, enum list_end *out)
+bool arg_list_end(struct call *c, struct slice arg, enum list_end *out)
 {
     *out = slice_is(arg, "left") ? LIST_HEAD : LIST_TAIL;
     if (*out == LIST_HEAD || slice_is(arg, "right"))
@@ -81,8 +81,7 @@ static void rpushx_run(struct call *c) { pushx(c, LIST_TAIL); }
 
 /* --- LPOP, RPOP, LMPOP --- */
 
-/* Replies `n` items, which must be there, and removes them; what it did is not recorded yet. */
-static void pop(struct call *c, struct place *p, enum list_end end, uint64_t n)
+void list_pop(struct call *c, struct place *p, enum list_end end, uint64_t n)
 {
     struct value v = place_value(p);
     uint64_t count = list_count(&v);
@@ -112,7 +111,7 @@ static void pop_count(struct call *c, enum list_end end)
     reply_array(c, most);
     if (most == 0)
         return;
-    pop(c, &p, end, most);
+    list_pop(c, &p, end, most);
     effect_verbatim(c);
 }
 
@@ -133,29 +132,25 @@ static void pop_run(struct call *c, enum list_end end)
     }
     if (!place_is(c, &p, VALUE_LIST))
         return;
-    pop(c, &p, end, 1);
+    list_pop(c, &p, end, 1);
     effect_verbatim(c);
 }
 
 static void lpop_run(struct call *c) { pop_run(c, LIST_HEAD); }
 static void rpop_run(struct call *c) { pop_run(c, LIST_TAIL); }
 
-struct lmpop {
-    int64_t keys, count; /* the keys are from argv[2] on */
-    enum list_end end;
-};
-
-static bool lmpop_options(struct call *c, struct lmpop *o)
+bool list_mpop_options(struct call *c, int at, struct list_mpop *o)
 {
-    if (!arg_range(c, c->argv[1], 1, INT64_MAX, &o->keys, "ERR numkeys should be greater than 0"))
+    if (!arg_range(c, c->argv[at], 1, INT64_MAX, &o->keys, "ERR numkeys should be greater than 0"))
         return false;
-    if (o->keys >= c->argc - 2) {
+    o->first = at + 1;
+    if (o->keys >= c->argc - o->first) {
         reply_syntax(c);
         return false;
     }
-    int at = 2 + (int)o->keys;
+    at = o->first + (int)o->keys;
     o->count = 1;
-    if (!arg_end(c, c->argv[at], &o->end))
+    if (!arg_list_end(c, c->argv[at], &o->end))
         return false;
     if (++at == c->argc)
         return true;
@@ -169,7 +164,7 @@ static bool lmpop_options(struct call *c, struct lmpop *o)
     return false;
 }
 
-static void effect_pop(struct call *c, struct slice key, enum list_end end, uint64_t n)
+void effect_list_pop(struct call *c, struct slice key, enum list_end end, uint64_t n)
 {
     char text[NUM_I64_MAX];
     struct slice argv[] = {slice_str(end == LIST_HEAD ? "LPOP" : "RPOP"), key,
@@ -177,27 +172,38 @@ static void effect_pop(struct call *c, struct slice key, enum list_end end, uint
     effect(c, n == 1 ? 2 : 3, argv);
 }
 
+/* Whether it is done: popped, or an error. */
+static bool mpop_from(struct call *c, const struct list_mpop *o, int arg)
+{
+    struct place p = place_write(c, arg);
+    if (p.e == NULL)
+        return false;
+    if (!place_is(c, &p, VALUE_LIST))
+        return true;
+    struct value v = place_value(&p);
+    uint64_t n = min_u64((uint64_t)o->count, list_count(&v));
+    reply_array(c, 2);
+    reply_bulk(c, c->argv[arg]);
+    reply_array(c, n);
+    list_pop(c, &p, o->end, n);
+    effect_list_pop(c, c->argv[arg], o->end, n);
+    return true;
+}
+
+bool list_mpop(struct call *c, const struct list_mpop *o)
+{
+    int ready = call_ready_key(c);
+    bool done = ready != 0 && mpop_from(c, o, ready);
+    for (int i = 0; i < o->keys && !done; i++)
+        done = mpop_from(c, o, o->first + i);
+    return done;
+}
+
 static void lmpop_run(struct call *c)
 {
-    struct lmpop o;
-    if (!lmpop_options(c, &o))
-        return;
-    for (int i = 2; i < 2 + o.keys; i++) {
-        struct place p = place_write(c, i);
-        if (p.e == NULL)
-            continue;
-        if (!place_is(c, &p, VALUE_LIST))
-            return;
-        struct value v = place_value(&p);
-        uint64_t n = min_u64((uint64_t)o.count, list_count(&v));
-        reply_array(c, 2);
-        reply_bulk(c, c->argv[i]);
-        reply_array(c, n);
-        pop(c, &p, o.end, n);
-        effect_pop(c, c->argv[i], o.end, n);
-        return;
-    }
-    reply_null_array(c);
+    struct list_mpop o;
+    if (list_mpop_options(c, 1, &o) && !list_mpop(c, &o))
+        reply_null_array(c);
 }
 
 /* --- LMOVE, RPOPLPUSH --- */
@@ -223,7 +229,7 @@ static void rotate(struct call *c, struct place *p, enum list_end from)
     list_erase(v, index, 1, call_limits(c));
     list_push(v, from == LIST_HEAD ? LIST_TAIL : LIST_HEAD, &moved, call_limits(c));
     place_changed(c, p);
-    effect_pop(c, p->key.name, from, 1);
+    effect_list_pop(c, p->key.name, from, 1);
     effect(c, 3, argv);
     blob_unref(copy);
 }
@@ -246,22 +252,19 @@ static void move_between(struct call *c, struct place *src, struct place *dst, e
     effect(c, 3, argv);
     list_erase(place_change(c, src, VALUE_LIST), index, 1, call_limits(c));
     place_changed(c, src);
-    effect_pop(c, src->key.name, from, 1);
+    effect_list_pop(c, src->key.name, from, 1);
 }
 
-/* Replies the item, or null. */
-static void move(struct call *c, enum list_end from, enum list_end to)
+bool list_move(struct call *c, enum list_end from, enum list_end to)
 {
     struct place src = place_write(c, 1);
-    if (src.e == NULL) {
-        reply_null(c);
-        return;
-    }
+    if (src.e == NULL)
+        return false;
     if (!place_is(c, &src, VALUE_LIST))
-        return;
+        return true;
     struct place dst = place_write(c, 2);
     if (!place_is(c, &dst, VALUE_LIST))
-        return;
+        return true;
     struct value v = place_value(&src);
     if (!slice_eq(src.key.name, dst.key.name))
         move_between(c, &src, &dst, from, to);
@@ -269,12 +272,19 @@ static void move(struct call *c, enum list_end from, enum list_end to)
         rotate(c, &src, from);
     else
         list_reply_range(c, &v, from == LIST_HEAD ? 0 : list_count(&v) - 1, 1, false);
+    return true;
+}
+
+static void move(struct call *c, enum list_end from, enum list_end to)
+{
+    if (!list_move(c, from, to))
+        reply_null(c);
 }
 
 static void lmove_run(struct call *c)
 {
     enum list_end from, to;
-    if (arg_end(c, c->argv[3], &from) && arg_end(c, c->argv[4], &to))
+    if (arg_list_end(c, c->argv[3], &from) && arg_list_end(c, c->argv[4], &to))
         move(c, from, to);
 }
 

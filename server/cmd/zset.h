@@ -19,6 +19,19 @@ void reply_item(struct call *c, const struct zset_item *item, bool with_scores);
  * they are all, the key is deleted: what is large is freed by others. */
 void remove_ranks(struct call *c, struct place *p, struct zset_interval in);
 
+/* Takes `n` members, at least one and not more than there are, and replies them and their scores, pairs `nested` in
+ * arrays of their own; what they are all in has been begun. Records it. */
+void zset_pop(struct call *c, struct place *p, uint64_t n, bool max, bool nested);
+/* The arguments of ZMPOP from the number of keys, argv[at], on. */
+struct zset_mpop {
+    int64_t keys, count;
+    int first; /* the first key's argument */
+    bool max;
+};
+bool zset_mpop_options(struct call *c, int at, struct zset_mpop *o);
+/* Pops from the first of the keys that exists: false if none does, and nothing was replied then. */
+bool zset_mpop(struct call *c, const struct zset_mpop *o);
+
 /* ZADD, also run with arguments that GEOADD has made of its own. */
 void zadd_run(struct call *c);
 

@@ -29,15 +29,13 @@ static void effect_popped(struct call *c, struct slice key, const struct value *
     effect(c, 4, argv);
 }
 
-/* Takes `n` members, at least one and not more than there are, and replies them as pairs. */
-static void pop(struct call *c, struct place *p, uint64_t n, bool max, bool nested)
+void zset_pop(struct call *c, struct place *p, uint64_t n, bool max, bool nested)
 {
     struct value *v = place_change(c, p, VALUE_ZSET);
     uint64_t count = zset_count(v);
     struct zset_interval gone = {max ? count - n : 0, max ? count : n};
     struct zset_iter it;
     struct zset_item item;
-    reply_array(c, nested ? n : 2 * n);
     zset_iter_init(&it, v, max ? count - 1 : 0, max);
     for (uint64_t i = 0; i < n && zset_iter_next(&it, &item); i++) {
         if (nested)
@@ -67,28 +65,24 @@ static void pop_run(struct call *c, bool max)
     struct place p = place_write(c, 1);
     if (!place_is(c, &p, VALUE_ZSET))
         return;
-    if (p.e == NULL || count == 0)
-        reply_array(c, 0);
-    else
-        pop(c, &p, at_most(&p, count), max, c->proto == 3 && c->argc == 3);
+    bool nested = c->proto == 3 && c->argc == 3;
+    uint64_t n = p.e != NULL ? at_most(&p, count) : 0;
+    reply_array(c, nested ? n : 2 * n);
+    if (n > 0)
+        zset_pop(c, &p, n, max, nested);
 }
 
 static void zpopmin_run(struct call *c) { pop_run(c, false); }
 static void zpopmax_run(struct call *c) { pop_run(c, true); }
 
-struct mpop {
-    int64_t keys, count;
-    bool max;
-};
-
-static bool mpop_options(struct call *c, struct mpop *o)
+bool zset_mpop_options(struct call *c, int at, struct zset_mpop *o)
 {
-    *o = (struct mpop){.count = -1};
-    if (!arg_range(c, c->argv[1], 1, INT64_MAX, &o->keys, "ERR numkeys should be greater than 0"))
+    *o = (struct zset_mpop){.count = -1, .first = at + 1};
+    if (!arg_range(c, c->argv[at], 1, INT64_MAX, &o->keys, "ERR numkeys should be greater than 0"))
         return false;
-    if (o->keys > c->argc - 3)
+    if (o->keys >= c->argc - o->first)
         goto syntax;
-    int at = (int)o->keys + 2;
+    at = o->first + (int)o->keys;
     o->max = slice_is(c->argv[at], "max");
     if (!o->max && !slice_is(c->argv[at], "min"))
         goto syntax;
@@ -106,23 +100,36 @@ syntax:
     return false;
 }
 
+/* Whether it is done: popped, or an error. */
+static bool mpop_from(struct call *c, const struct zset_mpop *o, int arg)
+{
+    struct place p = place_write(c, arg);
+    if (!place_is(c, &p, VALUE_ZSET))
+        return true;
+    if (p.e == NULL)
+        return false;
+    reply_array(c, 2);
+    reply_bulk(c, p.key.name);
+    uint64_t n = at_most(&p, o->count);
+    reply_array(c, n);
+    zset_pop(c, &p, n, o->max, true);
+    return true;
+}
+
+bool zset_mpop(struct call *c, const struct zset_mpop *o)
+{
+    int ready = call_ready_key(c);
+    bool done = ready != 0 && mpop_from(c, o, ready);
+    for (int i = 0; i < o->keys && !done; i++)
+        done = mpop_from(c, o, o->first + i);
+    return done;
+}
+
 static void zmpop_run(struct call *c)
 {
-    struct mpop o;
-    if (!mpop_options(c, &o))
-        return;
-    for (int i = 0; i < o.keys; i++) {
-        struct place p = place_write(c, 2 + i);
-        if (!place_is(c, &p, VALUE_ZSET))
-            return;
-        if (p.e == NULL)
-            continue;
-        reply_array(c, 2);
-        reply_bulk(c, p.key.name);
-        pop(c, &p, at_most(&p, o.count), o.max, true);
-        return;
-    }
-    reply_null_array(c);
+    struct zset_mpop o;
+    if (zset_mpop_options(c, 1, &o) && !zset_mpop(c, &o))
+        reply_null_array(c);
 }
 
 /* --- ZRANDMEMBER --- */
