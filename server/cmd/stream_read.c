@@ -1,5 +1,6 @@
 /* XREAD and XREADGROUP. A call is checked as a whole (parse, check_streams) before its first stream is served; serve()
- * replies if there is anything to be said at once, and nothing has been changed if not, but that consumers were seen.
+ * replies if there is anything to be said, and nothing has been changed if not, but that consumers were seen: then the
+ * call may block.
  */
 #include "server/cmd/stream.h"
 
@@ -17,8 +18,9 @@ struct read {
     struct slice group, consumer;
     bool noack, block;
     int64_t timeout_ms;
-    uint64_t count; /* 0: no limit */
-    int keys, n;    /* the first key's argument; how many there are, and then as many ids */
+    uint64_t count;              /* 0: no limit */
+    int keys, n;                 /* the first key's argument; how many there are, and then as many ids */
+    const struct stream_id *now; /* what each "$" stood for when the call blocked; NULL: it has not */
 };
 
 /* --- options --- */
@@ -175,8 +177,10 @@ static bool read_plain(struct call *c, const struct read *r, int i)
     struct stream_id id;
     struct place p = place_peek(c, r->keys + i);
     arg_from(c, r, c->argv[r->keys + r->n + i], &what, &id);
-    if (p.e == NULL || what == FROM_NOW)
+    if (p.e == NULL || (what == FROM_NOW && r->now == NULL))
         return false;
+    if (what == FROM_NOW)
+        id = r->now[i];
     struct value v = place_value(&p);
     const struct stream *s = stream_of(&v);
     if (s->length == 0)
@@ -297,14 +301,39 @@ static bool serve(struct call *c, const struct read *r)
     return n > 0;
 }
 
+static struct stream_id last_id(struct call *c, int arg)
+{
+    struct place p = place_peek(c, arg);
+    if (p.e == NULL)
+        return (struct stream_id){0, 0};
+    struct value v = place_value(&p);
+    return stream_of(&v)->last;
+}
+
+/* A group whose stream or itself is gone is an error, so its readers are told of that too. */
+static bool block(struct call *c, const struct read *r)
+{
+    struct stream_id *now = mem_alloc(sizeof(*now) * (size_t)r->n);
+    for (int i = 0; i < r->n; i++)
+        now[i] = last_id(c, r->keys + i);
+    struct block b = {.timeout_ms = r->timeout_ms,
+                      .first = r->keys,
+                      .n = r->n,
+                      .type = VALUE_STREAM,
+                      .nokey = r->group_form,
+                      .notes = now,
+                      .notes_len = sizeof(*now) * (size_t)r->n};
+    bool blocks = call_block(c, &b);
+    mem_free(now, sizeof(*now) * (size_t)r->n);
+    return blocks;
+}
+
 static void run(struct call *c, bool group_form)
 {
-    struct read r = {.group_form = group_form};
+    struct read r = {.group_form = group_form, .now = call_notes(c)};
     if (!parse(c, &r) || !check_streams(c, &r) || serve(c, &r))
         return;
-    if (r.block && !c->in_exec)
-        reply_error(c, "ERR blocking is not supported yet");
-    else
+    if (!r.block || !block(c, &r))
         reply_null_array(c);
 }
 
