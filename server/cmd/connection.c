@@ -462,6 +462,28 @@ static void client_unpause_run(struct call *c)
     reply_ok(c);
 }
 
+static void client_unblock_run(struct call *c)
+{
+    int64_t id;
+    bool error = c->argc == 4 && slice_is(c->argv[3], "error"), done = false;
+    if (c->argc > 4) {
+        reply_syntax(c);
+        return;
+    }
+    if (c->argc == 4 && !error && !slice_is(c->argv[3], "timeout")) {
+        reply_error(c, "ERR CLIENT UNBLOCK reason should be TIMEOUT or ERROR");
+        return;
+    }
+    if (!arg_i64(c, c->argv[2], &id))
+        return;
+    for (unsigned i = 0; i < c->server->nshards; i++) {
+        struct client *client = client_find(c->server->shards[i], (uint64_t)id);
+        if (client != NULL && client_blocked(client) != NULL)
+            done = block_end_held(client_blocked(client), error ? BLOCK_UNBLOCKED : BLOCK_TIMEOUT);
+    }
+    reply_int(c, done);
+}
+
 static void client_help_run(struct call *c)
 {
     static const char *const lines[] = {
@@ -483,6 +505,8 @@ static void client_help_run(struct call *c)
         "    Return information about client connections. Options: TYPE, ID.",
         "PAUSE <timeout> [WRITE|ALL]",
         "    Suspend all, or just write, clients for <timeout> milliseconds.",
+        "UNBLOCK <clientid> [TIMEOUT|ERROR]",
+        "    Unblock the specified blocked client.",
         "UNPAUSE",
         "    Stop the current client pause, resuming traffic.",
         "REPLY (ON|OFF|SKIP)",
@@ -585,6 +609,17 @@ static const struct command_arg pause_args[] = {
     ARG_END,
 };
 
+static const struct command_arg unblock_types[] = {
+    ARG_TOKEN("timeout", "TIMEOUT"),
+    ARG_TOKEN("error", "ERROR"),
+    ARG_END,
+};
+static const struct command_arg unblock_args[] = {
+    ARG("client-id", "integer"),
+    ARG_ONEOF("unblock-type", unblock_types, .flags = ARG_OPTIONAL),
+    ARG_END,
+};
+
 #define ALL_NODES .tips = STRINGS("request_policy:all_nodes", "response_policy:all_succeeded")
 #define CONN(n, fn, ar, rt, sum, sn, ...)                                                                          \
     {                                                                                                              \
@@ -637,6 +672,9 @@ static struct command client_commands[] = {
                .history = STRINGS(CHANGE("6.2.0", "`CLIENT PAUSE WRITE` mode added along with the `mode` option."))),
     CONN_ADMIN("unpause", client_unpause_run, 2, ROUTE_HOME, "Resumes processing commands from paused clients.",
                "6.2.0", "O(N) Where N is the number of paused clients"),
+    CONN_ADMIN("unblock", client_unblock_run, -3, ROUTE_ALL,
+               "Unblocks a client blocked by a blocking command from a different connection.", "5.0.0",
+               "O(log N) where N is the number of client connections", .args = unblock_args),
     {.name = "tracking",
      .run = tracking_run,
      .arity = -3,

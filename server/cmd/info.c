@@ -41,15 +41,18 @@ static void human(struct buf *b, const char *name, uint64_t bytes)
         field(b, name, "%.2f%c", v, units[u]);
 }
 
-#define STAT_AT(f) offsetof(struct shard_stats, f)
-static uint64_t total(struct call *c, size_t at)
+/* A counter that every shard has. */
+static uint64_t over_shards(struct call *c, size_t at)
 {
     uint64_t sum = 0;
     for (unsigned i = 0; i < c->server->nshards; i++)
-        sum +=
-            atomic_load_explicit((_Atomic uint64_t *)((char *)&c->server->shards[i]->stats + at), memory_order_relaxed);
+        sum += atomic_load_explicit((_Atomic uint64_t *)((char *)c->server->shards[i] + at), memory_order_relaxed);
     return sum;
 }
+
+#define STAT_AT(f) offsetof(struct shard_stats, f)
+static uint64_t total(struct call *c, size_t at) { return over_shards(c, offsetof(struct shard, stats) + at); }
+#define BLOCKED(f) offsetof(struct shard, blocking.counts.f)
 
 static uint64_t channels(struct call *c, enum channel_kind kind)
 {
@@ -110,9 +113,11 @@ static void clients_section(struct call *c, struct buf *b)
     number(b, "connected_clients", atomic_load(&c->server->connected));
     number(b, "cluster_connections", 0);
     number(b, "maxclients", (uint64_t)c->server->config->maxclients);
-    number(b, "blocked_clients", 0);
+    number(b, "blocked_clients", over_shards(c, BLOCKED(clients)));
     number(b, "tracking_clients", atomic_load(&c->server->tracking_clients));
-    number(b, "clients_in_timeout_table", 0);
+    number(b, "clients_in_timeout_table", over_shards(c, BLOCKED(timeouts)));
+    number(b, "total_blocking_keys", over_shards(c, BLOCKED(keys)));
+    number(b, "total_blocking_keys_on_nokey", over_shards(c, BLOCKED(nokey_keys)));
 }
 
 static void memory_section(struct call *c, struct buf *b)
