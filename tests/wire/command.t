@@ -16,7 +16,8 @@ from kelvin import IS_KELVIN, ORACLE, Map, Server, Skip, Status, eq, expect, nee
 from resp import SetReply
 
 # What the task names; a command missing here is a failure, a command beyond it is welcome.
-EXPECTED = '''append bgrewriteaof bitcount bitfield bitfield_ro bitop bitpos client command config copy dbsize debug decr decrby del discard dump echo exec exists expire
+EXPECTED = '''append bgrewriteaof bitcount bitfield bitfield_ro bitop bitpos blmove blmpop blpop brpop brpoplpush bzmpop bzpopmax
+    bzpopmin client command config copy dbsize debug decr decrby del discard dump echo exec exists expire
     expireat expiretime flushall flushdb get getbit getdel getex getrange getset hello incr incrby incrbyfloat info keys lcs
     memory mget move mset msetnx multi object persist pexpire pexpireat pexpiretime pfadd pfcount pfdebug pfmerge pfselftest ping psetex pttl quit randomkey rename
     renamenx reset restore scan select set setbit setex setnx setrange shutdown strlen substr swapdb time touch ttl type unlink
@@ -56,6 +57,8 @@ DIFFERENCES = {
         'client-type:oneof=TYPE@5.0.0?(normal:pure-token=NORMAL master:pure-token=MASTER replica:pure-token=REPLICA '
         'pubsub:pure-token=PUBSUB) client-id:integer=ID@6.2.0?*', NAMES),
     ('client|reply', 'arguments'): ('action:oneof(on:pure-token=ON off:pure-token=OFF skip:pure-token=SKIP)', NAMES),
+    ('client|unblock', 'arguments'): (
+        'client-id:integer unblock-type:oneof?(timeout:pure-token=TIMEOUT error:pure-token=ERROR)', NAMES),
     ('config|get', 'arguments'): ('parameter:string*', '7.2 needs no block for one argument'),
     ('config|set', 'arguments'): ('data:block*(parameter:string value:string)', NAMES),
     ('hello', 'arguments'): (

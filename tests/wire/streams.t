@@ -216,7 +216,7 @@ kelvin_session('trimming with a look at groups', '''
     2
 ''')
 
-kelvin_session('XREAD, its last entry, and BLOCK, which is refused where it would wait', '''
+kelvin_session('XREAD, its last entry, and BLOCK where it need not wait', '''
     > XADD s 1-1 f 1
     "1-1"
     > XADD s 2-1 f 2
@@ -229,8 +229,6 @@ kelvin_session('XREAD, its last entry, and BLOCK, which is refused where it woul
     nilarray
     > XREAD BLOCK 0 STREAMS s 1-1
     [["s", [["2-1", ["f", "2"]]]]]
-    > XREAD BLOCK 0 STREAMS s $
-    -ERR blocking is not supported yet
     > MULTI
     +OK
     > XREAD BLOCK 0 STREAMS s $
