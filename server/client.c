@@ -56,9 +56,8 @@ static struct client *client_new(struct shard *s, struct conn *conn)
 static bool denied(const struct client *c)
 {
     const struct config *cfg = c->home->server->config;
-    return cfg->protected_mode && cfg->requirepass[0] == 0 && !(c->flags & CLIENT_UNIX) &&
-           strncmp(c->peer, "127.", 4) != 0 && strncmp(c->peer, "[::1]", 5) != 0 &&
-           strncmp(c->peer, "[::ffff:127.", 12) != 0;
+    return cfg->protected_mode && cfg->requirepass[0] == 0 && !c->is_unix && strncmp(c->peer, "127.", 4) != 0 &&
+           strncmp(c->peer, "[::1]", 5) != 0 && strncmp(c->peer, "[::ffff:127.", 12) != 0;
 }
 
 static void turn_away(struct client *c, const char *error)
@@ -75,7 +74,7 @@ void client_accept(struct shard *s, struct conn *conn, bool is_unix)
     struct client *c = client_new(s, conn);
 
     if (is_unix)
-        c->flags |= CLIENT_UNIX;
+        c->is_unix = true;
     net_peer_name(conn->fd, c->peer, sizeof(c->peer));
     net_local_name(conn->fd, c->local, sizeof(c->local));
     if (!is_unix) {
@@ -519,7 +518,7 @@ static void append_flags(const struct client *c, struct buf *out)
     }
     if (c->flags & CLIENT_CLOSE_AFTER_REPLY)
         buf_append_byte(out, 'c');
-    if (c->flags & CLIENT_UNIX)
+    if (c->is_unix)
         buf_append_byte(out, 'U');
     if (c->flags & CLIENT_NO_EVICT)
         buf_append_byte(out, 'e');
@@ -529,13 +528,32 @@ static void append_flags(const struct client *c, struct buf *out)
         buf_append_byte(out, 'N');
 }
 
-static size_t queued_bytes(const struct client *c, unsigned *segs)
+/* What its memory is, in the words of CLIENT LIST. The outbox's first segment stands for the buffer that a client of
+ * Redis has for itself, those behind it for the list of what did not fit. */
+struct client_memory {
+    size_t in, in_free, args, tx, buffer, buffer_used, list, total;
+    unsigned list_length;
+};
+
+static struct client_memory memory_of(const struct client *c)
 {
-    size_t n = 0;
-    *segs = 0;
-    for (struct out_seg *seg = c->out.head; seg != NULL; seg = seg->next, (*segs)++)
-        n += seg->bytes.cap + (seg->blob ? seg->blob->len : 0);
-    return n;
+    struct client_memory m = {.in = c->in_len, .tx = tx_bytes(c)};
+    size_t in_cap = c->in ? c->in->cap : 0;
+    const struct out_seg *first = c->out.head != NULL ? c->out.head : c->out.spare;
+    m.in_free = in_cap > c->in_len ? in_cap - c->in_len : 0;
+    m.args = c->big != NULL ? c->big->len : 0;
+    for (unsigned i = 0; i < c->nbigs; i++)
+        m.args += c->bigs[i]->len;
+    if (first != NULL) {
+        m.buffer = first->bytes.cap;
+        m.buffer_used = first->bytes.len;
+    }
+    for (const struct out_seg *seg = c->out.head; seg != NULL; seg = seg->next) {
+        m.list_length += seg != c->out.head;
+        m.list += (seg != c->out.head ? sizeof(*seg) + seg->bytes.cap : 0) + (seg->blob ? seg->blob->len : 0);
+    }
+    m.total = sizeof(*c) + in_cap + m.args + m.tx + m.buffer + m.list;
+    return m;
 }
 
 static void append_command_name(const struct client *c, struct buf *out)
@@ -546,24 +564,23 @@ static void append_command_name(const struct client *c, struct buf *out)
 void client_append_info(struct client *c, struct buf *out)
 {
     uint64_t now = c->home->now_us;
-    unsigned segs;
-    size_t omem = queued_bytes(c, &segs);
-    size_t in_cap = c->in ? c->in->cap : 0;
+    struct client_memory m = memory_of(c);
 
     buf_printf(out, "id=%llu addr=%s laddr=%s fd=%d name=%s age=%llu idle=%llu flags=", (unsigned long long)c->id,
                c->peer, c->local, c->conn ? c->conn->fd : -1, c->name ? c->name : "",
                (unsigned long long)((now - c->created_us) / 1000000),
                (unsigned long long)(now > c->active_us ? (now - c->active_us) / 1000000 : 0));
     append_flags(c, out);
-    buf_printf(
-        out,
-        " db=%u sub=%u psub=%u ssub=%u multi=%d qbuf=%zu qbuf-free=%zu argv-mem=%zu multi-mem=0 rbs=%zu rbp=0 obl=0"
-        " oll=%u omem=%zu tot-mem=%zu events=r cmd=",
-        c->db, pubsub_count(c, CHANNEL_PLAIN), pubsub_count(c, CHANNEL_PATTERN), pubsub_count(c, CHANNEL_SHARD),
-        tx_length(c), c->in_len, in_cap > c->in_len ? in_cap - c->in_len : 0, (size_t)0, in_cap, segs,
-        segs > 1 ? omem : 0, sizeof(*c) + in_cap + omem);
+    buf_printf(out, " db=%u sub=%u psub=%u ssub=%u multi=%d watch=%d qbuf=%zu qbuf-free=%zu argv-mem=%zu multi-mem=%zu",
+               c->db, pubsub_count(c, CHANNEL_PLAIN), pubsub_count(c, CHANNEL_PATTERN), pubsub_count(c, CHANNEL_SHARD),
+               tx_length(c), tx_watching(c), m.in, m.in_free, m.args, m.tx);
+    buf_printf(out, " rbs=%zu rbp=%zu obl=%zu oll=%u omem=%zu tot-mem=%zu events=%s%s cmd=", m.buffer, m.buffer,
+               m.buffer_used, m.list_length, m.list, m.total, c->flags & CLIENT_READ_PAUSED ? "" : "r",
+               c->out_sending > 0 ? "w" : "");
     append_command_name(c, out);
     buf_printf(out, " user=default redir=%lld resp=%d lib-name=%s lib-ver=%s",
                c->tracking ? (long long)c->tracking->redirect : -1, c->proto, c->lib_name ? c->lib_name : "",
                c->lib_ver ? c->lib_ver : "");
+    buf_printf(out, " tot-net-in=%llu tot-net-out=%llu tot-cmds=%llu", (unsigned long long)c->net_in,
+               (unsigned long long)c->net_out, (unsigned long long)c->commands);
 }

@@ -27,7 +27,6 @@ enum client_flag {
     CLIENT_REPLY_SKIP = 1 << 9, /* the current command's reply is dropped */
     CLIENT_REPLY_SKIP_NEXT = 1 << 10,
     CLIENT_AUTHENTICATED = 1 << 11,
-    CLIENT_UNIX = 1 << 12,
     CLIENT_IN_HOLD_LIST = 1 << 13,
     CLIENT_READ_PAUSED = 1 << 14,
     CLIENT_EOF = 1 << 15,        /* it sends no more: closed when what it has sent is answered */
@@ -46,6 +45,7 @@ struct client {
     int proto;
     char *name, *lib_name, *lib_ver;
     char peer[64], local[64];
+    bool is_unix; /* never changes, as the two before it */
     uint64_t created_us, active_us;
     const struct command *last_cmd;
     uint64_t commands, net_in, net_out;

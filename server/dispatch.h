@@ -118,6 +118,8 @@ void forward_give_up(struct shard *s);
 
 bool tx_queueing(const struct client *c);
 int tx_length(const struct client *c); /* queued commands, -1: no MULTI */
+int tx_watching(const struct client *c);
+size_t tx_bytes(const struct client *c); /* of the queue */
 /* Queues the request (a copy) and replies QUEUED, or replies the error and dooms the transaction. */
 void tx_queue(struct call *c, const struct request *r, bool refused);
 /* The shards an EXEC needs. */

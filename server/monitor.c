@@ -53,7 +53,7 @@ static void append_peer(struct buf *b, const struct call *c)
 {
     if (c->origin == NULL)
         buf_append_str(b, "?:0");
-    else if (c->origin->flags & CLIENT_UNIX)
+    else if (c->origin->is_unix)
         buf_printf(b, "unix:%s", c->server->config->unixsocket);
     else
         buf_append_str(b, c->origin->peer);

@@ -19,6 +19,24 @@ struct transaction *tx_get(struct client *c)
 bool tx_queueing(const struct client *c) { return c->tx != NULL && c->tx->multi; }
 int tx_length(const struct client *c) { return tx_queueing(c) ? c->tx->n : -1; }
 
+int tx_watching(const struct client *c)
+{
+    int n = 0;
+    for (const struct watch *w = c->tx != NULL ? c->tx->watches : NULL; w != NULL; w = w->next)
+        n++;
+    return n;
+}
+
+size_t tx_bytes(const struct client *c)
+{
+    size_t bytes = 0;
+    if (c->tx == NULL)
+        return 0;
+    for (int i = 0; i < c->tx->n; i++)
+        bytes += sizeof(c->tx->queue[i]) + c->tx->queue[i].bytes;
+    return bytes;
+}
+
 /* A copy of the arguments in one allocation. */
 static struct queued copy_request(const struct request *r, uint32_t db)
 {

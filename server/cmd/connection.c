@@ -288,11 +288,12 @@ static void client_list_run(struct call *c)
     } else if (c->argc > 3 && slice_is(c->argv[2], "id")) {
         by_ids = true;
         for (int i = 3; i < c->argc; i++)
-            if (!arg_range(c, c->argv[i], 1, INT64_MAX, &f.only, "ERR Invalid client ID"))
+            if (!arg_i64_or(c, c->argv[i], &f.only, "ERR Invalid client ID"))
                 return;
         for (int i = 3; i < c->argc; i++) { /* in the order asked for */
             num_parse_i64(c->argv[i], &f.only);
-            each_client(c, list_one, &f);
+            if (f.only > 0)
+                each_client(c, list_one, &f);
             list_lines(&f);
         }
     } else if (c->argc != 2) {
@@ -310,7 +311,7 @@ static void client_list_run(struct call *c)
 
 struct kill_filter {
     struct slice addr, laddr;
-    int64_t id;
+    int64_t id, max_age; /* seconds; 0: any */
     bool has_addr, has_laddr, has_id, skip_me, old_style;
     enum client_type type;
     int64_t killed;
@@ -321,7 +322,8 @@ static void kill_one(struct call *c, struct client *client, void *arg)
     struct kill_filter *f = arg;
     if (!of_type(client, f->type) || (f->has_addr && !slice_eq(f->addr, slice_str(client->peer))) ||
         (f->has_laddr && !slice_eq(f->laddr, slice_str(client->local))) ||
-        (f->has_id && (uint64_t)f->id != client->id) || (f->skip_me && client == c->client))
+        (f->has_id && (uint64_t)f->id != client->id) || (f->skip_me && client == c->client) ||
+        (f->max_age > 0 && (int64_t)((c->shard->now_us - client->created_us) / 1000000) < f->max_age))
         return;
     f->killed++;
     client_kill(c->shard, client, client == c->client);
@@ -332,6 +334,14 @@ static bool kill_option(struct call *c, struct kill_filter *f, struct slice name
     if (slice_is(name, "id")) {
         f->has_id = true;
         return arg_range(c, value, 1, INT64_MAX, &f->id, "ERR client-id should be greater than 0");
+    }
+    if (slice_is(name, "maxage")) {
+        if (!arg_i64_or(c, value, &f->max_age, "ERR maxage is not an integer or out of range"))
+            return false;
+        if (f->max_age > 0)
+            return true;
+        reply_error(c, "ERR maxage should be greater than 0");
+        return false;
     }
     if (slice_is(name, "addr")) {
         f->has_addr = true;
@@ -446,7 +456,8 @@ static void client_pause_run(struct call *c)
             return;
         }
     } else if (c->argc != 3) {
-        reply_syntax(c);
+        reply_errorf(c, "ERR unknown subcommand or wrong number of arguments for '%.*s'. Try CLIENT HELP.",
+                     (int)min_u64(c->argv[1].len, 128), (const char *)c->argv[1].p);
         return;
     }
     if (!arg_timeout_ms(c, c->argv[2], &ms))
@@ -500,9 +511,27 @@ static void client_help_run(struct call *c)
         "KILL <ip:port>",
         "    Kill connection made from <ip:port>.",
         "KILL <option> <value> [<option> <value> [...]]",
-        "    Kill connections. Options are: ADDR, LADDR, TYPE, USER, SKIPME, ID.",
+        "    Kill connections. Options are:",
+        "    * ADDR (<ip:port>|<unixsocket>:0)",
+        "      Kill connections made from the specified address",
+        "    * LADDR (<ip:port>|<unixsocket>:0)",
+        "      Kill connections made to specified local address",
+        "    * TYPE (NORMAL|MASTER|REPLICA|PUBSUB)",
+        "      Kill connections by type.",
+        "    * USER <username>",
+        "      Kill connections authenticated by <username>.",
+        "    * SKIPME (YES|NO)",
+        "      Skip killing current connection (default: yes).",
+        "    * ID <client-id>",
+        "      Kill connections by client id.",
+        "    * MAXAGE <maxage>",
+        "      Kill connections older than the specified age.",
         "LIST [options ...]",
-        "    Return information about client connections. Options: TYPE, ID.",
+        "    Return information about client connections. Options:",
+        "    * TYPE (NORMAL|MASTER|REPLICA|PUBSUB)",
+        "      Return clients of specified type.",
+        "    * ID <client-id> [...]",
+        "      Return clients with these ids.",
         "PAUSE <timeout> [WRITE|ALL]",
         "    Suspend all, or just write, clients for <timeout> milliseconds.",
         "UNBLOCK <clientid> [TIMEOUT|ERROR]",
@@ -559,6 +588,7 @@ static const struct command_arg kill_filters[] = {
     ARG("addr", "string", .display = "ip:port", .token = "ADDR", .flags = ARG_OPTIONAL),
     ARG("laddr", "string", .display = "ip:port", .token = "LADDR", .since = "6.2.0", .flags = ARG_OPTIONAL),
     ARG_ONEOF("skipme", yes_no, .token = "SKIPME", .flags = ARG_OPTIONAL),
+    ARG("maxage", "integer", .token = "MAXAGE", .since = "7.4.0", .flags = ARG_OPTIONAL),
     ARG_END,
 };
 static const struct command_arg kill_formats[] = {
@@ -654,7 +684,7 @@ static struct command client_commands[] = {
                                   CHANGE("5.0.0",
                                          "Replaced `slave` `TYPE` with `replica`. `slave` still supported for backward "
                                          "compatibility."),
-                                  CHANGE("6.2.0", "`LADDR` option."))),
+                                  CHANGE("6.2.0", "`LADDR` option."), CHANGE("7.4.0", "`MAXAGE` option."))),
     CONN("setname", client_setname_run, 3, ROUTE_HOME, "Sets the connection name.", "2.6.9", .args = setname_args,
          ALL_NODES),
     CONN("getname", client_getname_run, 2, ROUTE_HOME, "Returns the name of the connection.", "2.6.9"),

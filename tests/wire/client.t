@@ -69,6 +69,42 @@ def _(s):
     expect(a, 'CLIENT LIST TYPE bogus', "-ERR Unknown client type 'bogus'")
     expect(a, 'CLIENT LIST BOGUS', '-ERR syntax error')
     expect(a, 'CLIENT LIST ID x', '-ERR Invalid client ID')
+    eq(listed(a, 'ID', 0, 999999), [])
+    expect(a, 'CLIENT LIST TYPE normal ID 1', '-ERR syntax error')
+
+
+@test('LIST tells what a client holds in memory')
+def _(s):
+    a, b = s.client(), s.client()
+    b.pipeline([('WATCH', '{k}1', '{k}2'), ('MULTI',), ('SET', '{k}3', 'x' * 1000)])
+    b.raw(b'*3\r\n$3\r\nSET\r\n$1\r\nk\r\n$50000\r\n' + b'x' * 20000)
+
+    def row():
+        return listed(a, 'ID', b_id)[0]
+
+    b_id = next(r['id'] for r in listed(a) if r['flags'] == 'x')
+    eventually(lambda: int(row()['qbuf']) >= 20000, 'the input is counted')
+    have = row()
+    eq(have['multi'], '1')
+    ok(int(have['multi-mem']) >= 1000 and int(have['tot-mem']) >= 21000, have)
+    ok('watch' not in have or have['watch'] == '2', have)
+    if 'tot-net-in' in have:
+        ok(int(have['tot-net-in']) > 21000 and int(have['tot-net-out']) > 0 and have['tot-cmds'] == '3', have)
+
+
+@test('KILL MAXAGE (7.4)')
+def _(s):
+    need_kelvin('MAXAGE')
+    a, b = s.client(), s.client()
+    b.call('PING')
+    expect(a, 'CLIENT KILL MAXAGE 100000', '0')
+    expect(a, 'CLIENT KILL MAXAGE 0', '-ERR maxage should be greater than 0')
+    expect(a, 'CLIENT KILL MAXAGE x', '-ERR maxage is not an integer or out of range')
+    time.sleep(1.1)
+    c = s.client()
+    c.call('PING')
+    ok(a.call('CLIENT', 'KILL', 'MAXAGE', '1') >= 1 and b.at_eof(), 'b is older')
+    expect(c, 'PING', '+PONG')
 
 
 @test('KILL by address, id, and filters')
@@ -144,6 +180,8 @@ def _(s):
     expect(a, 'CLIENT PAUSE -1', '-ERR timeout is negative')
     expect(a, 'CLIENT PAUSE x', '-ERR timeout is not an integer or out of range')
     expect(a, 'CLIENT PAUSE 10 BOGUS', '-ERR CLIENT PAUSE mode must be WRITE or ALL')
+    expect(a, 'CLIENT PAUSE 10 WRITE x',
+           "-ERR unknown subcommand or wrong number of arguments for 'PAUSE'. Try CLIENT HELP.")
 
 
 @test('expired keys do not go while writes are paused')

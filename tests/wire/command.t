@@ -52,7 +52,13 @@ DIFFERENCES = {
         'filter:oneof(old-format:string-2.8.12 new-format:oneof*(client-id:integer=ID@2.8.12? '
         'client-type:oneof=TYPE@2.8.12?(normal:pure-token=NORMAL master:pure-token=MASTER@3.2.0 slave:pure-token=SLAVE '
         'replica:pure-token=REPLICA@5.0.0 pubsub:pure-token=PUBSUB) username:string=USER? addr:string=ADDR? '
-        'laddr:string=LADDR@6.2.0? skipme:oneof=SKIPME?(yes:pure-token=YES no:pure-token=NO)))', NAMES),
+        'laddr:string=LADDR@6.2.0? skipme:oneof=SKIPME?(yes:pure-token=YES no:pure-token=NO) '
+        'maxage:integer=MAXAGE@7.4.0?))', NAMES),
+    ('client|kill', 'history'): (
+        [['2.8.12', 'Added new filter format.'], ['2.8.12', '`ID` option.'],
+         ['3.2.0', 'Added `master` type in for `TYPE` option.'],
+         ['5.0.0', 'Replaced `slave` `TYPE` with `replica`. `slave` still supported for backward compatibility.'],
+         ['6.2.0', '`LADDR` option.'], ['7.4.0', '`MAXAGE` option.']], 'came with 7.4'),
     ('client|list', 'arguments'): (
         'client-type:oneof=TYPE@5.0.0?(normal:pure-token=NORMAL master:pure-token=MASTER replica:pure-token=REPLICA '
         'pubsub:pure-token=PUBSUB) client-id:integer=ID@6.2.0?*', NAMES),
