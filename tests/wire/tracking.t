@@ -754,4 +754,20 @@ def _(s):
     with_tier.stop()
 
 
+@test('an invalidation waits until the change it tells of is on disk')
+def _(s):
+    need_kelvin('databases whose durability is `always`')
+    logged = Server({'durability': 'always'})
+    a, b, look = logged.client(), [tracker(logged), tracker(logged, 'BCAST', 'PREFIX', 'k')], logged.client()
+    for i in range(60):
+        b[0].call('GET', f'k{i}')
+        a.send('SET', f'k{i}', 'x' * 1000)
+        for c in b:
+            eq(show(c.read()), keys(f'k{i}'))
+            info = dict(line.split(':') for line in look.call('INFO', 'persistence').decode().split() if ':' in line)
+            eq(info['log_durable_lsn'], info['log_appended_lsn'], 'durable and appended')
+        a.reply()
+    logged.stop()
+
+
 run(Server())
