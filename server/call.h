@@ -51,6 +51,7 @@ struct call {
     bool track;      /* what it reads is remembered for its client (CLIENT TRACKING) */
     bool failed;     /* an error was replied */
     bool always;     /* it touched an `always` database: what it gives out waits for the disk (I3) */
+    uint32_t events; /* classes of events that somebody may want; none while effects are applied */
     struct buf *out; /* the reply; write it with reply.h */
     uint64_t first_hash;      /* hash of the first key, if there is one */
     int first_key;            /* its index; 0: not hashed */
@@ -106,8 +107,9 @@ void place_written(struct call *c, struct place *p);
 struct value *place_change(struct call *c, struct place *p, enum value_type type);
 /* Stores what has become of it: the key is created, or deleted if the collection is empty now (p->e is NULL then),
  * unless its class lets it be (value_class.may_be_empty). What is recorded for the log has to have the same outcome
- * when it is applied. */
-void place_changed(struct call *c, struct place *p);
+ * when it is applied. `event` of a class (EVENT_*, notify.h) tells what has happened, "new" before and "del" after it
+ * being told as well; NULL: nothing. */
+void place_changed(struct call *c, struct place *p, uint32_t event_class, const char *event);
 void place_unchanged(struct call *c, struct place *p);
 /* The value of a collection to be read; place_change without the right to change, and for existing keys only. */
 static inline struct value place_value(const struct place *p) { return entry_value(p->e); }
@@ -116,7 +118,9 @@ struct value place_take(struct call *c, struct place *p);
 void place_set_expiry(struct call *c, struct place *p, int64_t expire_ms);
 /* p->e becomes NULL. */
 void place_delete(struct call *c, struct place *p);
-/* The same two with their effects: DEL; PEXPIREAT, or PERSIST for ENTRY_NO_EXPIRY. */
+/* The last element of a collection has gone: place_delete, told as `event` and as "del". */
+void place_emptied(struct call *c, struct place *p, uint32_t event_class, const char *event);
+/* place_delete and place_set_expiry with their effects and events: DEL; PEXPIREAT, or PERSIST for ENTRY_NO_EXPIRY. */
 void place_remove(struct call *c, struct place *p);
 void place_expire(struct call *c, struct place *p, int64_t expire_ms);
 
@@ -131,6 +135,42 @@ const struct temperature *call_temperature(const struct call *c, const struct pl
 /* An argument as a string value. One that was received into a blob of its own becomes the value without being copied.
  */
 struct value call_string(const struct call *c, struct slice arg);
+
+/* --- keyspace notifications (notify.h) --- */
+
+enum event_class {
+    EVENT_KEYSPACE = 1 << 0,  /* K: on the key's channel */
+    EVENT_KEYEVENT = 1 << 1,  /* E: on the event's channel */
+    EVENT_GENERIC = 1 << 2,   /* g */
+    EVENT_STRING = 1 << 3,    /* $ */
+    EVENT_LIST = 1 << 4,      /* l */
+    EVENT_SET = 1 << 5,       /* s */
+    EVENT_HASH = 1 << 6,      /* h */
+    EVENT_ZSET = 1 << 7,      /* z */
+    EVENT_EXPIRED = 1 << 8,   /* x */
+    EVENT_EVICTED = 1 << 9,   /* e */
+    EVENT_STREAM = 1 << 10,   /* t */
+    EVENT_MODULE = 1 << 11,   /* d: for what modules do; there are none */
+    EVENT_KEYMISS = 1 << 12,  /* m */
+    EVENT_NEW = 1 << 13,      /* n */
+    EVENT_DEMOTED = 1 << 14,  /* F: ours */
+    EVENT_PROMOTED = 1 << 15, /* R: ours */
+};
+void key_event_send(struct call *c, uint32_t db, struct slice key, uint32_t event_class, const char *event);
+/* Tells that something has happened to the key, after it has, in Redis's words. Costs a test if nobody wants to know.
+ */
+static inline void key_event(struct call *c, const struct place *p, uint32_t event_class, const char *event)
+{
+    if (unlikely(c->events & event_class))
+        key_event_send(c, p->db, p->key.name, event_class, event);
+}
+
+/* For what reads without place_read. */
+static inline void key_missed(struct call *c, const struct place *p)
+{
+    if (p->e == NULL)
+        key_event(c, p, EVENT_KEYMISS, "keymiss");
+}
 
 /* --- effects --- */
 

@@ -15,6 +15,7 @@
 #include "core/base/num.h"
 #include "core/base/panic.h"
 #include "server/config_table.h"
+#include "server/notify.h"
 
 #define LINE_ARGS 16
 #define FILE_MAX (16 * MIB)
@@ -105,6 +106,7 @@ const struct directive config_directives[] = {
      .at = AT(output_limit),
      .def = "normal 0 0 0 slave 256mb 64mb 60 pubsub 32mb 8mb 60",
      .flags = DIRECTIVE_MANY},
+    {.name = "notify-keyspace-events", .type = DIRECTIVE_EVENTS, .at = AT(events), .def = ""},
     {.name = "maxmemory",
      .type = DIRECTIVE_BYTES,
      .at = AT(maxmemory),
@@ -406,6 +408,11 @@ static bool set_at(struct config *cfg, const struct directive *d, void *at, cons
         join(argv, argc, &joined);
         ok = set_text_value(d, at, buf_slice(&joined), error);
         break;
+    case DIRECTIVE_EVENTS:
+        ok = events_parse(argv[0], at);
+        if (!ok)
+            snprintf(error, ERROR_MAX, "Invalid event class character. Use 'Ag$lshzxeKEtmdn'.");
+        break;
     case DIRECTIVE_BOOL:
     case DIRECTIVE_WORD:
         ok = set_word_value(d, at, argv[0], error);
@@ -525,6 +532,9 @@ void config_format(const struct config *cfg, const struct directive *d, int db, 
         break;
     case DIRECTIVE_OUTPUT_LIMIT:
         format_output_limits(cfg, out);
+        break;
+    case DIRECTIVE_EVENTS:
+        events_format(*(const uint32_t *)at, out);
         break;
     case DIRECTIVE_SAVE_POINTS:
         for (int i = 0; i < cfg->nsave; i++)
@@ -810,7 +820,7 @@ static void rewrite_line(const struct config *cfg, const struct directive *d, in
     if (db >= 0)
         buf_printf(out, "db %d ", db);
     buf_printf(out, "%s ", d->name);
-    bool text = d->type == DIRECTIVE_TEXT ||
+    bool text = d->type == DIRECTIVE_TEXT || d->type == DIRECTIVE_EVENTS ||
                 ((d->type == DIRECTIVE_SAVE_POINTS || d->type == DIRECTIVE_PERCENTILES) && value.len == 0);
     if (text && !((d->flags & DIRECTIVE_MANY) && plain_words(buf_slice(&value))))
         buf_append_quoted(out, buf_slice(&value));

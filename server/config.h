@@ -56,6 +56,7 @@ struct config {
         uint64_t hard, soft;
         int soft_seconds;
     } output_limit[OUTPUT_CLASSES];
+    uint32_t events; /* notify-keyspace-events: EVENT_* */
     /* memory */
     uint64_t maxmemory;        /* 0 in the file or "auto": a share of the machine; resolved at start */
     bool maxmemory_auto;       /* what `auto` came to is in force */

@@ -17,6 +17,7 @@ enum directive_type {
     DIRECTIVE_OUTPUT_LIMIT,
     DIRECTIVE_SAVE_POINTS,
     DIRECTIVE_PERCENTILES,
+    DIRECTIVE_EVENTS,
 };
 enum directive_flag {
     DIRECTIVE_FIXED = 1,   /* cannot change at run time */

@@ -178,6 +178,7 @@ void call_init(struct call *c, struct shard *s, const struct request *r)
     c->track = false;
     c->failed = false;
     c->always = false;
+    c->events = s->server->config->events;
     c->out = NULL;
     c->first_hash = r->hash;
     c->first_key = r->first_key;

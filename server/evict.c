@@ -14,6 +14,6 @@ struct entry *evict_victim(struct shard *s, uint32_t db)
 
 void evict_key(struct shard *s, uint32_t db, struct entry *e)
 {
-    shard_delete(s, db, e, SLICE_LIT("UNLINK"));
+    shard_delete(s, db, e, false);
     stat_add(&s->stats.evicted, 1);
 }

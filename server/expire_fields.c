@@ -5,6 +5,7 @@
 #include "core/base/mem.h"
 #include "core/value/hash.h"
 #include "server/dispatch.h"
+#include "server/notify.h"
 #include "server/server.h"
 #include "server/snapshot.h"
 #include "server/tracking.h"
@@ -72,8 +73,11 @@ static void expire_piece(struct shard *s, uint32_t db, struct entry *e)
     size_t n = hash_expire(&v, s->now_ms, PIECE_FIELDS, take, &p);
     bool empty = hash_length(&v, HASH_TIMELESS) == 0;
     e = keyspace_changed(ks, e, key, &v, true);
-    if (empty)
+    notify_key(s, db, key.name, EVENT_HASH, "hexpired");
+    if (empty) {
         keyspace_delete(ks, e, key);
+        notify_key(s, db, key.name, EVENT_GENERIC, "del");
+    }
     watch_touch(s, db, key);
     if (unlikely(s->tracking != NULL))
         tracking_changed(s, s, key, NULL, true);

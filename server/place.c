@@ -2,6 +2,7 @@
 #include "core/base/num.h"
 #include "core/base/panic.h"
 #include "server/dispatch.h"
+#include "server/notify.h"
 #include "server/reply.h"
 #include "server/server.h"
 #include "server/tracking.h"
@@ -19,9 +20,17 @@ static void note_always(struct call *c, uint32_t db)
 
 /* --- look-up --- */
 
+static void remove_silently(struct call *c, struct place *p)
+{
+    struct slice argv[] = {SLICE_LIT("DEL"), p->key.name};
+    place_delete(c, p);
+    effect_in(c, p->db, 2, argv);
+}
+
 static void expire_now(struct call *c, struct place *p)
 {
-    place_remove(c, p);
+    remove_silently(c, p);
+    key_event(c, p, EVENT_EXPIRED, "expired");
     stat_add(&p->owner->stats.expired, 1);
 }
 
@@ -62,6 +71,7 @@ static struct place is_read(struct call *c, struct place p)
 {
     if (p.e == NULL) {
         stat_add(&c->shard->stats.misses, 1);
+        key_event(c, &p, EVENT_KEYMISS, "keymiss");
         return p;
     }
     stat_add(&c->shard->stats.hits, 1);
@@ -132,6 +142,8 @@ void place_put(struct call *c, struct place *p, const struct value *v, int64_t e
     if (created)
         p->e->temperature = temperature_new(&p->owner->temperature[p->db]) & 0xffffff;
     changed(c, p);
+    if (created)
+        key_event(c, p, EVENT_NEW, "new");
 }
 
 struct blob *place_writable(struct call *c, struct place *p, size_t len)
@@ -153,13 +165,13 @@ struct value *place_change(struct call *c, struct place *p, enum value_type type
     return &p->value;
 }
 
-void place_changed(struct call *c, struct place *p)
+void place_changed(struct call *c, struct place *p, uint32_t event_class, const char *event)
 {
     const struct value_class *cls = value_class_of(p->value.type);
-    bool empty = !cls->may_be_empty && cls->length(&p->value) == 0;
+    bool empty = !cls->may_be_empty && cls->length(&p->value) == 0, deleted = p->e != NULL && empty;
     if (p->e != NULL)
         p->e = keyspace_changed(p->ks, p->e, p->key, &p->value, true);
-    if (p->e != NULL && empty)
+    if (deleted)
         place_delete(c, p);
     else if (p->e != NULL)
         changed(c, p);
@@ -167,6 +179,10 @@ void place_changed(struct call *c, struct place *p)
         cls->release(&p->value);
     else
         place_put(c, p, &p->value, ENTRY_NO_EXPIRY);
+    if (event != NULL)
+        key_event(c, p, event_class, event);
+    if (deleted)
+        key_event(c, p, EVENT_GENERIC, "del");
 }
 
 void place_unchanged(struct call *c, struct place *p)
@@ -199,6 +215,18 @@ void place_delete(struct call *c, struct place *p)
     p->e = NULL;
 }
 
+void place_emptied(struct call *c, struct place *p, uint32_t event_class, const char *event)
+{
+    place_delete(c, p);
+    key_event(c, p, event_class, event);
+    key_event(c, p, EVENT_GENERIC, "del");
+}
+
+void key_event_send(struct call *c, uint32_t db, struct slice key, uint32_t event_class, const char *event)
+{
+    notify_key(c->shard, db, key, event_class, event);
+}
+
 /* --- effects --- */
 
 void effect_in(struct call *c, uint32_t db, int argc, const struct slice *argv)
@@ -212,9 +240,8 @@ void effect(struct call *c, int argc, const struct slice *argv) { effect_in(c, c
 
 void place_remove(struct call *c, struct place *p)
 {
-    struct slice argv[] = {SLICE_LIT("DEL"), p->key.name};
-    place_delete(c, p);
-    effect_in(c, p->db, 2, argv);
+    remove_silently(c, p);
+    key_event(c, p, EVENT_GENERIC, "del");
 }
 
 void place_expire(struct call *c, struct place *p, int64_t expire_ms)
@@ -226,6 +253,7 @@ void place_expire(struct call *c, struct place *p, int64_t expire_ms)
         argv[2] = slice_of(text, num_format_i64(text, expire_ms));
     place_set_expiry(c, p, expire_ms);
     effect_in(c, p->db, persist ? 2 : 3, argv);
+    key_event(c, p, EVENT_GENERIC, persist ? "persist" : "expire");
 }
 
 /* --- databases --- */

@@ -485,4 +485,5 @@ void pubsub_free(struct shard *s)
     }
     mem_free(p->patterns, sizeof(struct channel *) * p->patterns_cap);
     buf_free(&p->scratch);
+    buf_free(&p->name);
 }

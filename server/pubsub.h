@@ -26,7 +26,7 @@ struct pubsub {
     struct table *channels; /* struct channel by kind and name; NULL: none yet */
     struct channel **patterns;
     unsigned npatterns, patterns_cap;
-    struct buf scratch;
+    struct buf scratch, name;
     unsigned nevents;                       /* channels of keyspace notifications that somebody listens to */
     _Atomic uint64_t active[CHANNEL_KINDS]; /* with subscribers, counted by one owner each; patterns by all */
 };

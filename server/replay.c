@@ -165,6 +165,7 @@ static int apply(struct shard *s, const struct chunk_item *item, struct buf *now
     call_init(&call, s, &request);
     call.db = item->db;
     call.apply = true;
+    call.events = 0;
     call.out = nowhere;
     int err = fetch_needed(s, &call);
     if (err < 0)

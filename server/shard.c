@@ -12,6 +12,7 @@
 #include "server/flash.h"
 #include "server/forward.h"
 #include "server/latency.h"
+#include "server/notify.h"
 #include "server/server.h"
 #include "server/snapshot.h"
 #include "server/tracking.h"
@@ -167,11 +168,11 @@ bool shard_may_delete(const struct shard *s, uint32_t db)
     return !server_logged(server, db) || log_admit(server->log, 256 + s->stage.bytes.len, true) == LOG_ROOM_OK;
 }
 
-void shard_delete(struct shard *s, uint32_t db, struct entry *e, struct slice verb)
+void shard_delete(struct shard *s, uint32_t db, struct entry *e, bool due)
 {
     struct keyspace *ks = s->spaces[db];
     struct key key = key_of(ks, entry_key(e));
-    struct slice argv[] = {verb, key.name};
+    struct slice argv[] = {due ? SLICE_LIT("DEL") : SLICE_LIT("UNLINK"), key.name};
     s->gave_always |= s->server->config->db[db].durability == DURABILITY_ALWAYS;
     stage_begin(&s->stage);
     stage_effect_in(s, db, 2, argv);
@@ -181,6 +182,7 @@ void shard_delete(struct shard *s, uint32_t db, struct entry *e, struct slice ve
         tracking_changed(s, s, key, NULL, true);
     if (s->blocking.nkeys > 0)
         block_touch(s, db, key);
+    notify_key(s, db, key.name, due ? EVENT_EXPIRED : EVENT_EVICTED, due ? "expired" : "evicted");
     keyspace_delete(ks, e, key);
 }
 
@@ -200,7 +202,7 @@ static bool expire_slice(struct shard *s)
         while ((e = keyspace_next_expired(s->spaces[db], s->now_ms)) != NULL) {
             if (!shard_may_delete(s, (uint32_t)db))
                 return false;
-            shard_delete(s, (uint32_t)db, e, SLICE_LIT("DEL"));
+            shard_delete(s, (uint32_t)db, e, true);
             stat_add(&s->stats.expired, 1);
             if (++n % 64 == 0 && (n >= EXPIRE_SLICE * 16 || clock_mono_us(server->clock) > until))
                 return true;
@@ -447,6 +449,18 @@ static void want_durable(void *arg, uint64_t lsn)
         log_want_durable(server->log, lsn);
 }
 
+static void value_moved(void *arg, const struct keyspace *ks, struct key key, bool dropped)
+{
+    struct shard *s = arg;
+    uint32_t db = 0;
+    if (likely(!(s->server->config->events & (EVENT_DEMOTED | EVENT_PROMOTED))))
+        return;
+    while (s->spaces[db] != ks)
+        if (++db == (uint32_t)s->server->config->databases)
+            return;
+    notify_key(s, db, key.name, dropped ? EVENT_DEMOTED : EVENT_PROMOTED, dropped ? "demoted" : "promoted");
+}
+
 static void create_tier(struct shard *s)
 {
     struct server *server = s->server;
@@ -459,6 +473,7 @@ static void create_tier(struct shard *s)
         .post = post_task,
         .durable = durable,
         .want_durable = want_durable,
+        .moved = value_moved,
         .arg = s,
         .limits = &server->config->limits,
         .batch_bytes = max_u64(64 * KIB, min_u64(server->config->tier_memory / 64, MIB)),

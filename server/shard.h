@@ -172,8 +172,8 @@ void stage_effect_in(struct shard *s, uint32_t db, int argc, const struct slice 
 /* Whether it may delete keys of `db` of its own accord just now (expiry, eviction): not while writes are paused, and
  * not without room in the log. */
 bool shard_may_delete(const struct shard *s, uint32_t db);
-/* Deletes a key of its own accord; `verb` is what the effect says, DEL or UNLINK. */
-void shard_delete(struct shard *s, uint32_t db, struct entry *e, struct slice verb);
+/* Deletes a key of its own accord, because it is due (else it is evicted). */
+void shard_delete(struct shard *s, uint32_t db, struct entry *e, bool due);
 /* The clocks by which entries cool, by database and its policy. */
 void shard_update_temperatures(struct shard *s);
 /* Its data has been given back (`lent` is 0): wakes it. Any thread. */

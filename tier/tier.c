@@ -269,13 +269,20 @@ static void fetch_run(struct pool_job *job)
     f->tier->cfg.post(f->tier->cfg.arg, &f->done);
 }
 
-static int install(struct keyspace *ks, struct entry **e, struct key key, struct value *v)
+static void tell_moved(const struct tier *t, const struct keyspace *ks, struct key key, bool dropped)
+{
+    if (t->cfg.moved != NULL)
+        t->cfg.moved(t->cfg.arg, ks, key, dropped);
+}
+
+static int install(const struct tier *t, struct keyspace *ks, struct entry **e, struct key key, struct value *v)
 {
     if (v->type != (*e)->type) {
         value_free(v);
         return -EBADMSG;
     }
     *e = keyspace_install(ks, *e, key, v);
+    tell_moved(t, ks, key, false);
     return 0;
 }
 
@@ -309,7 +316,7 @@ static int fetch_install(struct tier *t, struct fetch *f)
         return 0;
     }
     if (f->result == 0)
-        return install(s->ks, &e, key, &f->value);
+        return install(t, s->ks, &e, key, &f->value);
     entry_set_word(e, entry_cold_size(e) << ENTRY_TICKET_BITS); /* nobody fetches it any more */
     return f->result;
 }
@@ -380,7 +387,7 @@ int tier_fetch_now(struct tier *t, struct keyspace *ks, struct entry **e, struct
     record_value_key(&store_key, ks->id, key);
     int err = read_value(t, buf_slice(&store_key), t->cfg.limits, &v);
     buf_free(&store_key);
-    return err == 0 ? install(ks, e, key, &v) : err;
+    return err == 0 ? install(t, ks, e, key, &v) : err;
 }
 
 /* --- cleaning: batches --- */
@@ -955,7 +962,8 @@ static uint64_t drop(struct tier *t, struct keyspace *ks, struct entry *e)
     add(&t->stats.drops, 1);
     if (e->flags & ENTRY_PROBATION)
         add(&t->stats.dropped_probation, 1);
-    keyspace_drop(ks, e, key_of(ks, entry_key(e)));
+    e = keyspace_drop(ks, e, key_of(ks, entry_key(e)));
+    tell_moved(t, ks, key_of(ks, entry_key(e)), true);
     return before > ks->bytes ? before - ks->bytes : 0;
 }
 

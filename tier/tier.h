@@ -33,6 +33,9 @@ struct tier_config {
     /* The log as the tier sees it (I7). Called by the owner. */
     uint64_t (*durable)(void *arg);
     void (*want_durable)(void *arg, uint64_t lsn);
+    /* A value has been dropped (its key is cold now), or read back. On the thread of whoever has the shard. NULL:
+     * nobody wants to know. */
+    void (*moved)(void *arg, const struct keyspace *ks, struct key key, bool dropped);
     void *arg;
     const struct value_limits
         *limits; /* of the forms that values are read into; changes only while the shard is lent */

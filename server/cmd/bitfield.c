@@ -145,6 +145,7 @@ static void fields_run(struct call *c, struct place *p, const struct field_ops *
     }
     if (changed) {
         place_written(c, p);
+        key_event(c, p, EVENT_STRING, "setbit");
         effect_verbatim(c);
     }
 }

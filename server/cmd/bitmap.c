@@ -93,6 +93,7 @@ static void setbit_run(struct call *c)
     if (at >> 3 >= s.len || old != on) {
         bits_set(bytes, at, on);
         place_written(c, &p);
+        key_event(c, &p, EVENT_STRING, "setbit");
         effect_verbatim(c);
     }
     reply_int(c, old);
@@ -224,11 +225,10 @@ static void store(struct call *c, struct blob *result)
         struct value v = {.type = VALUE_STRING, .encoding = ENC_RAW, .blob = blob_ref(result)};
         struct slice argv[] = {SLICE_LIT("SET"), p.key.name, blob_slice(result)};
         place_put(c, &p, &v, ENTRY_NO_EXPIRY);
+        key_event(c, &p, EVENT_STRING, "set");
         effect(c, 3, argv);
     } else if (p.e != NULL) {
-        struct slice argv[] = {SLICE_LIT("DEL"), p.key.name};
-        place_delete(c, &p);
-        effect(c, 2, argv);
+        place_remove(c, &p);
     }
 }
 

@@ -32,6 +32,7 @@ static void dump_run(struct call *c)
 {
     struct buf out = {0};
     struct place p = place_peek(c, 1);
+    key_missed(c, &p);
     if (p.e == NULL) {
         reply_null(c);
         return;
@@ -100,7 +101,11 @@ static void restore_value(struct call *c, struct place *p, const struct restore 
         reply_ok(c);
         return;
     }
+    bool replaced = p->e != NULL;
     place_put(c, p, v, when);
+    if (replaced)
+        key_event(c, p, EVENT_NEW, "new");
+    key_event(c, p, EVENT_GENERIC, "restore");
     if (o->idle_s >= 0 || o->freq >= 0)
         place_set_temperature(c, p, o->idle_s, o->freq);
     effect_restore(c, p, when, c->argv[3]);

@@ -84,6 +84,7 @@ static void pexpireat_run(struct call *c) { expire_with(c, false, true); }
 static void ttl_with(struct call *c, bool seconds, bool absolute)
 {
     struct place p = place_peek(c, 1);
+    key_missed(c, &p);
     if (p.e == NULL || entry_expiry(p.e) == ENTRY_NO_EXPIRY) {
         reply_int(c, p.e == NULL ? -2 : -1);
         return;

@@ -19,6 +19,7 @@ static void delete_keys(struct call *c, const char *verb)
             continue;
         place_delete(c, &p);
         effect_del(c, verb, p.key.name);
+        key_event(c, &p, EVENT_GENERIC, "del");
         n++;
     }
     reply_int(c, n);
@@ -45,6 +46,7 @@ static void touch_run(struct call *c)
 static void type_run(struct call *c)
 {
     struct place p = place_peek(c, 1);
+    key_missed(c, &p);
     reply_simple(c, p.e == NULL ? "none" : value_class_of(p.e->type)->name);
 }
 
@@ -56,10 +58,13 @@ static void carry(struct call *c, struct place *src, struct place *dst, bool tak
     struct value v = place_value(src);
     int64_t when = entry_expiry(src->e);
     struct buf payload = {0};
+    bool replaced = dst->e != NULL;
 
     dump_encode(&v, &payload);
     struct value carried = take ? place_take(c, src) : value_class_of(v.type)->copy(&v);
     place_put(c, dst, &carried, when);
+    if (replaced)
+        key_event(c, dst, EVENT_NEW, "new");
     effect_restore(c, dst, when, buf_slice(&payload));
     buf_free(&payload);
 }
@@ -83,6 +88,8 @@ static void rename_with(struct call *c, bool only_new)
     }
     carry(c, &src, &dst, true);
     effect_del(c, "DEL", src.key.name);
+    key_event(c, &src, EVENT_GENERIC, "rename_from");
+    key_event(c, &dst, EVENT_GENERIC, "rename_to");
     only_new ? reply_int(c, 1) : reply_ok(c);
 }
 
@@ -119,6 +126,7 @@ static void copy_run(struct call *c)
         return;
     }
     carry(c, &src, &dst, false);
+    key_event(c, &dst, EVENT_GENERIC, "copy_to");
     reply_int(c, 1);
 }
 
@@ -139,6 +147,8 @@ static void move_run(struct call *c)
     }
     carry(c, &src, &dst, true);
     effect_del(c, "DEL", src.key.name);
+    key_event(c, &src, EVENT_GENERIC, "move_from");
+    key_event(c, &dst, EVENT_GENERIC, "move_to");
     reply_int(c, 1);
 }
 

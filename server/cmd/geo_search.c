@@ -321,7 +321,7 @@ static void search_run(struct call *c, enum family family)
         find(&s, &m);
     if (s.store != 0) {
         struct value v = value_of(c, &s, &m);
-        store_result(c, s.store, &v);
+        store_result(c, s.store, &v, EVENT_ZSET, family == SEARCH_STORE ? "geosearchstore" : "georadiusstore");
     } else {
         reply_array(c, m.n);
         for (size_t i = 0; i < m.n; i++)

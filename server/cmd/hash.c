@@ -159,7 +159,7 @@ static bool set_all(struct call *c, int64_t *created)
     for (int i = 2; i < c->argc; i += 2)
         *created +=
             hash_set(v, c->argv[i], c->argv[i + 1], hash_now(c), HASH_CLEAR_DEADLINE, call_limits(c)) != HASH_THERE;
-    place_changed(c, &p);
+    place_changed(c, &p, EVENT_HASH, "hset");
     effect_verbatim(c);
     return true;
 }
@@ -185,13 +185,13 @@ static void effect_hset(struct call *c, struct slice value)
 }
 
 /* The field of argument 2 gets another value and keeps its deadline; what is recorded need not know that it has one. */
-static void set_field(struct call *c, struct place *p, struct slice value)
+static void set_field(struct call *c, struct place *p, struct slice value, const char *event)
 {
     struct value *v = place_change(c, p, VALUE_HASH);
     int64_t deadline;
     enum hash_was was = hash_deadline(v, c->argv[2], hash_now(c), &deadline);
     hash_set(v, c->argv[2], value, hash_now(c), HASH_KEEP_DEADLINE, call_limits(c));
-    place_changed(c, p);
+    place_changed(c, p, EVENT_HASH, event);
     effect_hset(c, value);
     if (was != HASH_THERE || deadline == HASH_NO_DEADLINE)
         return;
@@ -221,7 +221,7 @@ static void hsetnx_run(struct call *c)
         reply_int(c, 0);
         return;
     }
-    set_field(c, &p, c->argv[3]);
+    set_field(c, &p, c->argv[3], "hset");
     reply_int(c, 1);
 }
 
@@ -242,7 +242,7 @@ static void hincrby_run(struct call *c)
         reply_error(c, "ERR increment or decrement would overflow");
         return;
     }
-    set_field(c, &p, slice_of(text, num_format_i64(text, v)));
+    set_field(c, &p, slice_of(text, num_format_i64(text, v)), "hincrby");
     reply_int(c, v);
 }
 
@@ -280,7 +280,7 @@ static void hincrbyfloat_run(struct call *c)
         return;
     }
     struct slice now = slice_of(text, num_format_ld(text, sizeof(text), v));
-    set_field(c, &p, now);
+    set_field(c, &p, now, "hincrbyfloat");
     reply_bulk(c, now);
 }
 
@@ -302,7 +302,7 @@ static void hdel_run(struct call *c)
         stale += was == HASH_STALE;
     }
     if (removed + stale > 0) {
-        place_changed(c, &p);
+        place_changed(c, &p, EVENT_HASH, removed > 0 ? "hdel" : "hexpired");
         effect_verbatim(c);
     } else {
         place_unchanged(c, &p);

@@ -197,7 +197,7 @@ static void setex_values(struct call *c, struct place *p, const struct setex *o)
         hash_effect_add(&set, field);
         hash_effect_add(&set, value);
     }
-    place_changed(c, p);
+    place_changed(c, p, EVENT_HASH, "hset");
     hash_effect_end(&set, c);
     struct value now = place_value(p);
     for (int i = 0; i < o->fields.n && o->keep; i++)

@@ -131,8 +131,9 @@ bool hash_change_field(struct hash_change *ch, struct slice field)
 
 void hash_change_end(struct hash_change *ch)
 {
+    const char *event = ch->set.n == 0 ? "hdel" : ch->when == HASH_NO_DEADLINE ? "hpersist" : "hexpire";
     if (ch->set.n + ch->deleted.n > 0)
-        place_changed(ch->c, ch->p);
+        place_changed(ch->c, ch->p, EVENT_HASH, event);
     else
         place_unchanged(ch->c, ch->p);
     hash_effect_end(&ch->set, ch->c);

@@ -98,6 +98,7 @@ static void pfadd_run(struct call *c)
     int done = add_all(c, &p, &changed);
     if (changed) {
         place_written(c, &p);
+        key_event(c, &p, EVENT_STRING, "pfadd");
         effect(c, done, c->argv); /* what stands behind a corrupt run was not reached */
         if (hll_is_dense(bytes_of(&p)) != dense)
             effect_dense(c, p.key.name);
@@ -194,6 +195,7 @@ static void pfmerge_run(struct call *c)
         hll_set_dense(place_writable(c, &p, max_u64(bytes_of(&p).len, HLL_DENSE_BYTES)), reg);
     hll_uncache(place_writable(c, &p, bytes_of(&p).len)->data);
     place_written(c, &p);
+    key_event(c, &p, EVENT_STRING, "pfadd");
     struct slice argv[] = {SLICE_LIT("SET"), p.key.name, bytes_of(&p), SLICE_LIT("KEEPTTL")};
     effect(c, 4, argv);
     reply_ok(c);

@@ -45,6 +45,9 @@ bool arg_list_end(struct call *c, struct slice arg, enum list_end *out)
 
 /* --- LPUSH, RPUSH, LPUSHX, RPUSHX --- */
 
+static const char *push_event(enum list_end end) { return end == LIST_HEAD ? "lpush" : "rpush"; }
+static const char *pop_event(enum list_end end) { return end == LIST_HEAD ? "lpop" : "rpop"; }
+
 static void push_all(struct call *c, struct place *p, enum list_end end)
 {
     struct value *v = place_change(c, p, VALUE_LIST);
@@ -53,7 +56,7 @@ static void push_all(struct call *c, struct place *p, enum list_end end)
         list_push(v, end, &item, call_limits(c));
     }
     int64_t count = (int64_t)list_count(v);
-    place_changed(c, p);
+    place_changed(c, p, EVENT_LIST, push_event(end));
     effect_verbatim(c);
     reply_int(c, count);
 }
@@ -87,11 +90,11 @@ void list_pop(struct call *c, struct place *p, enum list_end end, uint64_t n)
     uint64_t count = list_count(&v);
     list_reply_range(c, &v, end == LIST_HEAD ? 0 : count - 1, n, end == LIST_TAIL);
     if (n == count) {
-        place_delete(c, p);
+        place_emptied(c, p, EVENT_LIST, pop_event(end));
         return;
     }
     list_erase(place_change(c, p, VALUE_LIST), end == LIST_HEAD ? 0 : count - n, n, call_limits(c));
-    place_changed(c, p);
+    place_changed(c, p, EVENT_LIST, pop_event(end));
 }
 
 static void pop_count(struct call *c, enum list_end end)
@@ -228,7 +231,8 @@ static void rotate(struct call *c, struct place *p, enum list_end from)
     list_reply_item(c, &it, item);
     list_erase(v, index, 1, call_limits(c));
     list_push(v, from == LIST_HEAD ? LIST_TAIL : LIST_HEAD, &moved, call_limits(c));
-    place_changed(c, p);
+    place_changed(c, p, EVENT_LIST, push_event(from == LIST_HEAD ? LIST_TAIL : LIST_HEAD));
+    key_event(c, p, EVENT_LIST, pop_event(from));
     effect_list_pop(c, p->key.name, from, 1);
     effect(c, 3, argv);
     blob_unref(copy);
@@ -248,11 +252,20 @@ static void move_between(struct call *c, struct place *src, struct place *dst, e
     struct slice argv[] = {slice_str(to == LIST_HEAD ? "LPUSH" : "RPUSH"), dst->key.name, moved.bytes};
     list_reply_item(c, &it, item);
     list_push(place_change(c, dst, VALUE_LIST), to, &moved, call_limits(c));
-    place_changed(c, dst);
+    place_changed(c, dst, EVENT_LIST, push_event(to));
     effect(c, 3, argv);
     list_erase(place_change(c, src, VALUE_LIST), index, 1, call_limits(c));
-    place_changed(c, src);
+    place_changed(c, src, EVENT_LIST, pop_event(from));
     effect_list_pop(c, src->key.name, from, 1);
+}
+
+/* The item comes to lie where it lay. */
+static void stay(struct call *c, const struct place *p, enum list_end from, enum list_end to)
+{
+    struct value v = place_value(p);
+    list_reply_range(c, &v, from == LIST_HEAD ? 0 : list_count(&v) - 1, 1, false);
+    key_event(c, p, EVENT_LIST, push_event(to));
+    key_event(c, p, EVENT_LIST, pop_event(from));
 }
 
 bool list_move(struct call *c, enum list_end from, enum list_end to)
@@ -271,7 +284,7 @@ bool list_move(struct call *c, enum list_end from, enum list_end to)
     else if (from != to && list_count(&v) > 1)
         rotate(c, &src, from);
     else
-        list_reply_range(c, &v, from == LIST_HEAD ? 0 : list_count(&v) - 1, 1, false);
+        stay(c, &src, from, to);
     return true;
 }
 

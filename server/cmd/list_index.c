@@ -193,7 +193,7 @@ static void lset_run(struct call *c)
     }
     struct list_item item = list_item_arg(c, c->argv[3]);
     list_set(place_change(c, &p, VALUE_LIST), at, &item, call_limits(c));
-    place_changed(c, &p);
+    place_changed(c, &p, EVENT_LIST, "lset");
     effect_verbatim(c);
     reply_ok(c);
 }
@@ -233,7 +233,7 @@ static void linsert_run(struct call *c)
     struct list_item item = list_item_arg(c, c->argv[4]);
     list_insert(place_change(c, &p, VALUE_LIST), index + after, &item, call_limits(c));
     reply_int(c, (int64_t)list_count(&p.value));
-    place_changed(c, &p);
+    place_changed(c, &p, EVENT_LIST, "linsert");
     effect_verbatim(c);
 }
 
@@ -253,7 +253,7 @@ static void lrem_run(struct call *c)
     struct value *v = place_change(c, &p, VALUE_LIST);
     uint64_t removed = list_remove(v, c->argv[3], most, count < 0, call_limits(c));
     if (removed > 0) {
-        place_changed(c, &p);
+        place_changed(c, &p, EVENT_LIST, "lrem");
         effect_verbatim(c);
     } else {
         place_unchanged(c, &p);
@@ -268,7 +268,7 @@ static void trim(struct call *c, struct place *p, uint64_t from, uint64_t n, uin
         list_erase(v, from + n, count - from - n, call_limits(c));
     if (from > 0)
         list_erase(v, 0, from, call_limits(c));
-    place_changed(c, p);
+    place_changed(c, p, EVENT_LIST, "ltrim");
 }
 
 static void ltrim_run(struct call *c)
@@ -286,12 +286,14 @@ static void ltrim_run(struct call *c)
     struct value v = place_value(&p);
     uint64_t count = list_count(&v);
     bool some = clip(start, stop, count, &from, &n);
-    if (some && n == count)
+    if (some && n == count) {
+        key_event(c, &p, EVENT_LIST, "ltrim"); /* as Redis, though nothing is */
         return;
+    }
     if (some)
         trim(c, &p, from, n, count);
     else
-        place_delete(c, &p);
+        place_emptied(c, &p, EVENT_LIST, "ltrim");
     effect_verbatim(c);
 }
 

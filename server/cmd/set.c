@@ -34,10 +34,10 @@ static void reply_member(struct call *c, struct pack_item member)
 
 /* --- SADD, SREM, SMOVE --- */
 
-static void changed_or_not(struct call *c, struct place *p, int64_t changes)
+static void changed_or_not(struct call *c, struct place *p, int64_t changes, const char *event)
 {
     if (changes > 0) {
-        place_changed(c, p);
+        place_changed(c, p, EVENT_SET, event);
         effect_verbatim(c);
     } else {
         place_unchanged(c, p);
@@ -55,7 +55,7 @@ static void sadd_run(struct call *c)
     set_expect(v, (uint64_t)c->argc - 2);
     for (int i = 2; i < c->argc; i++)
         added += set_add(v, pack_str(c->argv[i]), call_limits(c));
-    changed_or_not(c, &p, added);
+    changed_or_not(c, &p, added, "sadd");
 }
 
 static void srem_run(struct call *c)
@@ -71,7 +71,7 @@ static void srem_run(struct call *c)
     struct value *v = place_change(c, &p, VALUE_SET);
     for (int i = 2; i < c->argc; i++)
         removed += set_remove(v, pack_str(c->argv[i]));
-    changed_or_not(c, &p, removed);
+    changed_or_not(c, &p, removed, "srem");
 }
 
 static bool take_member(struct call *c, struct place *p, struct slice member)
@@ -83,7 +83,7 @@ static bool take_member(struct call *c, struct place *p, struct slice member)
         return false;
     }
     effect_member(c, "SREM", p->key.name, member);
-    place_changed(c, p);
+    place_changed(c, p, EVENT_SET, "srem");
     return true;
 }
 
@@ -95,7 +95,7 @@ static void give_member(struct call *c, struct place *p, struct slice member)
         return;
     }
     effect_member(c, "SADD", p->key.name, member);
-    place_changed(c, p);
+    place_changed(c, p, EVENT_SET, "sadd");
 }
 
 static void smove_run(struct call *c)
@@ -335,7 +335,7 @@ static void pop_one(struct call *c, struct place *p)
     reply_member(c, member);
     effect_member(c, "SREM", p->key.name, pack_text(member, scratch));
     set_remove(v, member);
-    place_changed(c, p);
+    place_changed(c, p, EVENT_SET, "spop");
 }
 
 static void pop_all(struct call *c, struct place *p)
@@ -343,6 +343,7 @@ static void pop_all(struct call *c, struct place *p)
     struct value v = place_value(p);
     reply_set(c, set_count(&v));
     reply_all(c, &v);
+    key_event(c, p, EVENT_SET, "spop");
     place_remove(c, p);
 }
 
@@ -372,7 +373,7 @@ static void pop_some(struct call *c, struct place *p, uint64_t n)
         piece = min_u64(n, EFFECT_MEMBERS);
         pop_piece(c, p, &rng, piece);
     }
-    place_changed(c, p);
+    place_changed(c, p, EVENT_SET, "spop");
 }
 
 static void spop_count(struct call *c)

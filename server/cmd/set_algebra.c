@@ -103,7 +103,7 @@ static void store_combined(struct call *c, algebra *combine)
         return;
     combine(o.at, o.n, gather, &g);
     operands_free(&o);
-    store_result(c, 1, &g.result);
+    store_result(c, 1, &g.result, EVENT_SET, c->cmd->name);
 }
 
 static void sinterstore_run(struct call *c) { store_combined(c, set_inter); }

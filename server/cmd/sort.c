@@ -320,7 +320,7 @@ static void store_sorted(struct sorting *s)
         list_class.release(&to.list);
         reply_unreadable(s);
     } else {
-        store_result(s->c, s->o.store, &to.list);
+        store_result(s->c, s->o.store, &to.list, EVENT_LIST, "sortstore");
     }
 }
 

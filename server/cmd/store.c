@@ -3,7 +3,7 @@
 #include "server/cmd/dump.h"
 #include "server/reply.h"
 
-void store_result(struct call *c, int arg, struct value *v)
+void store_result(struct call *c, int arg, struct value *v, uint32_t event_class, const char *event)
 {
     const struct value_class *cls = value_class_of(v->type);
     struct place dst = place_write(c, arg);
@@ -14,6 +14,7 @@ void store_result(struct call *c, int arg, struct value *v)
         effect_restore(c, &dst, ENTRY_NO_EXPIRY, buf_slice(&payload));
         buf_free(&payload);
         place_put(c, &dst, v, ENTRY_NO_EXPIRY);
+        key_event(c, &dst, event_class, event);
     } else {
         cls->release(v);
         if (dst.e != NULL)

@@ -74,7 +74,7 @@ static void xsetid_run(struct call *c)
         s->added = (uint64_t)o.added;
     if (!stream_id_zero(o.max_deleted))
         s->max_deleted = o.max_deleted;
-    place_changed(c, &p);
+    place_changed(c, &p, EVENT_STREAM, "xsetid");
     effect_verbatim(c);
     reply_ok(c);
 }
@@ -150,7 +150,7 @@ static void xdel_run(struct call *c)
         deleted += stream_delete(s, ids[i]);
     stream_ids_free(ids, n);
     if (deleted > 0) {
-        place_changed(c, &p);
+        place_changed(c, &p, EVENT_STREAM, "xdel");
         effect_verbatim(c);
     } else {
         place_unchanged(c, &p);
@@ -171,7 +171,7 @@ static void xdelex_run(struct call *c)
         for (int i = 0; i < sel.n; i++)
             reply_int(c, s != NULL ? stream_erase(s, sel.ids[i], sel.refs, &changed) : STREAM_ERASED_NOT);
         if (changed)
-            place_changed(c, &p);
+            place_changed(c, &p, EVENT_STREAM, "xdel");
         else if (s != NULL)
             place_unchanged(c, &p);
     }

@@ -130,7 +130,7 @@ static void xtrim_run(struct call *c)
         words_add(&w, c->argv[0]);
         words_add(&w, c->argv[1]);
         add_trim(&w, s, o.trim.refs);
-        place_changed(c, &p);
+        place_changed(c, &p, EVENT_STREAM, "xtrim");
         effect(c, w.n, w.at);
         words_free(&w);
     } else {
@@ -257,7 +257,9 @@ static void xadd_run(struct call *c)
         return;
     }
     bool was_trimmed = a.options.given && stream_trim(s, &a.options.trim) > 0;
-    place_changed(c, &p);
+    place_changed(c, &p, EVENT_STREAM, "xadd");
+    if (was_trimmed)
+        key_event(c, &p, EVENT_STREAM, "xtrim");
     a.text = slice_of(a.scratch, stream_id_format(a.scratch, a.id));
     effect_added(c, s, &a, was_trimmed);
     reply_bulk(c, a.text);

@@ -176,6 +176,7 @@ static void claim_begin(struct claim *k)
     if (k->changed) {
         k->consumer = stream_consumer_add(k->s, k->g, name, claim_seen(k));
         effect_consumer_created(k->c, key, k->g->name, name);
+        key_event(k->c, &k->p, EVENT_STREAM, "xgroup-createconsumer");
     }
     k->consumer->seen_ms = claim_seen(k);
 }
@@ -184,7 +185,7 @@ static void claim_end(struct claim *k)
 {
     claim_effect_end(&k->effect);
     if (k->changed)
-        place_changed(k->c, &k->p);
+        place_changed(k->c, &k->p, EVENT_STREAM, NULL);
     else
         place_unchanged(k->c, &k->p);
 }

@@ -29,11 +29,11 @@ static struct stream_group *existing_group(struct call *c, struct place *p, stru
     return NULL;
 }
 
-/* Ends a call that may have changed something. */
-static void done(struct call *c, struct place *p, bool changed)
+/* Ends a call that may have changed something, told as `event` if that is not NULL. */
+static void done(struct call *c, struct place *p, bool changed, const char *event)
 {
     if (changed) {
-        place_changed(c, p);
+        place_changed(c, p, EVENT_STREAM, event);
         effect_verbatim(c);
     } else {
         place_unchanged(c, p);
@@ -94,7 +94,7 @@ static void xgroup_create_run(struct call *c)
         reply_error(c, "BUSYGROUP Consumer Group name already exists");
         return;
     }
-    done(c, &p, true);
+    done(c, &p, true, "xgroup-create");
     reply_ok(c);
 }
 
@@ -111,7 +111,7 @@ static void xgroup_setid_run(struct call *c)
         return;
     g->last = last;
     g->read = o.read;
-    done(c, &p, true);
+    done(c, &p, true, "xgroup-setid");
     reply_ok(c);
 }
 
@@ -124,7 +124,7 @@ static void xgroup_destroy_run(struct call *c)
     struct stream_group *g = stream_group_find(s, c->argv[3]);
     if (g != NULL)
         stream_group_remove(s, g);
-    done(c, &p, g != NULL);
+    done(c, &p, g != NULL, "xgroup-destroy");
     reply_int(c, g != NULL);
 }
 
@@ -138,7 +138,7 @@ static void xgroup_createconsumer_run(struct call *c)
     bool create = stream_consumer_find(g, c->argv[4]) == NULL;
     if (create) /* applied, any time will do: it is no content (stream.h) */
         stream_consumer_add(s, g, c->argv[4], c->now_ms);
-    done(c, &p, create);
+    done(c, &p, create, "xgroup-createconsumer");
     reply_int(c, create);
 }
 
@@ -153,7 +153,7 @@ static void xgroup_delconsumer_run(struct call *c)
     uint64_t pending = consumer != NULL ? btree_count(consumer->ids) : 0;
     if (consumer != NULL)
         stream_consumer_remove(s, g, consumer);
-    done(c, &p, consumer != NULL);
+    done(c, &p, consumer != NULL, "xgroup-delconsumer");
     reply_int(c, (int64_t)pending);
 }
 
@@ -203,7 +203,7 @@ static void xack_run(struct call *c)
     for (int i = 0; i < n; i++)
         acked += stream_pending_remove(s, g, ids[i]);
     stream_ids_free(ids, n);
-    done(c, &p, acked > 0);
+    done(c, &p, acked > 0, NULL);
     reply_int(c, acked);
 }
 
@@ -231,7 +231,7 @@ static void xackdel_run(struct call *c)
         for (int i = 0; i < sel.n; i++)
             reply_int(c, g != NULL ? ack_and_erase(s, g, sel.ids[i], sel.refs, &changed) : STREAM_ERASED_NOT);
         if (s != NULL)
-            done(c, &p, changed);
+            done(c, &p, changed, "xdel");
     }
     stream_ids_free(sel.ids, sel.n);
 }

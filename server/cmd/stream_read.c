@@ -274,6 +274,7 @@ static bool read_group(struct call *c, const struct read *r, int i)
     if (changed) {
         d.consumer = stream_consumer_add(d.s, d.g, r->consumer, c->now_ms);
         effect_consumer_created(c, key, r->group, r->consumer);
+        key_event(c, &p, EVENT_STREAM, "xgroup-createconsumer");
     }
     d.consumer->seen_ms = c->now_ms;
     bool replied = what == FROM_ID || deliver_new(&d, key, r->count);
@@ -281,7 +282,7 @@ static bool read_group(struct call *c, const struct read *r, int i)
     if (got)
         d.consumer->active_ms = c->now_ms;
     if (changed || got)
-        place_changed(c, &p);
+        place_changed(c, &p, EVENT_STREAM, NULL);
     else
         place_unchanged(c, &p);
     return replied;

@@ -115,6 +115,9 @@ static void store(struct call *c, struct place *p, struct slice value, int64_t e
     struct value v = call_string(c, value);
     place_put(c, p, &v, expire_ms);
     effect_set(c, p->key.name, value, expire_ms);
+    key_event(c, p, EVENT_STRING, "set");
+    if (expire_ms != ENTRY_NO_EXPIRY && expire_ms != EXPIRE_KEEP)
+        key_event(c, p, EVENT_GENERIC, "expire");
 }
 
 static void reply_string(struct call *c, const struct place *p)
@@ -125,6 +128,12 @@ static void reply_string(struct call *c, const struct place *p)
     }
     struct value v = entry_value(p->e);
     reply_value(c, &v);
+}
+
+static void reply_old(struct call *c, const struct place *p)
+{
+    reply_string(c, p);
+    key_missed(c, p);
 }
 
 static bool check_length(struct call *c, int64_t size, int64_t append)
@@ -147,7 +156,7 @@ static void set_generic(struct call *c, int flags, struct slice value, int64_t e
         return;
     bool refused = ((flags & SET_NX) && exists) || ((flags & SET_XX) && !exists);
     if (flags & SET_GET)
-        reply_string(c, &p);
+        reply_old(c, &p);
     else if (refused)
         reply_null(c);
     if (refused)
@@ -211,7 +220,7 @@ static void getset_run(struct call *c)
     struct place p = place_write(c, 1);
     if (!place_is(c, &p, VALUE_STRING))
         return;
-    reply_string(c, &p);
+    reply_old(c, &p);
     store(c, &p, c->argv[2], ENTRY_NO_EXPIRY);
 }
 
@@ -334,6 +343,7 @@ static void incr_by(struct call *c, int64_t by)
     }
     struct value now = {.type = VALUE_STRING, .encoding = ENC_INT, .integer = v};
     place_put(c, &p, &now, EXPIRE_KEEP);
+    key_event(c, &p, EVENT_STRING, "incrby");
     struct slice argv[] = {SLICE_LIT("INCRBY"), p.key.name, slice_of(text, num_format_i64(text, by))};
     effect(c, 3, argv);
     reply_int(c, v);
@@ -381,6 +391,7 @@ static void incrbyfloat_run(struct call *c)
     /* Always text, never the integer encoding: as Redis keeps it. */
     struct value result = {.type = VALUE_STRING, .encoding = ENC_EMBED, .embed = now};
     place_put(c, &p, &result, EXPIRE_KEEP);
+    key_event(c, &p, EVENT_STRING, "incrbyfloat");
     effect_set(c, p.key.name, now, EXPIRE_KEEP);
     reply_bulk(c, now);
 }
@@ -419,6 +430,7 @@ static void append_run(struct call *c)
         write_at(c, &p, old, c->argv[2]);
         effect_verbatim(c);
     }
+    key_event(c, &p, EVENT_STRING, "append");
     reply_int(c, (int64_t)(old + c->argv[2].len));
 }
 
@@ -447,6 +459,7 @@ static void setrange_run(struct call *c)
         place_put(c, &p, &v, ENTRY_NO_EXPIRY);
     }
     write_at(c, &p, (size_t)off, c->argv[3]);
+    key_event(c, &p, EVENT_STRING, "setrange");
     effect_verbatim(c);
     struct slice now = place_string(&p, scratch);
     reply_int(c, (int64_t)now.len);

@@ -37,14 +37,14 @@ bool read_zset(struct call *c, int arg, struct value *v)
     return true;
 }
 
-void remove_ranks(struct call *c, struct place *p, struct zset_interval in)
+void remove_ranks(struct call *c, struct place *p, struct zset_interval in, const char *event)
 {
     if (zset_width(in) < zset_count(&p->value)) {
         zset_remove_ranks(&p->value, in);
-        place_changed(c, p);
+        place_changed(c, p, EVENT_ZSET, event);
     } else {
         place_unchanged(c, p);
-        place_delete(c, p);
+        place_emptied(c, p, EVENT_ZSET, event);
     }
 }
 
@@ -115,10 +115,10 @@ static void add_pairs(struct call *c, struct value *v, const struct add_options 
     }
 }
 
-static void finish_add(struct call *c, struct place *p, const struct added *done)
+static void finish_add(struct call *c, struct place *p, const struct add_options *o, const struct added *done)
 {
     if (done->added + done->updated > 0)
-        place_changed(c, p);
+        place_changed(c, p, EVENT_ZSET, o->flags & ZSET_INCR ? "zincr" : "zadd");
     else
         place_unchanged(c, p);
 }
@@ -127,7 +127,7 @@ static void finish_add(struct call *c, struct place *p, const struct added *done
 static void add_plain(struct call *c, struct place *p, const struct add_options *o, struct added *done)
 {
     add_pairs(c, place_change(c, p, VALUE_ZSET), o, done, NULL);
-    finish_add(c, p, done);
+    finish_add(c, p, o, done);
     if (done->added + done->updated > 0)
         effect_verbatim(c);
 }
@@ -139,7 +139,7 @@ static void add_judged(struct call *c, struct place *p, const struct add_options
     words_add_str(&w, "ZADD");
     words_add(&w, p->key.name);
     add_pairs(c, place_change(c, p, VALUE_ZSET), o, done, &w);
-    finish_add(c, p, done);
+    finish_add(c, p, o, done);
     if (done->added + done->updated > 0)
         effect(c, w.n, w.at);
     words_free(&w);
@@ -197,7 +197,7 @@ static void zrem_run(struct call *c)
         for (int i = 2; i < c->argc; i++)
             removed += zset_remove(v, c->argv[i]);
         if (removed > 0) {
-            place_changed(c, &p);
+            place_changed(c, &p, EVENT_ZSET, "zrem");
             effect_verbatim(c);
         } else {
             place_unchanged(c, &p);

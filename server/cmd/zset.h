@@ -17,7 +17,7 @@ void reply_item(struct call *c, const struct zset_item *item, bool with_scores);
 
 /* Removes the members of an interval that is not empty, between place_change and what ends it, which is done here. If
  * they are all, the key is deleted: what is large is freed by others. */
-void remove_ranks(struct call *c, struct place *p, struct zset_interval in);
+void remove_ranks(struct call *c, struct place *p, struct zset_interval in, const char *event);
 
 /* Takes `n` members, at least one and not more than there are, and replies them and their scores, pairs `nested` in
  * arrays of their own; what they are all in has been begun. Records it. */

@@ -44,7 +44,7 @@ void zset_pop(struct call *c, struct place *p, uint64_t n, bool max, bool nested
         reply_double(c, item.score);
     }
     effect_popped(c, p->key.name, v, n, max);
-    remove_ranks(c, p, gone);
+    remove_ranks(c, p, gone, max ? "zpopmax" : "zpopmin");
 }
 
 static uint64_t at_most(const struct place *p, int64_t count)

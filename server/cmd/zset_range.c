@@ -228,7 +228,7 @@ static void zrangestore_run(struct call *c)
     if (c->failed)
         return;
     struct value result = exists ? copy_of_range(c, &v, limited(selected(&v, &r), &r)) : zset_class.empty();
-    store_result(c, 1, &result);
+    store_result(c, 1, &result, EVENT_ZSET, "zrangestore");
 }
 
 /* --- counting, removing --- */
@@ -262,7 +262,7 @@ static void remove_run(struct call *c, enum range_by by)
         struct zset_interval in = selected(v, &r);
         removed = zset_width(in);
         if (removed > 0) {
-            remove_ranks(c, &p, in);
+            remove_ranks(c, &p, in, c->cmd->name);
             effect_verbatim(c); /* selects the same members where it is applied */
         } else {
             place_unchanged(c, &p);

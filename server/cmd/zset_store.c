@@ -304,7 +304,7 @@ static void answer(struct call *c, struct algebra *a)
     }
     struct value v = result_of(c, a);
     if (a->store)
-        store_result(c, 1, &v);
+        store_result(c, 1, &v, EVENT_ZSET, c->cmd->name);
     else
         reply_result(c, &v, a->with_scores);
 }
