@@ -389,12 +389,11 @@ STREAMS = '''
     p> XACK x g 10-1 10-2
     p> XPENDING x g
     p> XINFO STREAM x
-    p> XREAD STREAMS x missing 0 0
+    p> XREAD STREAMS x 0
     p> XGROUP DELCONSUMER x g c
     p> XGROUP DELCONSUMER x g none
     p> XGROUP DESTROY x g
     p> XGROUP DESTROY x g
-    p> XREAD COUNT 1 STREAMS missing 0
 '''
 
 for name, script in (('strings', STRINGS), ('keys', GENERIC), ('lists', LISTS), ('sets', SETS), ('hashes', HASHES),
