@@ -160,6 +160,7 @@ static void received(struct conn *conn, struct rbuf *buf, size_t off, size_t len
     struct client *c = conn->arg;
     c->net_in += len;
     stat_add(&c->home->stats.net_in, len);
+    stat_add(&c->home->stats.reads, 1);
     c->active_us = c->home->now_us;
     if (c->flags & (CLIENT_CLOSING | CLIENT_CLOSE_AFTER_REPLY))
         return;
@@ -292,6 +293,7 @@ void client_flush(struct client *c)
         c->out_sending = segs;
         c->net_out += bytes;
         stat_add(&c->home->stats.net_out, bytes);
+        stat_add(&c->home->stats.writes, 1);
         conn_send(c->conn, iov, n);
     }
     if ((c->flags & CLIENT_CLOSE_AFTER_REPLY) && outbox_empty(&c->out) && c->blocking_sub == NULL)
@@ -483,19 +485,41 @@ bool client_cut(struct client *c)
     return true;
 }
 
+struct client_sums {
+    uint64_t input_max, output_max, bytes;
+};
+
+static void add_sums(struct client_sums *sums, const struct client *c)
+{
+    uint64_t in = (c->in ? c->in->cap : 0) + (c->big ? c->big->len : 0), out = outbox_queued(&c->out);
+    sums->input_max = max_u64(sums->input_max, in);
+    sums->output_max = max_u64(sums->output_max, out);
+    sums->bytes += sizeof(*c) + in + out;
+}
+
+static void publish_sums(struct shard *s, const struct client_sums *sums)
+{
+    atomic_store_explicit(&s->stats.input_max, sums->input_max, memory_order_relaxed);
+    atomic_store_explicit(&s->stats.output_max, sums->output_max, memory_order_relaxed);
+    atomic_store_explicit(&s->stats.clients_bytes, sums->bytes, memory_order_relaxed);
+}
+
 void clients_cron(struct shard *s)
 {
     const struct config *cfg = s->server->config;
+    struct client_sums sums = {0};
     for (struct client *c = s->clients, *next; c != NULL; c = next) {
         next = c->next;
         if (c->flags & CLIENT_CLOSING || client_cut(c))
             continue;
+        add_sums(&sums, c);
         if (cfg->timeout > 0 && !(c->flags & (CLIENT_SUBSCRIBER | CLIENT_MONITOR)) && !(c->flags & CLIENT_PARKED) &&
             s->now_us - c->active_us > (uint64_t)cfg->timeout * 1000000) {
             logger_line(s->server->logger, LOG_VERBOSE, "Closing idle client %s", c->peer);
             close_now(c);
         }
     }
+    publish_sums(s, &sums);
 }
 
 static void append_flags(const struct client *c, struct buf *out)

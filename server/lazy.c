@@ -21,7 +21,7 @@ struct lazy {
     pthread_cond_t work;
     struct item *first, *last;
     bool stop;
-    _Atomic uint64_t bytes, objects;
+    _Atomic uint64_t bytes, objects, freed;
 };
 
 static struct item *take(struct lazy *l)
@@ -53,6 +53,7 @@ static void *lazy_main(void *arg)
             mem_purge();
         atomic_fetch_sub(&l->bytes, i->bytes);
         atomic_fetch_sub(&l->objects, i->objects);
+        atomic_fetch_add(&l->freed, i->objects);
         mem_free(i, sizeof(*i));
     }
     return NULL;
@@ -107,3 +108,6 @@ void lazy_free_value(struct lazy *l, const struct value *v, uint64_t bytes)
 
 uint64_t lazy_pending_bytes(const struct lazy *l) { return atomic_load(&l->bytes); }
 uint64_t lazy_pending_objects(const struct lazy *l) { return atomic_load(&l->objects); }
+
+uint64_t lazy_freed_objects(const struct lazy *l) { return atomic_load(&l->freed); }
+void lazy_reset_stats(struct lazy *l) { atomic_store(&l->freed, 0); }

@@ -351,6 +351,9 @@ static int serve(struct server *s)
         return refuse(s, "A database is to live by the RDB file, which cannot be written.");
     for (unsigned i = 0; i < s->nshards; i++)
         shard_start(s->shards[i]);
+    struct mem_stats m;
+    mem_stats(&m);
+    s->memory_at_start = m.allocated;
     if (first_checkpoint(s) != 0 || server_listen(s) < 0) {
         shut_down(s); /* the shards are running */
         return 1;

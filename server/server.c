@@ -10,6 +10,7 @@
 #include "server/dispatch.h"
 #include "server/flash.h"
 #include "server/latency.h"
+#include "server/lazy.h"
 #include "server/save.h"
 #include "server/spaces.h"
 
@@ -191,16 +192,28 @@ static void measure_overhead(struct server *server)
         atomic_store(&server->peak_memory, m.allocated);
 }
 
-static void measure_rate(struct server *server)
+static void measure_rate(_Atomic uint64_t *rate, uint64_t *last, uint64_t now, uint64_t us)
 {
-    uint64_t ops = 0, now = server->shards[0]->now_us;
-    for (unsigned i = 0; i < server->nshards; i++)
-        ops += atomic_load_explicit(&server->shards[i]->stats.commands, memory_order_relaxed);
-    if (now - server->last_ops_us < 1000000)
+    atomic_store(rate, (now - min_u64(now, *last)) * 1000000 / us);
+    *last = now;
+}
+
+static void measure_rates(struct server *server)
+{
+    struct rates *r = &server->rates;
+    uint64_t ops = 0, in = 0, out = 0, now = server->shards[0]->now_us;
+    if (now - r->last_us < 1000000)
         return;
-    atomic_store(&server->ops_per_sec, (ops - min_u64(ops, server->last_ops)) * 1000000 / (now - server->last_ops_us));
-    server->last_ops = ops;
-    server->last_ops_us = now;
+    for (unsigned i = 0; i < server->nshards; i++) {
+        const struct shard_stats *stats = &server->shards[i]->stats;
+        ops += atomic_load_explicit(&stats->commands, memory_order_relaxed);
+        in += atomic_load_explicit(&stats->net_in, memory_order_relaxed);
+        out += atomic_load_explicit(&stats->net_out, memory_order_relaxed);
+    }
+    measure_rate(&r->ops, &r->last_ops, ops, now - r->last_us);
+    measure_rate(&r->in, &r->last_in, in, now - r->last_us);
+    measure_rate(&r->out, &r->last_out, out, now - r->last_us);
+    r->last_us = now;
 }
 
 /* The longest since the last look. */
@@ -216,7 +229,7 @@ static void measure_fsync(struct server *server)
 void server_cron(struct server *server)
 {
     measure_overhead(server);
-    measure_rate(server);
+    measure_rates(server);
     measure_fsync(server);
     ticks_calibrate(&server->timing.ticks);
     timing_follow(server);
@@ -318,6 +331,7 @@ void admin_reset_stats(struct call *c)
         memset(&s->stats, 0, sizeof(s->stats));
         timing_reset(s);
     }
+    lazy_reset_stats(c->server->lazy);
     atomic_store(&c->server->peak_memory, 0);
 }
 

@@ -79,8 +79,11 @@ struct server {
     int nlisten;
     _Atomic unsigned listening_shards;
     char executable[4096];
-    _Atomic uint64_t ops_per_sec;
-    uint64_t last_ops, last_ops_us; /* shard 0's cron */
+    struct rates {
+        _Atomic uint64_t ops, in, out;                 /* a second, as of the last one */
+        uint64_t last_ops, last_in, last_out, last_us; /* shard 0's cron */
+    } rates;
+    uint64_t memory_at_start;
 };
 
 /* Once in 100 ms, on shard 0. */

@@ -186,15 +186,13 @@ void shard_delete(struct shard *s, uint32_t db, struct entry *e, bool due)
     keyspace_delete(ks, e, key);
 }
 
-/* At most a slice of keys that are due; true if there are more. The first look costs one comparison a database. */
-static bool expire_slice(struct shard *s)
+/* At most a slice of keys that are due; true if there are more. The first look costs one comparison a database. *n
+ * counts them. */
+static bool expire_keys(struct shard *s, unsigned *n)
 {
     struct server *server = s->server;
     uint64_t until = s->now_us + EXPIRE_SLICE_US;
-    unsigned n = 0;
 
-    if (!server->config->active_expire)
-        return false;
     for (int db = 0; db < server->config->databases; db++) {
         struct entry *e;
         if (s->spaces[db]->expires == 0)
@@ -204,11 +202,25 @@ static bool expire_slice(struct shard *s)
                 return false;
             shard_delete(s, (uint32_t)db, e, true);
             stat_add(&s->stats.expired, 1);
-            if (++n % 64 == 0 && (n >= EXPIRE_SLICE * 16 || clock_mono_us(server->clock) > until))
+            if (++*n % 64 == 0 && (*n >= EXPIRE_SLICE * 16 || clock_mono_us(server->clock) > until))
                 return true;
         }
     }
     return false;
+}
+
+static bool expire_slice(struct shard *s)
+{
+    const struct timing *t = &s->server->timing;
+    uint64_t from = timing_now(t);
+    unsigned n = 0;
+    if (!s->server->config->active_expire)
+        return false;
+    bool more = expire_keys(s, &n);
+    if (n > 0)
+        stat_add(&s->stats.expire_ticks, timing_now(t) - from);
+    stat_add(&s->stats.expire_cut, more);
+    return more;
 }
 
 /* --- the turn --- */
@@ -233,11 +245,20 @@ void shard_update_temperatures(struct shard *s)
     }
 }
 
+static void publish_expiry(struct shard *s)
+{
+    for (int db = 0; db < s->server->config->databases; db++)
+        if (s->spaces[db]->expires > 0)
+            atomic_store_explicit(&s->figures[db].mean_expiry_ms, (uint64_t)keyspace_mean_expiry(s->spaces[db]),
+                                  memory_order_relaxed);
+}
+
 static void cron(struct shard *s)
 {
     s->next_cron_us = s->now_us + 1000000 / (uint64_t)s->server->config->hz;
     shard_update_temperatures(s);
     clients_cron(s);
+    publish_expiry(s);
     s->retry_now = true;
     if (s->index == 0)
         server_cron(s->server);

@@ -48,7 +48,9 @@ struct list {
 /* Counters that other threads add up for INFO: written by the owner only, relaxed. */
 struct shard_stats {
     _Atomic uint64_t commands, connections, rejected, expired, evicted, hits, misses, net_in, net_out, changes;
-    _Atomic uint64_t expired_fields, forwarded, holds, turns, out_of_memory, errors;
+    _Atomic uint64_t expired_fields, forwarded, holds, turns, out_of_memory, errors, reads, writes;
+    _Atomic uint64_t expire_ticks, expire_cut; /* slices that deleted keys: their time; how many had more to do */
+    _Atomic uint64_t input_max, output_max, clients_bytes; /* of its clients, when they were last looked at */
 };
 static inline void stat_add(_Atomic uint64_t *c, uint64_t n)
 {
@@ -145,6 +147,7 @@ struct shard {
         const struct keyspace *of; /* the keyspace and its state when they were published; the owner's */
         uint64_t changes;
         _Atomic uint64_t bytes, keys, expires, inner, cold, cold_bytes, dirty, tombs;
+        _Atomic uint64_t mean_expiry_ms; /* as of the last cron */
         _Atomic bool reclaimable; /* some value could still be dropped or evicted */
         _Atomic uint64_t wanted;  /* bytes that somebody on this shard waits for; written by the owner */
     } * figures;                  /* the same by database, and its counts */

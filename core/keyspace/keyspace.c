@@ -548,6 +548,18 @@ int64_t keyspace_next_expiry(struct keyspace *ks)
     return due ? due->when_ms : INT64_MAX;
 }
 
+int64_t keyspace_mean_expiry(struct keyspace *ks)
+{
+    uint64_t n = btree_count(ks->expiry), samples = min_u64(n, 16);
+    __int128 sum = 0;
+    for (uint64_t i = 0; i < samples; i++) {
+        struct btree_iter it;
+        const struct due *due = btree_select(ks->expiry, (2 * i + 1) * n / (2 * samples), &it, NULL);
+        sum += due->when_ms;
+    }
+    return samples > 0 ? (int64_t)(sum / (int64_t)samples) : 0;
+}
+
 /* --- movement between RAM and flash --- */
 
 static struct value cold_value(uint8_t type, uint64_t size, uint32_t ticket)

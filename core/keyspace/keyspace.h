@@ -119,6 +119,8 @@ struct entry *keyspace_next_expired(struct keyspace *ks, int64_t now_ms);
 struct entry *keyspace_inner_expired(struct keyspace *ks, int64_t now_ms, uint64_t skip);
 /* When the next key falls due; INT64_MAX if none. */
 int64_t keyspace_next_expiry(struct keyspace *ks);
+/* About the mean of all expiry times: of a few keys, evenly spread. 0 if none expires. */
+int64_t keyspace_mean_expiry(struct keyspace *ks);
 
 /* --- movement between RAM and flash; called by tier/ --- */
 

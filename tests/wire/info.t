@@ -1,10 +1,11 @@
 #!/usr/bin/python3
 """INFO: the sections and fields that people and monitoring tools read."""
 import os
+import re
 import sys
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), '..', 'lib'))
-from kelvin import Server, eq, need_kelvin, ok, run, test
+from kelvin import IS_KELVIN, ORACLE, Server, Skip, eq, eventually, need_kelvin, ok, run, test
 
 FIELDS = {
     'server': '''redis_version redis_mode os arch_bits process_id run_id tcp_port uptime_in_seconds uptime_in_days hz
@@ -114,6 +115,64 @@ def _(s):
     have = s.info('tier')
     eq([n for n in TIER_FIELDS.split() if n not in have], [])
     eq(int(have['tier_hot_keys']) + int(have['tier_cold_keys']), 10)
+
+
+# What a Redis 7.0 has and Kelvin has not.
+MISSING = {
+    'aof_rewrites_consecutive_failures', 'aof_delayed_fsync',  # of rewrites by fork, and of a log that waits for its fsync
+    'total_eviction_exceeded_time', 'current_eviction_exceeded_time', 'dump_payload_sanitizations',
+    'reply_buffer_shrinks', 'reply_buffer_expands',  # reply buffers have no sizes of their own
+}
+SCRIPTS = re.compile('_lua|script|function|librar|_vm_')
+
+
+@test('every field of a redis-server is there, in its section')
+def _(s):
+    if not IS_KELVIN or ORACLE is None:
+        raise Skip('nothing to compare')
+    redis = Server({'appendonly': 'yes'}, binary=ORACLE)
+
+    def sections(server):
+        out, name = {}, None
+        for line in server.client().call('INFO', 'everything').decode().split('\r\n'):
+            name = line[2:] if line.startswith('#') else name
+            if ':' in line and name not in ('Commandstats', 'Latencystats', 'Errorstats', 'Keyspace'):
+                out.setdefault(name, set()).add(line.split(':')[0])
+        return out
+
+    mine = sections(s)
+    missing = {name: {f for f in fields - mine.get(name, set()) - MISSING if not SCRIPTS.search(f)} for name, fields in sections(redis).items()}
+    eq({name: sorted(fields) for name, fields in missing.items() if fields}, {})
+    redis.stop()
+
+
+@test('figures that follow what happens: traffic, mean time to live, memory of clients')
+def _(s):
+    c = s.client()
+    c.pipeline([('SET', f'k{i}', 'x' * 1000, 'EX', '1000') for i in range(100)])
+    c.raw(b'*2\r\n$4\r\nECHO\r\n$60000\r\n' + b'x' * 50000)
+    eventually(lambda: 900000 < int(s.info('keyspace')['db0'].split('avg_ttl=')[1].split(',')[0]) <= 1000000, 'avg_ttl')
+    eventually(lambda: int(s.info('clients')['client_recent_max_input_buffer']) >= 50000, 'the largest input')
+    eventually(lambda: int(s.info('memory')['mem_clients_normal']) >= 50000, 'memory of clients')
+    eventually(lambda: float(s.info('stats')['instantaneous_input_kbps']) > 0, 'bytes a second')
+    have = s.info('stats')
+    ok(int(have['total_reads_processed']) > 0 and int(have['total_writes_processed']) > 0, 'reads and writes')
+    before = int(s.info('memory').get('lazyfreed_objects', 0))
+    c.close()
+    c = s.client()
+    c.call('FLUSHALL', 'ASYNC')
+    eventually(lambda: int(s.info('memory')['lazyfreed_objects']) >= before + 100, 'freed in the background')
+
+
+@test('sections are named in any case, and several times')
+def _(s):
+    text = s.client().call('INFO', 'SERVER', 'server', 'Keyspace', 'nosuch').decode()
+    eq(text.count('# Server'), 1)
+    ok('# Keyspace' in text and '# Stats' not in text, text)
+    default, none = s.client().call('INFO', 'default').decode(), s.client().call('INFO').decode()
+    titles = [line for line in default.splitlines() if line.startswith('#')]
+    eq(titles, [line for line in none.splitlines() if line.startswith('#')])
+    ok('# Commandstats' not in titles and '# Latencystats' not in titles and '# Errorstats' in titles, titles)
 
 
 run(Server())
