@@ -4,7 +4,7 @@ them refused when they are queued, and EXEC or DISCARD.
 A block is a list of (connection, arguments), as batch() in diffgen.py gives them.
 """
 # Calls that concern the connection, or that are compared in tests of their own.
-_APART = {'FLUSHALL', 'FLUSHDB', 'MULTI', 'MULTI errors', 'WATCH', 'SORT', 'SORT_RO', 'SCAN',
+APART = {'FLUSHALL', 'FLUSHDB', 'MULTI', 'MULTI errors', 'WATCH', 'SORT', 'SORT_RO', 'SCAN',
           'DBSIZE'}  # which a WATCH of an expired key changes here, and not in Redis
 
 
@@ -41,7 +41,7 @@ def _watch(g):
 
 def block(g, generators):
     """One transaction, and what surrounds it."""
-    names = [name for name in generators if name not in _APART]
+    names = [name for name in generators if name not in APART]
     few = g.rng.sample(names, g.one(2, 4, 8, len(names)))  # so that calls meet values of their own type
     meddle = lambda p: [(1, generators[g.of(few)](g)) for _ in range(g.rng.randint(1, 3))] if g.chance(p) else []
     calls = [(0, generators[g.of(few)](g)) for _ in range(g.rng.randint(0, 4))]

@@ -10,7 +10,7 @@ import sys
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), '..', 'lib'))
 import diffgen_tx
 from diffgen import FAR, GENERATORS, Gen, batch
-from difftest import Pair
+from difftest import Pair, shown
 from kelvin import Failure, ORACLE, Server, eq, note, ok, run, seed, show, skip_all, test
 
 if ORACLE is None:
@@ -81,6 +81,60 @@ def scan_all(c, options):
         keys.update(reply[1])
         if cursor == b'0':
             return keys
+
+
+MARK = b'__mark__'
+
+
+def events(connection):
+    """What a subscriber has been told up to each mark: a list of (channel, message) per call. Not of consumers: they come
+    into being earlier here (see tests/README.md)."""
+    parts, part = [], []
+    while True:
+        message = connection.reply()
+        if message[2] == MARK:
+            parts.append(part)
+            part = []
+            if message[3] == b'end':
+                return parts
+        elif not any(word in message[2] + message[3] for word in (b'createconsumer', b'delconsumer')):
+            part.append((message[2], message[3]))
+
+
+def compare_events(server, names):
+    """Plain calls, and what each of them tells the subscribers of keyspace notifications."""
+    g = Gen(f'{SEED}/events')
+    g.payloads = payloads()
+    pair = Pair(server, oracle, 2)
+    listeners = []
+    for side in pair.sides:
+        side.connections[0].call('CONFIG', 'SET', 'notify-keyspace-events', 'KEAn')
+        listeners.append(side.server.client())
+        listeners[-1].call('PSUBSCRIBE', '__*')
+    for _ in range(max(1, CALLS // BATCH)):
+        few = g.rng.sample(names, 5)
+        calls = [(0, GENERATORS[g.of(few)](g)) for _ in range(BATCH)]
+        marked = [c for call in calls for c in (call, (0, [b'PUBLISH', MARK, b'']))] + [(0, [b'PUBLISH', MARK, b'end'])]
+        difference = pair.run(marked)
+        if difference is not None:
+            raise Failure(difference.describe())
+        ours, theirs = (events(listener) for listener in listeners)
+        for at, (a, b) in enumerate(zip(ours, theirs)):
+            if a != b:
+                context = '\n'.join(shown(args) for _, args in calls[max(0, at - 20):at])
+                raise Failure(f'{context}\n=> {shown(calls[at][1])}\nours:   {a}\noracle: {b}')
+
+
+@test('keyspace notifications of every command')
+def _(s):
+    # Of the last two we tell too if one of their operations fails after the string has grown or another was done.
+    apart = diffgen_tx.APART | {'SELECT', 'SWAPDB', 'RANDOMKEY', 'BITFIELD', 'PFADD'}
+    names = [n for n in GENERATORS if n not in apart]
+    try:
+        compare_events(s, names)
+    finally:
+        for server in s, oracle:
+            server.client().call('CONFIG', 'SET', 'notify-keyspace-events', '')
 
 
 @test('SCAN: full iterations give the same sets')
