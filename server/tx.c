@@ -1,5 +1,7 @@
 #include "server/tx.h"
 
+#include <stdio.h>
+
 #include "core/base/mem.h"
 #include "core/base/num.h"
 #include "core/base/panic.h"
@@ -143,12 +145,22 @@ static void map_swap(uint32_t *map, uint32_t databases, const struct queued *ite
     map[b] = held;
 }
 
+/* What was replied from `at` on is the error of one of its commands: it becomes the reason why none runs. */
+static void refuse_exec(struct call *c, size_t at)
+{
+    char why[512];
+    size_t text = at + 1, end = c->out->len - 2; /* between the dash and the end of the line */
+    snprintf(why, sizeof(why), "%.*s", (int)(end - text), (const char *)c->out->p + text);
+    c->out->len = at;
+    tx_abort(c, why);
+}
+
 /* Inside a transaction nothing waits, so all of it is admitted at once. Values are looked for where they are now. */
 enum admit tx_admit(struct call *c, struct waiter *w)
 {
     struct transaction *tx = c->client->tx;
     uint32_t databases = call_databases(c), *map;
-    size_t total = 0;
+    size_t total = 0, at = c->out->len;
     struct call *calls;
     enum admit a = ADMIT_RUN;
 
@@ -172,7 +184,7 @@ enum admit tx_admit(struct call *c, struct waiter *w)
     mem_free(map, sizeof(*map) * databases);
     mem_free(calls, sizeof(*calls) * (size_t)tx->n);
     if (a == ADMIT_REFUSED)
-        tx_discard(c->client);
+        refuse_exec(c, at);
     return a;
 }
 

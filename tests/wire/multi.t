@@ -1,12 +1,14 @@
 #!/usr/bin/python3
 """Transactions: MULTI EXEC DISCARD WATCH, alone and against each other."""
+import itertools
 import os
 import random
 import sys
 import threading
+import time
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), '..', 'lib'))
-from kelvin import Server, encode, eq, expect, ok, run, seed, session, test
+from kelvin import COLD_OPTIONS, Server, encode, eq, eventually, expect, need_kelvin, ok, run, seed, session, test
 
 SEED = seed()
 
@@ -193,6 +195,159 @@ def _(s):
     a.call('MULTI')
     a.call('PING')
     expect(a, 'EXEC', 'nilarray')
+
+
+@test('a key that had expired when it was watched, and is deleted later, is no change')
+def _(s):
+    a, b = s.client(), s.client()
+    b.call('DEBUG', 'SET-ACTIVE-EXPIRE', 0)
+    try:
+        a.call('SET', 'k', 'v', 'PX', '1')
+        time.sleep(0.01)
+        a.call('WATCH', 'k')
+        b.call('DEBUG', 'SET-ACTIVE-EXPIRE', 1)
+        eventually(lambda: b.call('DBSIZE') == 0, 'it is to be deleted')
+        a.call('MULTI')
+        a.call('PING')
+        expect(a, 'EXEC', '[+PONG]')
+        expect(a, 'EXEC', '-ERR EXEC without MULTI')
+    finally:
+        b.call('DEBUG', 'SET-ACTIVE-EXPIRE', 1)
+
+
+def exec_after(a, b, watch, change):
+    """Whether EXEC runs when b does `change` after a's WATCH."""
+    a.call('WATCH', *watch)
+    b.call(*change)
+    a.call('MULTI')
+    a.call('PING')
+    return isinstance(a.call('EXEC'), list)
+
+
+@test('watched keys on several shards')
+def _(s):
+    a, b = s.client(), s.client()
+    names = [f'w{i}' for i in range(12)]
+    for name in names:
+        eq(exec_after(a, b, names, ['SET', name, 1]), False, f'{name} was changed')
+        eq(exec_after(a, b, names, ['GET', name]), True, f'{name} was only read')
+        eq(exec_after(a, b, [name], ['SET', names[names.index(name) - 1], 1]), True, 'another was changed')
+    a.call('WATCH', *names)
+    a.call('MULTI')
+    for name in names:
+        a.call('INCR', name)
+    eq(a.call('EXEC'), [2] * len(names))
+    eq(exec_after(a, b, names, ['FLUSHALL']), False)
+    eq(exec_after(a, b, names, ['FLUSHALL']), True, 'nothing was there')
+
+
+def cold_server(n):
+    """A server of which most keys k0 ... are cold, each a kilobyte."""
+    server = Server(COLD_OPTIONS, lines=['db 0 maxmemory 1mb'])
+    c = server.client()
+    c.pipeline([('SET', f'k{i}', b'%d' % i + b'x' * 1000) for i in range(n)])
+    eventually(lambda: cold_keys(c, n) > n // 3, 'keys are to become cold')
+    return server, c
+
+
+def cold_keys(c, n):
+    return c.pipeline([('OBJECT', 'TIER', f'k{i}') for i in range(n)]).count(b'cold')
+
+
+@test('a watched key that is cold: being read, dropped or cleaned is no change')
+def _(s):
+    need_kelvin('tier')
+    n = 2000
+    server, a = cold_server(n)
+    b = server.client()
+    tiers = a.pipeline([('OBJECT', 'TIER', f'k{i}') for i in range(n)])
+    cold = [f'k{i}' for i in range(n) if tiers[i] == b'cold'][:40]
+    for name in cold[:5]:
+        eq(exec_after(a, b, [name], ['GET', name]), True, 'promotion')
+    for name, change in zip(cold[5:], (['APPEND', cold[5], 'x'], ['EXPIRE', cold[6], 100], ['DEL', cold[7]], ['SET', cold[8], 1],
+                                       ['RENAME', cold[9], 'other'], ['SETRANGE', cold[10], 2, 'y'])):
+        eq(exec_after(a, b, [name], change), False, change[0])
+    b.call('SET', 'hot', b'h' * 1000)
+    a.call('WATCH', 'hot')
+
+    more = itertools.count()
+
+    def pushed_out():
+        b.pipeline([('SET', f'more{next(more)}', b'y' * 1000) for _ in range(500)])
+        return b.call('OBJECT', 'TIER', 'hot') == b'cold'
+
+    eventually(pushed_out, 'the watched key is to become cold')
+    a.call('MULTI')
+    a.call('STRLEN', 'hot')
+    eq(a.call('EXEC'), [1000])
+    server.stop()
+
+
+@test('EXEC waits for its cold keys before it begins')
+def _(s):
+    need_kelvin('tier')
+    n = 2000
+    server, a = cold_server(n)
+    b = server.client()
+    for round_ in range(10):
+        tiers = a.pipeline([('OBJECT', 'TIER', f'k{i}') for i in range(n)])
+        cold = [i for i in range(n) if tiers[i] == b'cold'][:20]
+        ok(len(cold) == 20, 'most are cold')
+        calls = [('MULTI',), ('INCR', 'begun')] + [('GET', f'k{i}') for i in cold] + [('INCR', 'done'), ('EXEC',)]
+        a.raw(b''.join(map(encode, calls)))
+        while True:
+            begun, done = b.call('MGET', 'begun', 'done')
+            eq(begun, done, 'a part of it was seen')
+            if done == b'%d' % (round_ + 1):
+                break
+        eq([a.reply() for _ in calls][-1], [round_ + 1] + [b'%d' % i + b'x' * 1000 for i in cold] + [round_ + 1])
+    server.stop()
+
+
+@test('a watched key that is evicted')
+def _(s):
+    server = Server({'maxmemory': '96mb', 'tier': 'off', 'durability': 'none', 'maxmemory-policy': 'allkeys-lru'},
+                    ['db 0 maxmemory 4mb'])
+    a, b = server.client(), server.client()
+    if not server.is_kelvin:
+        a.call('CONFIG', 'SET', 'maxmemory', 4 << 20)
+    names = [f'watched{i}' for i in range(100)]
+    a.call('MSET', *[x for name in names for x in (name, 'v')])
+    a.call('WATCH', *names)
+    for at in range(0, 20000, 500):
+        b.pipeline([('SET', f'k{i}', b'x' * 1000) for i in range(at, at + 500)])
+    ok(b.call('EXISTS', *names) < 100, 'some are evicted')
+    a.call('MULTI')
+    a.call('PING')
+    expect(a, 'EXEC', 'nilarray')
+    server.stop()
+
+
+@test('EXEC that there is no memory for says so, and does nothing')
+def _(s):
+    server = Server({'maxmemory': '96mb', 'tier': 'off', 'durability': 'none', 'maxmemory-policy': 'noeviction'},
+                    ['db 0 maxmemory 1mb'])
+    a = server.client()
+    a.call('MULTI')
+    a.call('SET', 'big', b'x' * 1000)
+    a.call('SET', 'other', 'x')
+    b = server.client()
+    if not server.is_kelvin:
+        b.call('CONFIG', 'SET', 'maxmemory', 1 << 20)
+    while not any(r.startswith(b'OOM') for r in b.pipeline([('RPUSH', 'l', b'x' * 1000)] * 100) if isinstance(r, bytes)):
+        pass
+    if not server.is_kelvin:
+        b.call('CONFIG', 'SET', 'maxmemory', 1)
+    expect(a, 'EXEC', "-EXECABORT Transaction discarded because of: OOM command not allowed when used memory > 'maxmemory'.")
+    expect(a, 'EXEC', '-ERR EXEC without MULTI')
+    expect(a, 'EXISTS big other', '0')
+    if not server.is_kelvin:
+        b.call('CONFIG', 'SET', 'maxmemory', 0)  # it refuses to queue anything
+    expect(a, 'MULTI', '+OK')
+    expect(a, 'LLEN l', '+QUEUED')
+    expect(a, 'DEL l', '+QUEUED')
+    eq(len(a.call('EXEC')), 2)
+    server.stop()
 
 
 @test('increments guarded by WATCH never get lost')
