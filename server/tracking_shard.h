@@ -40,6 +40,7 @@ struct tracking {
     struct tracked *old;      /* of before a flush, being freed */
     uint8_t *gone, *sweeping; /* numbers of clients that are gone, and those just being removed; or NULL */
     uint64_t cursor;
+    uint64_t sweep_began_us, next_sweep_us;
     struct prefix *prefixes; /* in order */
     unsigned nprefixes, prefixes_cap;
     struct buf names;
