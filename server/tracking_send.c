@@ -57,7 +57,7 @@ static void send_broken(struct shard *here, uint64_t tracker, uint64_t redirect)
 static void deliver_redirected(struct shard *home, const struct push_item *item)
 {
     struct client *c = client_find(home, item->hash);
-    if (c != NULL)
+    if (c != NULL && !(c->flags & CLIENT_CLOSE_AFTER_REPLY))
         push_here(c, &item->message);
     else
         send_broken(home, item->about, item->hash);

@@ -611,8 +611,7 @@ def _(s):
     b, c = tracker(s, 'REDIRECT', number), tracker(s, 'REDIRECT', number, resp=2)
     b.call('GET', 'k')
     c.call('GET', 'k')
-    d.close()
-    eventually(lambda: not a.call('CLIENT', 'LIST', 'ID', number).split(b'txt:')[-1], 'still there')
+    expect(d, 'QUIT', '+OK')
     broken = f'>["tracking-redir-broken", {number}]'
     a.call('SET', 'k', '1')
     gets(b, broken)
