@@ -352,7 +352,6 @@ static enum ran run_here(struct shard *s, struct client *c, struct call *call)
             serve_ready(s, call);
             return ran;
         }
-        stat_add(&s->stats.commands, 1);
     } else {
         stat_add(&s->commands[call->cmd->id].rejected, 1);
     }

@@ -161,7 +161,8 @@ static bool run_item(struct sub *sub, struct sub_item *item)
         if (!sub->gone)
             return false;
     }
-    stat_add(&s->stats.commands, a == ADMIT_RUN);
+    if (a == ADMIT_REFUSED)
+        stat_add(&s->commands[call.cmd->id].rejected, 1);
     if (unlikely(sub->blocked != NULL))
         block_done(&sub->blocked);
     sub->always |= call.always;

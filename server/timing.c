@@ -66,6 +66,7 @@ void timing_book(struct call *c, uint64_t from, uint64_t now)
         histogram_add(times, took);
     }
     s->tick = now;
+    stat_add(&s->stats.commands, 1);
     stat_add(&stats->calls, 1);
     stat_add(&stats->ticks, took);
     if (unlikely(c->failed))

@@ -247,6 +247,18 @@ def _(s):
     ok(50000 <= int(row['usec']) and abs(float(row['usec_per_call']) - int(row['usec'])) <= 1, row)
 
 
+@test('total_commands_processed: those of a transaction too')
+def _(s):
+    c = s.client()
+
+    def total():
+        return int(s.info('stats')['total_commands_processed'])
+
+    before = total()
+    c.pipeline([('MULTI',), ('SET', 'a', '1'), ('GET', 'b'), ('EXEC',), ('NOSUCH',), ('GET',), ('LPUSH', 'a', 'x')])
+    eq(total() - before, 6)  # with one INFO
+
+
 @test('errorstats: by the first word')
 def _(s):
     c = s.client()
