@@ -18,6 +18,8 @@
 
 #define WRITE_OVERHEAD 128            /* bytes of RAM a write may take beside its arguments */
 #define FRAME_MAX ((uint64_t)3 << 30) /* a frame's length has 32 bits; effects are a little longer than commands */
+#define SCRIPT_RESERVE 4096           /* bytes of RAM and log that a script should find */
+#define SCRIPT_PINS 256               /* keys for which a script is run again; then it reads on the spot */
 #define EVICTIONS_A_SLICE 64
 #define WANTED_PROCESS SIZE_MAX
 #define TOMB_BYTES 64 /* about what one takes, with its place in the table */
@@ -548,15 +550,17 @@ static bool small_overshoot(const struct call *c, uint64_t bytes)
     return bytes <= min_u64(memory_budget(c->server), own > 0 ? own : UINT64_MAX) / 8;
 }
 
-/* Some needed value is cold. First everything needed is pinned and its RAM found, in one step; then all fetches start.
- * None completes before this returns: completions are mailbox tasks of the owners, which are this shard or held. */
-static enum admit fetch_all(struct call *calls, int n, struct waiter *w)
+/* Some needed value is cold (`more`: beside those that are pinned already). First everything needed is pinned and its
+ * RAM found, in one step; then all fetches start. None completes before this returns: completions are mailbox tasks of
+ * the owners, which are this shard or held. */
+static enum admit fetch_all(struct call *calls, int n, struct waiter *w, bool more)
 {
     struct call *c = &calls[0];
     struct want want = {w, 0};
     uint64_t waited = w->fetch_ticks;
 
-    admit_release(w);
+    if (!more)
+        admit_release(w);
     w->fetch_ticks = waited;
     if (w->error < 0) {
         reply_errorf(c, "ERR cannot read a value from the flash tier: %s", strerror(-w->error));
@@ -585,7 +589,7 @@ enum admit admit_values(struct call *calls, int n, struct waiter *w)
 {
     for (int i = 0; i < n; i++)
         if (unlikely(has_cold(&calls[i])) && each_needed(&calls[i], is_cold, NULL))
-            return fetch_all(calls, n, w);
+            return fetch_all(calls, n, w, false);
     return ADMIT_RUN;
 }
 
@@ -642,6 +646,17 @@ static enum admit admit_log(struct call *c, struct waiter *w, size_t bytes)
     return ADMIT_REFUSED;
 }
 
+/* Whether so many bytes had better be written a little later. */
+static bool log_waits(const struct call *c, size_t bytes)
+{
+    struct server *server = c->server;
+    if (!server->config_logged)
+        return false;
+    if (log_admit(server->log, c->shard->stage.bytes.len + bytes, false) == LOG_ROOM_WAIT)
+        return true;
+    return unlikely(log_lagging(server->log)) && server->config->db[c->db].durability == DURABILITY_EVERYSEC;
+}
+
 static bool paused(const struct call *c)
 {
     int64_t until = atomic_load_explicit(&c->server->paused_until_ms, memory_order_relaxed);
@@ -649,7 +664,7 @@ static bool paused(const struct call *c)
         return false;
     if (atomic_load_explicit(&c->server->paused_all, memory_order_relaxed))
         return !(c->cmd->flags & CMD_ADMIN) && c->cmd->route != ROUTE_HOME;
-    return c->cmd->flags & (CMD_WRITE | CMD_MAY_REPLICATE);
+    return c->cmd->flags & (CMD_WRITE | CMD_MAY_REPLICATE | CMD_SCRIPT);
 }
 
 enum admit admit_pause(struct call *c, struct waiter *w)
@@ -698,6 +713,117 @@ enum admit admit_write(struct call *c, struct waiter *w, size_t *total)
     return room == ROOM_SOON ? wait_retry(c, w, WAIT_MEMORY) : refuse_oom(c);
 }
 
+/* A script only waits: what it may not do is said when it does it. */
+static enum admit admit_script(struct call *c, struct waiter *w)
+{
+    size_t bytes = args_bytes(c);
+    if (unlikely(encodes_here(c)) && each_declared(c, NEED_META, is_encoding, NULL))
+        return wait_retry(c, w, WAIT_VALUE);
+    if (unlikely(c->shard->cut_part != NULL) && !c->held && each_declared(c, NEED_META, snapshot_wants, NULL))
+        return wait_retry(c, w, WAIT_SNAPSHOT);
+    if (log_waits(c, bytes + SCRIPT_RESERVE))
+        return wait_retry(c, w, WAIT_LOG);
+    if (room_for(c->shard, c->db, bytes + SCRIPT_RESERVE) == ROOM_SOON)
+        return wait_retry(c, w, WAIT_MEMORY);
+    return ADMIT_RUN;
+}
+
+/* --- commands inside scripts --- */
+
+bool memory_refuses(struct call *c) { return room_for(c->shard, c->db, args_bytes(c) + WRITE_OVERHEAD) == ROOM_NEVER; }
+
+/* Once nothing can wait any more, a part of the budget may be overdrawn: what was written meanwhile cannot have been
+ * cleaned yet. */
+static enum admit overdraw(struct call *c, const struct nested_admission *n, uint64_t bytes)
+{
+    *n->overdrawn += bytes;
+    return *n->overdrawn <= memory_budget(c->server) / 16 ? ADMIT_RUN : refuse_oom(c);
+}
+
+static enum admit nested_memory(struct call *c, const struct nested_admission *n)
+{
+    uint64_t bytes = args_bytes(c) + WRITE_OVERHEAD;
+    enum flash_room flash = flash_room(c->shard, c->db);
+    enum room room = unlikely(flash != FLASH_ROOM_YES) ? ROOM_NEVER : room_for(c->shard, c->db, bytes);
+    if (flash == FLASH_ROOM_SOON)
+        room = ROOM_SOON;
+    if (likely(room == ROOM_YES))
+        return ADMIT_RUN;
+    if (room == ROOM_SOON && n->waiter != NULL)
+        return wait_retry(c, n->waiter, WAIT_MEMORY);
+    if (room == ROOM_NEVER && !n->changed && !n->allow_oom)
+        return refuse_oom(c);
+    return overdraw(c, n, bytes);
+}
+
+static enum admit nested_write(struct call *c, const struct nested_admission *n)
+{
+    struct server *server = c->server;
+    if (n->waiter != NULL && unlikely(encodes_here(c)) && each_declared(c, NEED_META, is_encoding, NULL))
+        return wait_retry(c, n->waiter, WAIT_VALUE);
+    if (n->waiter != NULL && unlikely(c->shard->cut_part != NULL) && !c->held &&
+        each_declared(c, NEED_META, snapshot_wants, NULL))
+        return wait_retry(c, n->waiter, WAIT_SNAPSHOT);
+    if (unlikely(save_stops_writes(server)) && !n->changed)
+        return refuse_unsaved(c);
+    if (server->config_logged) {
+        if (unlikely(c->shard->stage.bytes.len + args_bytes(c) > FRAME_MAX)) {
+            reply_error(c, "ERR the effects of the script are too large for the log");
+            return ADMIT_REFUSED;
+        }
+        enum log_room room = log_admit(server->log, c->shard->stage.bytes.len + args_bytes(c) + 64 * (size_t)c->argc,
+                                       !(c->cmd->flags & CMD_DENYOOM));
+        if (unlikely(room == LOG_ROOM_WAIT) && n->waiter != NULL)
+            return wait_retry(c, n->waiter, WAIT_LOG);
+        if (unlikely(room == LOG_ROOM_FULL)) {
+            reply_error(c, "MISCONF Errors writing to the AOF file: No space left on device");
+            return ADMIT_REFUSED;
+        }
+    }
+    return c->cmd->flags & CMD_DENYOOM ? nested_memory(c, n) : ADMIT_RUN;
+}
+
+struct fetch_now {
+    int error;
+};
+
+static bool fetch_now(struct call *c, struct needed *k, void *arg)
+{
+    struct fetch_now *f = arg;
+    struct entry *e = cold_entry(c, k);
+    if (e == NULL)
+        return false;
+    stat_add(&c->shard->stats.fetched_late, 1);
+    f->error = tier_fetch_now(k->owner->tier, k->ks, &e, k->key);
+    return true;
+}
+
+/* One after the other: reading one may tell of others. */
+static enum admit read_on_the_spot(struct call *c)
+{
+    struct fetch_now f = {0};
+    while (f.error == 0 && each_needed(c, fetch_now, &f))
+        ;
+    if (f.error == 0)
+        return ADMIT_RUN;
+    reply_errorf(c, "ERR cannot read a value from the flash tier: %s", strerror(-f.error));
+    return ADMIT_REFUSED;
+}
+
+enum admit admit_nested(struct call *c, const struct nested_admission *n)
+{
+    if (c->cmd->flags & CMD_WRITE) {
+        enum admit a = nested_write(c, n);
+        if (unlikely(a != ADMIT_RUN))
+            return a;
+    }
+    if (likely(!has_cold(c)) || !each_needed(c, is_cold, NULL))
+        return ADMIT_RUN;
+    if (n->waiter != NULL && n->waiter->pins < SCRIPT_PINS)
+        return fetch_all(c, 1, n->waiter, true);
+    return read_on_the_spot(c);
+}
+
 enum admit admit(struct call *c, struct waiter *w)
 {
     size_t total = 0;
@@ -713,6 +839,10 @@ enum admit admit(struct call *c, struct waiter *w)
     }
     if (c->cmd->flags & CMD_WRITE) {
         a = admit_write(c, w, &total);
+        if (unlikely(a != ADMIT_RUN))
+            return a;
+    } else if (c->cmd->flags & CMD_SCRIPT) {
+        a = admit_script(c, w);
         if (unlikely(a != ADMIT_RUN))
             return a;
     }

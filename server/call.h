@@ -18,6 +18,7 @@ struct blocked;
 struct shard;
 struct client;
 struct server;
+struct waiter;
 
 #define SHARDS_MAX 64 /* a set of shards is a mask */
 
@@ -50,9 +51,11 @@ struct call {
     bool no_touch;   /* CLIENT NO-TOUCH */
     bool track;      /* what it reads is remembered for its client (CLIENT TRACKING) */
     bool failed;     /* an error was replied */
+    bool again;      /* nothing was done, and its waiter waits: it is run again from the start (scripts) */
     bool always;     /* it touched an `always` database: what it gives out waits for the disk (I3) */
     uint32_t events; /* classes of events that somebody may want; none while effects are applied */
-    struct buf *out; /* the reply; write it with reply.h */
+    struct waiter *waiter;    /* who would wait then; NULL: it cannot be run again (inside EXEC) */
+    struct buf *out;          /* the reply; write it with reply.h */
     uint64_t first_hash;      /* hash of the first key, if there is one */
     int first_key;            /* its index; 0: not hashed */
     uint64_t changes;         /* keys changed, for rdb_changes_since_last_save */

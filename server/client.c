@@ -346,8 +346,6 @@ static void close_now(struct client *c)
     c->flags |= CLIENT_CLOSING;
     monitor_off(c);
     atomic_fetch_sub(&s->server->connected, 1);
-    if (c->tx != NULL)
-        tx_discard(c);
     tracking_closed(c);
     dispatch_gone(c);
     forward_gone(c);
@@ -448,6 +446,8 @@ void clients_reap(struct shard *s)
     struct client **at = (struct client **)&s->closing.first;
     while (*at != NULL) {
         struct client *c = *at;
+        if (c->tx != NULL)
+            tx_discard(c); /* not when it was closed: a script of its EXEC may have been running */
         shard_retry_cancel(s, &c->waiter);
         pubsub_leave(c);
         if (in_some_list(c)) {

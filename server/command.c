@@ -44,6 +44,7 @@ static struct command *const groups[] = {
     monitor_commands,
     pubsub_commands,
     save_commands,
+    script_commands,
     set_commands,
     set_algebra_commands,
     slowlog_commands,

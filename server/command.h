@@ -10,6 +10,7 @@ struct call;
 struct command;
 struct key_ref;
 struct needs;
+struct server;
 struct value;
 
 /* Redis's command flags; names as COMMAND INFO prints them stand in command.c. */
@@ -35,6 +36,7 @@ enum command_flag {
     CMD_MOVABLE_KEYS = 1 << 18,
     CMD_PROTECTED = 1 << 19,
     CMD_TOUCHES_ARBITRARY_KEYS = 1 << 20,
+    CMD_SCRIPT = 1 << 22,          /* ours: runs a script that may write */
     CMD_FOR_SUBSCRIBERS = 1 << 23, /* ours: a RESP2 client that has subscribed may call it */
     CMD_NOT_QUEUED = 1 << 24,      /* ours: runs at once inside MULTI (EXEC, DISCARD, MULTI, WATCH, QUIT, RESET) */
 };
@@ -166,7 +168,7 @@ struct command {
     /* Optional: whether an argument is a secret, which the slow log and MONITOR do not show. */
     bool (*secret)(const struct slice *argv, int argc, int arg);
     /* Optional: a route that depends on the arguments. */
-    enum command_route (*route_of)(const struct slice *argv, int argc);
+    enum command_route (*route_of)(const struct server *server, const struct slice *argv, int argc);
     const char *group, *summary, *since, *complexity;
     const char *const *tips;                    /* NULL-ended, or NULL */
     const struct command_arg *args;             /* ended by ARG_END, or NULL */
@@ -211,6 +213,7 @@ extern struct command memory_commands[];
 extern struct command monitor_commands[];
 extern struct command pubsub_commands[];
 extern struct command save_commands[];
+extern struct command script_commands[];
 extern struct command set_commands[];
 extern struct command set_algebra_commands[];
 extern struct command slowlog_commands[];

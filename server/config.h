@@ -72,6 +72,10 @@ struct config {
         double at[CONFIG_PERCENTILES];
     } latency_percentiles;
     int list_compress_depth; /* always 0: inner nodes are not compressed */
+    /* scripts */
+    uint64_t script_memory_limit; /* of each environment (script/engine.h) */
+    int64_t busy_reply_threshold; /* ms; 0: never */
+    bool script_undeclared_keys;  /* scripts without a first line may touch any key */
     /* log */
     bool appendonly;
     int appendfsync; /* always, everysec, no: the default of durability */

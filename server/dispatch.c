@@ -10,6 +10,7 @@
 #include "server/push.h"
 #include "server/reply.h"
 #include "server/scan.h"
+#include "server/script/engine.h"
 #include "server/server.h"
 #include "server/tracking.h"
 
@@ -177,6 +178,8 @@ void call_init(struct call *c, struct shard *s, const struct request *r)
     c->no_touch = false;
     c->track = false;
     c->failed = false;
+    c->again = false;
+    c->waiter = NULL;
     c->always = false;
     c->events = s->server->config->events;
     c->out = NULL;
@@ -249,6 +252,10 @@ void call_run(struct call *c)
         tracking_remember(c);
     if (outer)
         stage_end(&s->stage);
+    if (unlikely(c->again)) { /* as if it had not run */
+        timing_start(s);
+        return;
+    }
     if (c->blocked == NULL)
         monitor_feed(c);
     if (unlikely(c->blocks)) { /* it is counted when it is answered */
@@ -345,7 +352,13 @@ static enum ran run_here(struct shard *s, struct client *c, struct call *call)
         if (unlikely(s->stage.bytes.len > STAGE_MAX))
             shard_append(s, call->held ? s->server->holds.held : 1ull << s->index);
         call->waited = c->waiter.fetch_ticks;
+        call->waiter = &c->waiter;
         call_run(call);
+        if (unlikely(call->again)) {
+            c->flags |= CLIENT_PARKED;
+            push_end(s, c);
+            return RAN_PARKED;
+        }
         if (unlikely(call->blocks)) {
             enum ran ran = block(c, call);
             push_end(s, c);
@@ -403,7 +416,7 @@ static uint64_t channel_owners(struct server *server, const struct command *cmd,
 
 uint64_t request_owners(struct server *server, const struct command *cmd, const struct slice *argv, int argc)
 {
-    uint8_t route = cmd->route_of ? (uint8_t)cmd->route_of(argv, argc) : cmd->route;
+    uint8_t route = cmd->route_of ? (uint8_t)cmd->route_of(server, argv, argc) : cmd->route;
     switch (route) {
     case ROUTE_ALL:
         return all_shards(server);
@@ -602,8 +615,8 @@ static void run_wave(struct shard *s)
     if (w->n > 1)
         prefetch_wave(s, w);
     timing_start(s);
-    for (unsigned i = 0; i < w->n; i++) {
-        struct request *r = &w->req[i];
+    for (w->at = 0; w->at < w->n; w->at++) {
+        struct request *r = &w->req[w->at];
         struct client *c = r->client;
         if (!(c->flags & (CLIENT_PARKED | CLIENT_CLOSING | CLIENT_CLOSE_AFTER_REPLY)) &&
             run_request(s, r, false) == RAN_DONE)
@@ -622,15 +635,24 @@ static bool can_parse(const struct client *c)
     return !(c->flags & (CLIENT_PARKED | CLIENT_CLOSING | CLIENT_CLOSE_AFTER_REPLY)) && c->in_len > 0 && c->big == NULL;
 }
 
+static struct client *next_ready(struct shard *s)
+{
+    struct client *c = s->ready_now.first;
+    if (c != NULL) {
+        s->ready_now.first = c->ready_next;
+        c->flags &= ~(uint32_t)CLIENT_READY;
+    }
+    return c;
+}
+
 /* One pass: every client that is ready now gets its turn; who has more is ready again, for the next turn. */
 void dispatch_ready(struct shard *s)
 {
     struct wave *w = s->wave;
-    struct client *c = s->ready.first;
+    struct client *c;
+    s->ready_now = s->ready;
     s->ready = (struct list){0};
-    for (struct client *next; c != NULL; c = next) {
-        next = c->ready_next;
-        c->flags &= ~(uint32_t)CLIENT_READY;
+    while ((c = next_ready(s)) != NULL) {
         if (can_parse(c))
             parse_client(s, c);
         if (w->n == WAVE_MAX)
@@ -638,6 +660,99 @@ void dispatch_ready(struct shard *s)
     }
     if (w->n > 0)
         run_wave(s);
+}
+
+/* --- in the middle of a script --- */
+
+/* The bytes are still there, and are parsed again. */
+void wave_cut(struct shard *s)
+{
+    struct wave *w = s->wave;
+    for (unsigned i = w->at + 1; i < w->n; i++) {
+        struct request *r = &w->req[i];
+        struct client *c = r->client;
+        if (r->own_argv)
+            mem_free(r->argv, sizeof(struct slice) * (size_t)r->argc);
+        if (c->big == NULL && c->complete == 0)
+            c->reader.pos = 0;
+        if (c != s->runner)
+            client_ready(c);
+    }
+    w->n = min_u64(w->n, w->at + 1);
+    for (struct client *c; (c = next_ready(s)) != NULL;)
+        client_ready(c);
+}
+
+static bool may_run_busy(const struct call *call, bool lender)
+{
+    const struct command *cmd = call->cmd;
+    uint8_t route = cmd->route_of ? (uint8_t)cmd->route_of(call->server, call->argv, call->argc) : cmd->route;
+    return route == ROUTE_HOME && (lender || (cmd->flags & CMD_ALLOW_BUSY));
+}
+
+static void busy_error(struct call *call)
+{
+    const char *text = script_busy_error(call->server);
+    if (is_exec(call))
+        tx_abort(call, text);
+    else
+        reply_error(call, text);
+}
+
+/* As run_request. What runs here has no effects, so the script's group is not disturbed. */
+static void busy_request(struct request *r, bool lender)
+{
+    struct client *c = r->client;
+    struct call call;
+    call_init(&call, c->home, r);
+    session_init(&call, c);
+    call.in_exec = true;
+    bool refused = call_refused(&call, r, c->flags & CLIENT_AUTHENTICATED);
+    bool runs = !refused && may_run_busy(&call, lender);
+    if (!refused && !runs)
+        busy_error(&call);
+    if (tx_queueing(c) && !runs && !(r->cmd != NULL && is_exec(&call)))
+        tx_queue(&call, r, true);
+    else if (runs && tx_queueing(c) && !(r->cmd->flags & CMD_NOT_QUEUED))
+        tx_queue(&call, r, false);
+    else if (runs)
+        call_run(&call);
+    finish(c, &call);
+}
+
+static void busy_wave(struct shard *s, bool lender)
+{
+    struct wave *w = s->wave;
+    for (w->at = 0; w->at < w->n; w->at++) {
+        struct request *r = &w->req[w->at];
+        struct client *c = r->client;
+        if (c->flags & (CLIENT_PARKED | CLIENT_CLOSING | CLIENT_CLOSE_AFTER_REPLY))
+            continue;
+        if (r->argc == 0)
+            run_request(s, r, false);
+        else
+            busy_request(r, lender);
+        client_consume(c, r->consumed);
+        if (c->in_len > 0 && c->reader.pos == 0)
+            client_ready(c);
+    }
+    release_wave(w);
+}
+
+void dispatch_busy(struct shard *s, bool lender)
+{
+    struct wave *w = s->wave;
+    struct client *c;
+    s->ready_now = s->ready;
+    s->ready = (struct list){0};
+    while ((c = next_ready(s)) != NULL) {
+        if (c != s->runner && can_parse(c))
+            parse_client(s, c);
+        if (w->n == WAVE_MAX)
+            busy_wave(s, lender);
+    }
+    if (w->n > 0)
+        busy_wave(s, lender);
 }
 
 /* The first request of a client, and no more: the next ones find their own way. */

@@ -34,6 +34,7 @@ struct request {
 
 struct wave {
     unsigned n, max; /* requests, and how many there may be */
+    unsigned at;     /* the request that runs */
     size_t nargs;
     struct sub *subs;           /* being filled, posted at the end of the wave */
     struct buf nowhere;         /* replies that nobody gets (CLIENT REPLY OFF) */
@@ -52,6 +53,12 @@ void dispatch_held(struct shard *home);
 void dispatch_again(struct client *c);
 /* A client is gone: its command does not wait any longer. */
 void dispatch_gone(struct client *c);
+
+/* The requests that have come in the middle of a script: they run if they may, else get -BUSY. `lender`: the shard has
+ * lent its data to the one that runs it, so what needs no data may run. */
+void dispatch_busy(struct shard *s, bool lender);
+/* What of the shard's wave has not begun is given back to its clients. */
+void wave_cut(struct shard *s);
 
 enum ran { RAN_DONE, RAN_PARKED };
 
@@ -80,6 +87,17 @@ enum admit admit(struct call *c, struct waiter *w);
 enum admit admit_pause(struct call *c, struct waiter *w);
 enum admit admit_write(struct call *c, struct waiter *w, size_t *total);
 enum admit admit_values(struct call *calls, int n, struct waiter *w);
+/* For a command inside a script (script/nested.c). As long as nothing has been changed the script can wait and run
+ * again from the start; afterwards what is missing is read on the spot, and memory may be overdrawn a little. */
+struct nested_admission {
+    struct waiter *waiter; /* NULL: it cannot wait */
+    bool changed;          /* as Redis does: once it has written, a full memory is no reason to stop */
+    bool allow_oom;
+    uint64_t *overdrawn; /* bytes taken beyond the budget so far */
+};
+enum admit admit_nested(struct call *c, const struct nested_admission *n);
+/* Whether a write of this call would be refused for want of memory now. */
+bool memory_refuses(struct call *c);
 /* Ends what admission pinned for this waiter. */
 void admit_release(struct waiter *w);
 /* A slice of keeping this shard in its budgets; once a turn. */

@@ -2,10 +2,13 @@
 
 #include "core/base/mem.h"
 #include "core/base/panic.h"
+#include "core/proto/resp_writer.h"
+#include "server/script/engine.h"
 #include "server/server.h"
 #include "server/tracking.h"
 
 static void run_there(struct task *t, void *arg);
+static void answer_busy(struct task *t, void *arg);
 static void run_back(struct task *t, void *arg);
 
 /* --- at home: filling and posting --- */
@@ -105,6 +108,7 @@ void forward_post(struct shard *s)
     for (struct sub *sub = s->wave->subs, *next; sub != NULL; sub = next) {
         next = sub->next;
         sub->task.run = run_there;
+        sub->task.busy = answer_busy;
         stat_add(&s->stats.forwarded, sub->n);
         shard_post(sub->target, &sub->task);
     }
@@ -153,7 +157,10 @@ static bool run_item(struct sub *sub, struct sub_item *item)
         if (unlikely(s->stage.bytes.len > STAGE_MAX))
             shard_append(s, 1ull << s->index);
         call.waited = sub->waiter.fetch_ticks;
+        call.waiter = &sub->waiter;
         call_run(&call);
+        if (unlikely(call.again))
+            return false;
     }
     admit_release(&sub->waiter);
     if (unlikely(call.blocks)) {
@@ -201,6 +208,18 @@ static void run_there(struct task *t, void *arg)
     sub_again(&sub->waiter);
 }
 
+/* The target is in the middle of a script. */
+static void answer_busy(struct task *t, void *arg)
+{
+    struct sub *sub = container_of(t, struct sub, task);
+    (void)arg;
+    for (; sub->at < sub->n; sub->at++) {
+        resp_error(&sub->out, script_busy_error(sub->target->server));
+        sub->item[sub->at].out_end = sub->out.len;
+    }
+    done(sub);
+}
+
 static void sub_again(struct waiter *w)
 {
     struct sub *sub = container_of(w, struct sub, waiter);
@@ -214,7 +233,7 @@ void forward_answer(struct shard *s)
         next = sub->next;
         sub->written_lsn = s->lsn;
         sub->durable_lsn = sub->always ? s->always_lsn : 0;
-        sub->task.run = run_back;
+        sub->task.run = sub->task.busy = run_back;
         shard_post(sub->home, &sub->task);
     }
     s->subs_done = (struct list){0};

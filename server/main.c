@@ -15,6 +15,7 @@
 #include "server/lazy.h"
 #include "server/recovery.h"
 #include "server/save.h"
+#include "server/script/cache.h"
 #include "server/server.h"
 #include "server/snapshot.h"
 #include "server/spaces.h"
@@ -183,6 +184,7 @@ static int load(struct server *s, char *error)
         return err;
     s->pool = pool_new((unsigned)s->config->tier_threads);
     s->lazy = lazy_start();
+    s->scripts = script_cache_new(s);
     err = open_trainer(s, error);
     if (err == 0)
         err = create_shards(s, error);
@@ -284,6 +286,7 @@ static void dismantle(struct server *s)
     for (unsigned i = 0; s->shards != NULL && i < s->nshards; i++)
         if (s->shards[i] != NULL)
             shard_free(s->shards[i]);
+    script_cache_free(s->scripts);
     if (s->trainer != NULL)
         trainer_free(s->trainer);
     if (s->save != NULL)

@@ -17,6 +17,7 @@ struct flash;
 struct lazy;
 struct save;
 struct snapshot;
+struct script_cache;
 struct trainer;
 
 struct server {
@@ -34,6 +35,7 @@ struct server {
     struct flash *flash; /* its budget */
     struct snapshot *snapshot;
     struct save *save; /* RDB files */
+    struct script_cache *scripts;
     struct file *dir_lock;
     bool pidfile_written;
     struct holds holds;

@@ -13,6 +13,7 @@
 #include "server/forward.h"
 #include "server/latency.h"
 #include "server/notify.h"
+#include "server/script/engine.h"
 #include "server/server.h"
 #include "server/snapshot.h"
 #include "server/tracking.h"
@@ -117,6 +118,27 @@ void shard_append(struct shard *s, uint64_t touched)
     stage_clear(stage);
     if (server->nshards > 1)
         server_log_progress(server); /* another shard's replies may have waited for this write */
+}
+
+/* In the middle of a group: what was staged before it is appended, and the group goes on alone. False: it cannot be. */
+static bool shard_append_before(struct shard *s, uint64_t touched)
+{
+    struct buf group = {0};
+    bool logged = s->stage.logged, always = s->stage.always;
+    if (s->stage.group_start == 0)
+        return true;
+    if (!stage_cut(&s->stage, &group))
+        return false;
+    int64_t db = s->stage.db;
+    shard_append(s, touched);
+    stage_resume(&s->stage, &group);
+    if (s->stage.group > 0) {
+        s->stage.db = db;
+        s->stage.logged = logged;
+        s->stage.always = always;
+    }
+    buf_free(&group);
+    return true;
 }
 
 /* --- mailbox --- */
@@ -308,6 +330,10 @@ static void flush_outgoing(struct shard *s)
     for (struct client *next; c != NULL; c = next) {
         next = c->out_next;
         c->flags &= ~(uint32_t)CLIENT_OUTGOING;
+        if (unlikely(c == s->runner)) {
+            client_wrote(c); /* its reply is being written */
+            continue;
+        }
         close_open_outbox(s, c);
         if (!client_cut(c))
             client_flush(c);
@@ -433,6 +459,62 @@ static bool turn(struct shard *s)
     s->gave_always = false;
     stat_add(&s->stats.turns, 1);
     return more;
+}
+
+/* --- a turn within a turn --- */
+
+void shard_busy_begin(struct shard *s, struct client *runner, uint64_t touched)
+{
+    s->runner = runner;
+    if (runner != NULL && runner->in != NULL) {
+        rbuf_ref(runner->in);
+        s->runner_in = runner->in;
+    }
+    forward_post(s);
+    wave_cut(s);
+    s->busy_silent = !shard_append_before(s, touched);
+    if (s->busy_wave == NULL) {
+        s->busy_wave = mem_zalloc(sizeof(*s->busy_wave));
+        s->busy_wave->max = WAVE_MAX;
+    }
+}
+
+/* Tasks that would touch data wait for the end of the script; some know what to do instead. */
+static void busy_mailbox(struct shard *s)
+{
+    struct task *t;
+    for (int i = 0; i < SCAN_MAILBOX && (t = mailbox_take(&s->mailbox)) != NULL; i++) {
+        if (t->control)
+            t->run(t, s);
+        else if (t->busy != NULL)
+            t->busy(t, s);
+        else
+            defer(s, t);
+    }
+}
+
+void shard_busy_serve(struct shard *s)
+{
+    struct wave *outer = s->wave;
+    s->wave = s->busy_wave;
+    s->now_us = clock_mono_us(s->server->clock);
+    ensure(loop_poll(s->loop, 0) >= 0);
+    busy_mailbox(s);
+    dispatch_busy(s, false);
+    if (!s->busy_silent) {
+        forward_answer(s);
+        flush_gated(s);
+        flush_outgoing(s);
+    }
+    s->wave = outer;
+}
+
+void shard_busy_end(struct shard *s)
+{
+    s->runner = NULL;
+    if (s->runner_in != NULL)
+        rbuf_unref(s->runner_in);
+    s->runner_in = NULL;
 }
 
 static void *shard_main(void *arg)
@@ -620,6 +702,12 @@ void shard_free(struct shard *s)
     blocking_free(&s->blocking);
     loop_destroy(s->loop);
     stage_free(&s->stage);
+    for (int kind = 0; kind < SCRIPT_KINDS; kind++)
+        script_env_set(s, kind, NULL);
+    if (s->busy_wave != NULL) {
+        buf_free(&s->busy_wave->nowhere);
+        mem_free(s->busy_wave, sizeof(*s->busy_wave));
+    }
     buf_free(&s->wave->nowhere);
     mem_free(s->wave, sizeof(*s->wave));
     timing_free(s);

@@ -51,6 +51,7 @@ struct shard_stats {
     _Atomic uint64_t expired_fields, forwarded, holds, turns, out_of_memory, errors, reads, writes;
     _Atomic uint64_t expire_ticks, expire_cut; /* slices that deleted keys: their time; how many had more to do */
     _Atomic uint64_t input_max, output_max, clients_bytes; /* of its clients, when they were last looked at */
+    _Atomic uint64_t fetched_late;                         /* cold values that scripts read on the spot */
 };
 static inline void stat_add(_Atomic uint64_t *c, uint64_t n)
 {
@@ -59,6 +60,8 @@ static inline void stat_add(_Atomic uint64_t *c, uint64_t n)
 
 struct tracking;
 struct watched; /* tx.h */
+struct script_env;
+struct run;
 
 /* A cold hash that is read to delete fields of it (expire_fields.c). */
 struct field_fetch {
@@ -97,6 +100,15 @@ struct shard {
     uint64_t waited_durable; /* how far the log was when its waiters were last tried */
     struct wave *wave;
     struct wave *wave_again; /* of one request, which runs again outside of a wave; NULL until there was one */
+    struct wave *busy_wave;  /* of the turn within a turn that a long script makes (script/busy.h) */
+    struct client *runner;   /* whose script it is, while that turn goes on; not to be looked at */
+    struct rbuf *runner_in;  /* what its arguments point into */
+    bool busy_silent;        /* what was staged before it could not be appended: nothing leaves until its end */
+    struct list ready_now;   /* clients that dispatch_ready has still to look at */
+    uint64_t script_runs;
+    struct run *script_run;       /* what runs here now; NULL: nothing */
+    _Atomic uint64_t script_word; /* the same for other threads (script/busy.h) */
+    _Atomic uint64_t script_bytes[2];
     struct command_stats *commands;
     struct shard_stats stats;
     struct error_stats errors;
@@ -124,6 +136,7 @@ struct shard {
     uint64_t lsn;                    /* end of the last frame that touched this shard's keys */
     _Atomic uint64_t changed;        /* keys changed ever, for save points; written by the owner */
     uint64_t always_lsn;             /* the same for frames with effects of `always` databases (I3) */
+    struct script_env *scripts[2];   /* by kind (script/engine.h) */
     struct table *watches;           /* tx.h: struct watched by (database, key) */
     uint64_t watch_version;
     struct tracking *tracking; /* tracking.h; NULL: nothing is tracked */
@@ -148,9 +161,9 @@ struct shard {
         uint64_t changes;
         _Atomic uint64_t bytes, keys, expires, inner, cold, cold_bytes, dirty, tombs;
         _Atomic uint64_t mean_expiry_ms; /* as of the last cron */
-        _Atomic bool reclaimable; /* some value could still be dropped or evicted */
-        _Atomic uint64_t wanted;  /* bytes that somebody on this shard waits for; written by the owner */
-    } * figures;                  /* the same by database, and its counts */
+        _Atomic bool reclaimable;        /* some value could still be dropped or evicted */
+        _Atomic uint64_t wanted;         /* bytes that somebody on this shard waits for; written by the owner */
+    } * figures;                         /* the same by database, and its counts */
 };
 
 /* Creates the loop and all structures; the thread is started by shard_start. 0 or negative errno. */
@@ -181,6 +194,13 @@ void shard_delete(struct shard *s, uint32_t db, struct entry *e, bool due);
 void shard_update_temperatures(struct shard *s);
 /* Its data has been given back (`lent` is 0): wakes it. Any thread. */
 void shard_returned(struct shard *s);
+/* A script has been running for long: a turn within the turn begins. What this turn has staged and answered leaves,
+ * what it has parsed and not begun is parsed again. `runner` (NULL: forwarded) is left alone until the end; `touched`
+ * as for shard_append. */
+void shard_busy_begin(struct shard *s, struct client *runner, uint64_t touched);
+/* A slice of it: the loop is polled, requests are answered with -BUSY or run if they may. */
+void shard_busy_serve(struct shard *s);
+void shard_busy_end(struct shard *s);
 /* A task from any thread. */
 void shard_post(struct shard *s, struct task *t);
 /* Tries the waiter again at the next chance. */

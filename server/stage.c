@@ -29,7 +29,8 @@ void stage_effect(struct stage *s, uint32_t db, int argc, const struct slice *ar
         if (s->group == 0)
             s->group_start = s->bytes.len;
     }
-    s->group++;
+    if (s->group++ == 0)
+        s->group_db = db;
     resp_array(&s->bytes, (size_t)argc);
     for (int i = 0; i < argc; i++)
         resp_bulk(&s->bytes, argv[i]);
@@ -42,6 +43,30 @@ void stage_end(struct stage *s)
         buf_append(&s->bytes, EXEC, sizeof(EXEC) - 1);
     }
     s->group = 0;
+}
+
+bool stage_cut(struct stage *s, struct buf *group)
+{
+    if (s->group_start == 0 || s->bytes.len == 0 || s->spaces > 0)
+        return false;
+    if (s->group > 0)
+        buf_append(group, s->bytes.p + s->group_start, s->bytes.len - s->group_start);
+    s->bytes.len = s->group > 0 ? s->group_start : s->bytes.len;
+    s->cut = s->group;
+    s->group = 0;
+    return true;
+}
+
+/* What the frame was, logged or of an `always` database, the rest may be too. */
+void stage_resume(struct stage *s, const struct buf *group)
+{
+    stage_begin(s);
+    if (s->cut == 0)
+        return;
+    put_select(s, (uint32_t)s->group_db);
+    s->group_start = s->bytes.len;
+    buf_append_slice(&s->bytes, buf_slice(group));
+    s->group = s->cut;
 }
 
 void stage_clear(struct stage *s)

@@ -174,7 +174,7 @@ enum admit tx_admit(struct call *c, struct waiter *w)
         queued_call(&calls[i], c, &tx->queue[i]);
         if (a == ADMIT_RUN)
             a = admit_pause(&calls[i], w);
-        if (a == ADMIT_RUN && (tx->queue[i].cmd->flags & CMD_WRITE))
+        if (a == ADMIT_RUN && (tx->queue[i].cmd->flags & (CMD_WRITE | CMD_SCRIPT)))
             a = admit_write(&calls[i], w, &total);
         calls[i].db = map[calls[i].db];
         map_swap(map, databases, &tx->queue[i]);

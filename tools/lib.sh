@@ -63,7 +63,8 @@ build_directory() {
     fi
 }
 
-BUILD_PACKAGES=(gcc libc6-dev make cmake librocksdb-dev liburing-dev libzstd-dev liblz4-dev libxxhash-dev libjemalloc-dev)
+BUILD_PACKAGES=(gcc libc6-dev make cmake librocksdb-dev liburing-dev libzstd-dev liblz4-dev libxxhash-dev libjemalloc-dev
+    libluajit-5.1-dev)
 
 # build PRESET [TARGET...] - configures and builds; all targets if none is named.
 build() {

@@ -11,8 +11,9 @@
 
 struct task {
     _Atomic(struct task *) next;
-    void (*run)(struct task *t, void *arg); /* arg: the consumer's (its shard) */
-    bool control;                           /* runs even while the consumer has lent its data (see server/hold.h) */
+    void (*run)(struct task *t, void *arg);  /* arg: the consumer's (its shard) */
+    void (*busy)(struct task *t, void *arg); /* NULL, or run instead while the consumer is in the middle of a script */
+    bool control;                            /* runs even while the consumer has lent its data (see server/hold.h) */
 };
 
 struct mailbox {

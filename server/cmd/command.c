@@ -26,6 +26,7 @@ static const struct flag_name flag_names[] = {
     {CMD_NO_AUTH, "no_auth"},
     {CMD_NO_ASYNC_LOADING, "no_async_loading"},
     {CMD_NO_MULTI, "no_multi"},
+    {CMD_NO_MANDATORY_KEYS, "no_mandatory_keys"},
     {CMD_MOVABLE_KEYS, "movablekeys"},
     {CMD_ALLOW_BUSY, "allow_busy"},
 };
@@ -83,12 +84,20 @@ static size_t put_flags(struct buf *b, const struct flag_name *names, size_t max
     return n;
 }
 
+/* What a script reads or writes is not said by its command. */
+static bool belongs(const struct command *cmd, uint32_t acl, uint32_t flag)
+{
+    if (acl == 0 && (cmd->acl & ACL_SCRIPTING))
+        flag &= ~(uint32_t)(CMD_READONLY | CMD_WRITE);
+    return (cmd->acl & acl) || (cmd->flags & flag);
+}
+
 static size_t put_categories(struct buf *b, const struct command *cmd)
 {
     size_t n = 0;
     for (size_t i = 0; i < ARRAY_LEN(categories); i++) {
         bool slow = (categories[i].acl | categories[i].flag) == 0;
-        if (slow ? !(cmd->flags & CMD_FAST) : (cmd->acl & categories[i].acl) || (cmd->flags & categories[i].flag)) {
+        if (slow ? !(cmd->flags & CMD_FAST) : belongs(cmd, categories[i].acl, categories[i].flag)) {
             resp_simple(b, categories[i].name);
             n++;
         }

@@ -87,8 +87,9 @@ static void shutdown_run(struct call *c)
 }
 
 /* A file is one of all shards. */
-static enum command_route shutdown_route(const struct slice *argv, int argc)
+static enum command_route shutdown_route(const struct server *server, const struct slice *argv, int argc)
 {
+    (void)server;
     for (int i = 1; i < argc; i++)
         if (slice_is(argv[i], "nosave") || slice_is(argv[i], "abort"))
             return ROUTE_HOME;

@@ -421,8 +421,9 @@ static int sort_ro_keys(const struct slice *argv, int argc, struct key_ref *out,
     return 1;
 }
 
-static enum command_route sort_route(const struct slice *argv, int argc)
+static enum command_route sort_route(const struct server *server, const struct slice *argv, int argc)
 {
+    (void)server;
     for (int i = 2; (i = next_option(argv, argc, i, "by", "get")) < argc; i += 2)
         if (is_pattern(argv[i + 1]))
             return ROUTE_ALL;

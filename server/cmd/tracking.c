@@ -164,8 +164,9 @@ void tracking_run(struct call *c)
     words_free(&o.prefixes);
 }
 
-enum command_route tracking_route(const struct slice *argv, int argc)
+enum command_route tracking_route(const struct server *server, const struct slice *argv, int argc)
 {
+    (void)server;
     for (int i = 3; i < argc; i++)
         if (slice_is(argv[i], "redirect") || slice_is(argv[i], "bcast"))
             return ROUTE_ALL;

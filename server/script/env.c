@@ -1,0 +1,239 @@
+#include "server/script/env.h"
+
+#include <luajit-2.1/luajit.h>
+
+#include "core/base/mem.h"
+#include "core/base/panic.h"
+#include "server/script/busy.h"
+#include "server/server.h"
+
+/* --- memory --- */
+
+static void *allocate(void *arg, void *p, size_t old, size_t size)
+{
+    struct script_env *env = arg;
+    if (size > old && env->used + (size - old) > env->limit)
+        return NULL;
+    env->used = env->used - old + size;
+    if (size == 0) {
+        mem_free(p, old);
+        return NULL;
+    }
+    return p == NULL ? mem_alloc(size) : mem_realloc(p, old, size);
+}
+
+struct script_env *script_env_at(lua_State *L)
+{
+    void *env;
+    lua_getallocf(L, &env);
+    return env;
+}
+
+static void publish_memory(const struct script_env *env)
+{
+    if (env->shard != NULL)
+        atomic_store_explicit(&env->shard->script_bytes[env->kind], env->used, memory_order_relaxed);
+}
+
+uint64_t script_memory(const struct server *server, enum script_kind kind)
+{
+    uint64_t sum = 0;
+    for (unsigned i = 0; i < server->nshards; i++)
+        sum += atomic_load_explicit(&server->shards[i]->script_bytes[kind], memory_order_relaxed);
+    return sum;
+}
+
+/* LuaJIT collects when what is in use has doubled. Above half the limit that would be too late. */
+static void collect_near_limit(lua_State *L, struct script_env *env)
+{
+    if (env->used < env->limit / 2 || env->used < env->collected + env->limit / 8)
+        return;
+    lua_gc(L, LUA_GCCOLLECT, 0);
+    env->collected = env->used;
+}
+
+void text_append(lua_State *L, struct script_env *env, const void *p, size_t n)
+{
+    if (unlikely(n > env->limit || env->text.len + n > env->limit))
+        luaL_error(L, "not enough memory");
+    buf_append(&env->text, p, n);
+}
+
+/* --- ends --- */
+
+static void hook(lua_State *L, lua_Debug *ar)
+{
+    (void)ar;
+    script_tick(L, script_env_at(L));
+}
+
+static void set_hook(struct script_env *env, int count) { lua_sethook(env->L, hook, LUA_MASKCOUNT, count); }
+
+static const char *stop_text(const struct script_env *env)
+{
+    switch (env->stop) {
+    case STOP_KILLED:
+        return env->kind == SCRIPT_FUNCTION ? "ERR Script killed by user with FUNCTION KILL."
+                                            : "ERR Script killed by user with SCRIPT KILL.";
+    case STOP_TIMEOUT:
+        return "ERR FUNCTION LOAD timeout";
+    default:
+        return "ERR the script is run again";
+    }
+}
+
+void push_stop_error(lua_State *L, const struct script_env *env) { push_error(L, slice_str(stop_text(env))); }
+
+static int raise_stop(lua_State *L, const struct script_env *env)
+{
+    push_stop_error(L, env);
+    return lua_error(L);
+}
+
+int script_stop(lua_State *L, struct script_env *env, enum stop why)
+{
+    if (env->stop == STOP_NOT)
+        set_hook(env, 1);
+    env->stop = why;
+    raise_stop(L, env);
+    __builtin_unreachable();
+}
+
+void script_tick(lua_State *L, struct script_env *env)
+{
+    if (unlikely(env->stop != STOP_NOT))
+        raise_stop(L, env);
+    collect_near_limit(L, env);
+    enum stop why = busy_look(env);
+    if (unlikely(why != STOP_NOT))
+        script_stop(L, env, why);
+}
+
+/* --- life --- */
+
+static int panicked(lua_State *L)
+{
+    const char *text = lua_tostring(L, -1);
+    panic("an error outside of any script: %s", text ? text : "?");
+}
+
+/* Runs body(arg); whatever it raises is left on the stack, with a status as lua_pcall's. */
+int script_protected(struct script_env *env, lua_CFunction body, void *arg)
+{
+    lua_State *L = env->L;
+    lua_settop(L, 0);
+    return lua_cpcall(L, body, arg);
+}
+
+static int open_all(lua_State *L)
+{
+    struct script_env *env = script_env_at(L);
+    sandbox_open(L);
+    lua_pushcfunction(L, on_error);
+    env->handler = luaL_ref(L, LUA_REGISTRYINDEX);
+    set_hook(env, TICK);
+    return 0;
+}
+
+struct script_env *script_env_new(struct server *server, enum script_kind kind)
+{
+    struct script_env *env = mem_zalloc(sizeof(*env));
+    env->server = server;
+    env->kind = kind;
+    env->limit = (size_t)server->config->script_memory_limit;
+    env->L = lua_newstate(allocate, env);
+    if (env->L != NULL) {
+        lua_atpanic(env->L, panicked);
+        luaJIT_setmode(env->L, 0, LUAJIT_MODE_ENGINE | LUAJIT_MODE_OFF);
+        if (script_protected(env, open_all, NULL) == 0)
+            return env;
+    }
+    script_env_free(env);
+    return NULL;
+}
+
+void script_env_free(struct script_env *env)
+{
+    if (env == NULL)
+        return;
+    ensure(env->run == NULL);
+    if (env->L != NULL)
+        lua_close(env->L);
+    ensure(env->used == 0);
+    buf_free(&env->reply);
+    buf_free(&env->text);
+    mem_free(env, sizeof(*env));
+}
+
+void script_env_set(struct shard *s, enum script_kind kind, struct script_env *env)
+{
+    script_env_free(s->scripts[kind]);
+    s->scripts[kind] = env;
+    atomic_store_explicit(&s->script_bytes[kind], 0, memory_order_relaxed);
+    if (env != NULL) {
+        env->shard = s;
+        publish_memory(env);
+    }
+}
+
+struct script_env *script_env_of(struct shard *s, enum script_kind kind)
+{
+    if (unlikely(s->scripts[kind] == NULL))
+        script_env_set(s, kind, script_env_new(s->server, kind));
+    return s->scripts[kind];
+}
+
+/* --- code --- */
+
+struct compile {
+    struct slice text;
+    const char *chunk;
+    int ref;
+};
+
+static int compile_body(lua_State *L)
+{
+    struct compile *job = lua_touserdata(L, 1);
+    if (luaL_loadbufferx(L, (const char *)job->text.p, job->text.len, job->chunk, "t") != 0)
+        return lua_error(L);
+    job->ref = luaL_ref(L, LUA_REGISTRYINDEX);
+    return 0;
+}
+
+static void append_error(lua_State *L, struct buf *error)
+{
+    size_t len;
+    const char *text = lua_tolstring(L, -1, &len);
+    buf_append(error, text ? text : "?", text ? len : 1);
+    lua_settop(L, 0);
+}
+
+int script_compile(struct script_env *env, struct slice text, const char *chunk, struct buf *error)
+{
+    struct compile job = {text, chunk, -1};
+    env->limit = (size_t)env->server->config->script_memory_limit;
+    if (script_protected(env, compile_body, &job) != 0) {
+        append_error(env->L, error);
+        return -1;
+    }
+    publish_memory(env);
+    return job.ref;
+}
+
+void script_unref(struct script_env *env, int ref) { luaL_unref(env->L, LUA_REGISTRYINDEX, ref); }
+
+/* --- between runs --- */
+
+void script_env_rest(struct script_env *env)
+{
+    env->run = NULL;
+    lua_settop(env->L, 0);
+    if (unlikely(env->stop != STOP_NOT)) {
+        env->stop = STOP_NOT;
+        set_hook(env, TICK);
+    }
+    env->collected = 0;
+    buf_reset(&env->reply, 64 * KIB);
+    buf_reset(&env->text, 64 * KIB);
+    publish_memory(env);
+}

@@ -1,0 +1,120 @@
+/* Inside the engine: one Lua state, and the run that uses it. Included by server/script/ alone.
+ *
+ * An environment is data of its shard: used by the shard's thread, or by who holds the shard. One run at a time.
+ *
+ * C functions that scripts call raise errors by lua_error, which unwinds C frames: they own nothing while they may
+ * raise. What needs memory for longer has it in the environment (`reply`, `text`) or as a userdata. */
+#ifndef SERVER_SCRIPT_ENV_H
+#define SERVER_SCRIPT_ENV_H
+
+#include <luajit-2.1/lauxlib.h>
+#include <luajit-2.1/lua.h>
+#include <luajit-2.1/lualib.h>
+
+#include "server/script/engine.h"
+
+#define NAMES 64
+#define NAME_MAX_LEN 23
+#define TICK 100000 /* instructions between two looks at the clock */
+
+/* Why a run has to end. Each is an error that no pcall of the script's can keep: from then on every instruction raises
+ * it anew. */
+enum stop { STOP_NOT, STOP_KILLED, STOP_AGAIN, STOP_TIMEOUT };
+
+struct script_env {
+    struct server *server;
+    struct shard *shard; /* NULL: nobody's yet */
+    enum script_kind kind;
+    lua_State *L;
+    size_t used, limit; /* bytes */
+    struct run *run;    /* NULL: none */
+    struct script_loader *loader;
+    enum stop stop;
+    uint64_t rand; /* 48 bits: the state of math.random */
+    int body, handler;
+    struct buf reply;       /* of a nested command */
+    struct buf text;        /* what library functions build */
+    uint64_t load_until_us; /* 0: no limit */
+    size_t collected;       /* bytes in use after the last full collection that the limit made necessary */
+    struct command_name {
+        const struct command *cmd;
+        uint8_t len;
+        char name[NAME_MAX_LEN];
+    } names[NAMES]; /* by the address of the Lua string: the same few names again and again */
+};
+
+struct script_env *script_env_at(lua_State *L);
+/* Between two instructions, or two nested commands: the clock, kills, memory. Raises if the run has to end. */
+void script_tick(lua_State *L, struct script_env *env);
+/* The run has to end: raises, now and from now on. The error object is on top. */
+int script_stop(lua_State *L, struct script_env *env, enum stop why) __attribute__((noreturn));
+void push_stop_error(lua_State *L, const struct script_env *env);
+/* Calls what is on the stack as lua_pcall does; what is on top afterwards is the result, or the error. */
+int script_protected(struct script_env *env, lua_CFunction body, void *arg);
+
+/* After a run: ready for the next one. */
+void script_env_rest(struct script_env *env);
+
+/* --- sandbox.c --- */
+
+/* The libraries, what is left of them, and the protection of all of them. Raises. */
+void sandbox_open(lua_State *L);
+/* The table on top is replaced by one that reads the same and cannot be changed. */
+void sandbox_protect(lua_State *L);
+/* Sets a global, which scripts cannot, to the value on top (pops it). */
+void sandbox_set_global(lua_State *L, const char *name);
+
+/* math.random's state at the start of a run. */
+void sandbox_seed(struct script_env *env, int32_t seed);
+
+/* --- libraries: each leaves its table on the stack --- */
+
+void open_redis(lua_State *L);
+void open_cjson(lua_State *L);
+void open_cmsgpack(lua_State *L);
+void open_struct(lua_State *L);
+void open_patterns(lua_State *L); /* replaces functions in the string library on top */
+int library_register_function(lua_State *L);
+
+/* Appends to env->text within the limit of memory: raises when it does not fit. */
+void text_append(lua_State *L, struct script_env *env, const void *p, size_t n);
+
+/* --- reply.c --- */
+
+/* One RESP value at *at becomes a Lua value on the stack. */
+void reply_to_lua(lua_State *L, const uint8_t **at);
+/* The value on top becomes the reply of the call (pops it). */
+void lua_to_reply(lua_State *L, struct call *c, int resp, size_t limit);
+/* Pushes {err = text}; a text without a code gets "ERR". */
+void push_error(lua_State *L, struct slice text);
+
+/* --- api.c --- */
+
+int on_error(lua_State *L); /* message handler: notes where and what in env->run */
+
+/* --- a run --- */
+
+struct run {
+    const struct script_run *what;
+    struct call *call;
+    struct script_env *env;
+    uint64_t id;
+    uint32_t db;
+    int resp;   /* redis.setresp */
+    bool wrote; /* a write command was run: it cannot be killed any more */
+    bool busy;  /* past busy-reply-threshold */
+    bool failed;
+    bool changed;       /* something may have changed: it cannot be run again any more */
+    uint64_t reach;     /* shards whose keys it may touch */
+    uint64_t overdrawn; /* bytes that it has taken from a full memory */
+    uint64_t started_us;
+    uint64_t commands;
+    char source[64]; /* where an error was raised */
+    int line;        /* 0: unknown */
+};
+
+/* Runs redis.call's command: its reply is in env->reply. What stands in argv is borrowed. (nested.c) */
+void nested_run(lua_State *L, struct run *r, const struct command *cmd, struct slice *argv, int argc);
+const struct command *nested_command(struct script_env *env, struct slice *argv, int argc);
+
+#endif
