@@ -446,7 +446,10 @@ static void send_now(struct uring_conn *c)
 {
     struct uring_loop *l = loop_of(&c->base);
     struct msghdr msg = {.msg_iov = c->iov, .msg_iovlen = (size_t)c->iov_n};
-    ssize_t n = sendmsg(c->base.fd, &msg, MSG_NOSIGNAL | MSG_DONTWAIT);
+    int flags = MSG_NOSIGNAL | MSG_DONTWAIT;
+    ssize_t n = c->iov_n == 1
+                    ? send(c->base.fd, c->iov->iov_base, c->iov->iov_len, flags)
+                    : sendmsg(c->base.fd, &msg, flags); /* dearer: the kernel reads its arguments by copying */
     l->base.stats.send_calls++;
     if (n >= 0) {
         l->base.stats.sent_bytes += (uint64_t)n;

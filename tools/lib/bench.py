@@ -7,6 +7,7 @@ instructions  User-space instructions per operation under callgrind: two fresh r
               operations (N and 2N); start, load and shutdown cancel out.
 types         CPU per operation of the commands on lists, hashes, sets and sorted sets, small ones and big ones.
 patterns      CPU per operation of streams with groups, transactions of ten commands, a rate limiter in Lua.
+pubsub        CPU per PUBLISH to one, ten and a thousand subscribers.
 memory        Resident bytes beyond the raw data, per key, per element, per small hash.
 stall         How long other clients wait while collections of ten million elements are made, dropped, freed … (bench_stall.py).
 restart       Load, all but a little of it cold, kill -9, time from exec to the first answer to a GET.
@@ -26,6 +27,7 @@ import time
 
 import bench_memory
 import bench_patterns
+import bench_pubsub
 import bench_stall
 import bench_types
 import resp
@@ -234,11 +236,12 @@ def restart(bench):
 
 # ---- command line ----
 
-MODES = {"throughput": throughput, "types": bench_types.types, "patterns": bench_patterns.patterns,
+MODES = {"throughput": throughput, "types": bench_types.types, "patterns": bench_patterns.patterns, "pubsub": bench_pubsub.pubsub,
          "memory": bench_memory.memory, "instructions": instructions, "restart": restart, "stall": bench_stall.stall}
 # What --rows, --pipelines, --seconds and --durability are where they are not given, by mode.
 DEFAULTS = {"types": {"rows": "", "pipelines": "16", "seconds": 2},
-            "patterns": {"rows": "", "pipelines": "16", "seconds": 2}, "memory": {"rows": "", "durability": "none"},
+            "patterns": {"rows": "", "pipelines": "16", "seconds": 2},
+            "pubsub": {"rows": "", "pipelines": "16", "seconds": 2}, "memory": {"rows": "", "durability": "none"},
             "stall": {"rows": "set,hash,zset,list", "keys": 10000000}}
 COMMON_DEFAULTS = {"rows": "get,set", "pipelines": "1,16,64", "seconds": 3, "durability": "everysec"}
 
