@@ -5,40 +5,29 @@
 
 #define LEN_WIDE 255
 
-static size_t lens_bytes(size_t klen, bool embed, size_t vlen)
-{
-    return (klen >= LEN_WIDE ? 4 : 0) + (embed && vlen >= LEN_WIDE ? 4 : 0);
-}
-
 static size_t layout_bytes(size_t klen, unsigned times, bool embed, size_t vlen)
 {
-    return sizeof(struct entry) + 8 * times + (embed ? 0 : 8) + lens_bytes(klen, embed, vlen) + klen +
-           (embed ? vlen : 0);
+    return sizeof(struct entry) + 8 * times + (embed ? 0 : 8) + (klen >= LEN_WIDE ? 4 : 0) + klen + (embed ? vlen : 0);
 }
 
+#define EMBED_ALWAYS 255
 #define BESIDE_GAIN 64 /* bytes for which a string is put beside its entry: that costs a cache miss */
 
 bool entry_embeds(size_t key_len, size_t len, bool expires)
 {
-    if (likely(len < LEN_WIDE))
+    if (likely(len < EMBED_ALWAYS))
         return true;
+    if (len > ENTRY_EMBED_MAX)
+        return false;
     size_t embedded = mem_class(layout_bytes(key_len, expires, true, len));
     return embedded < mem_class(layout_bytes(key_len, expires, false, 0)) + blob_memory(len) + BESIDE_GAIN;
-}
-
-static size_t embed_len(const struct entry *e, size_t lens_off)
-{
-    uint32_t wide;
-    if (e->vlen8 < LEN_WIDE)
-        return e->vlen8;
-    memcpy(&wide, e->rest + lens_off + (e->klen8 == LEN_WIDE ? 4 : 0), 4);
-    return wide;
 }
 
 struct entry *entry_new(struct slice key, const struct value *v, struct entry_times times)
 {
     bool embed = v->encoding == ENC_EMBED;
     bool expires = times.expire_ms != ENTRY_NO_EXPIRY, inner = times.inner_ms != ENTRY_NO_EXPIRY;
+    ensure(!embed || v->embed.len <= ENTRY_EMBED_MAX);
     struct entry *e = mem_alloc(layout_bytes(key.len, (unsigned)expires + inner, embed, v->embed.len));
     uint8_t *p = e->rest;
 
@@ -47,7 +36,7 @@ struct entry *entry_new(struct slice key, const struct value *v, struct entry_ti
     e->encoding = v->encoding;
     e->flags = (expires ? ENTRY_EXPIRES : 0) | (inner ? ENTRY_INNER : 0);
     e->klen8 = (uint8_t)(key.len < LEN_WIDE ? key.len : LEN_WIDE);
-    e->vlen8 = (uint8_t)(!embed ? 0 : v->embed.len < LEN_WIDE ? v->embed.len : LEN_WIDE);
+    e->vlen = embed ? v->embed.len & ENTRY_EMBED_MAX : 0;
     if (expires)
         p = (uint8_t *)mempcpy(p, &times.expire_ms, 8);
     if (inner)
@@ -56,8 +45,6 @@ struct entry *entry_new(struct slice key, const struct value *v, struct entry_ti
         p = (uint8_t *)mempcpy(p, &v->integer, 8);
     if (e->klen8 == LEN_WIDE)
         p = (uint8_t *)mempcpy(p, &(uint32_t){(uint32_t)key.len}, 4);
-    if (e->vlen8 == LEN_WIDE)
-        p = (uint8_t *)mempcpy(p, &(uint32_t){(uint32_t)v->embed.len}, 4);
     if (key.len > 0)
         p = (uint8_t *)mempcpy(p, key.p, key.len);
     if (embed && v->embed.len > 0)
@@ -68,8 +55,7 @@ struct entry *entry_new(struct slice key, const struct value *v, struct entry_ti
 size_t entry_bytes(const struct entry *e)
 {
     bool embed = e->encoding == ENC_EMBED;
-    size_t vlen = embed ? embed_len(e, entry_lens_off(e)) : 0;
-    return layout_bytes(entry_key(e).len, (unsigned)(entry_word_off(e) / 8), embed, vlen);
+    return layout_bytes(entry_key(e).len, (unsigned)(entry_word_off(e) / 8), embed, e->vlen);
 }
 
 void entry_free_shell(struct entry *e) { mem_free(e, entry_bytes(e)); }
@@ -79,7 +65,7 @@ struct value entry_raw(const struct entry *e)
     struct value v = {.type = e->type, .encoding = e->encoding};
     if (e->encoding == ENC_EMBED) {
         struct slice key = entry_key(e);
-        v.embed = slice_of(key.p + key.len, embed_len(e, entry_lens_off(e)));
+        v.embed = slice_of(key.p + key.len, e->vlen);
     } else {
         v.integer = (int64_t)entry_word(e);
     }
@@ -97,7 +83,7 @@ struct value entry_value(const struct entry *e)
     return v;
 }
 
-/* Embedded bytes may change their number while neither the form of their length nor the size of the block does. */
+/* Embedded bytes may change their number while the size of the block does not. */
 static bool same_layout(const struct entry *e, const struct value *raw)
 {
     struct value old = entry_raw(e);
@@ -106,8 +92,7 @@ static bool same_layout(const struct entry *e, const struct value *raw)
     if (old.embed.len == raw->embed.len)
         return true;
     size_t bytes = entry_bytes(e);
-    return old.embed.len < LEN_WIDE && raw->embed.len < LEN_WIDE &&
-           mem_same_class(bytes, bytes - old.embed.len + raw->embed.len);
+    return mem_same_class(bytes, bytes - old.embed.len + raw->embed.len);
 }
 
 static bool same_times(const struct entry *e, struct entry_times times)
@@ -127,7 +112,7 @@ bool entry_write(struct entry *e, const struct value *raw, struct entry_times ti
     e->type = raw->type & 15;
     if (raw->encoding == ENC_EMBED) {
         struct value old = entry_raw(e);
-        e->vlen8 = (uint8_t)(raw->embed.len < LEN_WIDE ? raw->embed.len : LEN_WIDE);
+        e->vlen = raw->embed.len & ENTRY_EMBED_MAX;
         memmove((uint8_t *)old.embed.p, raw->embed.p, raw->embed.len);
     } else {
         e->encoding = raw->encoding & 15;

@@ -2,7 +2,7 @@
  * or nothing when cold. Bytes of a key matter more than anything else here: the header is 8.
  *
  *   header 8 | expiry 8 (ENTRY_EXPIRES) | inner expiry 8 (ENTRY_INNER) | word 8 (unless ENC_EMBED) | klen 4 (klen8 ==
- * 255) | vlen 4 (embedded, vlen8 == 255) | key bytes | value bytes (ENC_EMBED)
+ * 255) | key bytes | value bytes (ENC_EMBED)
  *
  * Inner expiry is when the first part of the value falls due, as value_class.next_expiry says: it stands here so that
  * it is known of a cold value, too.
@@ -35,13 +35,16 @@ enum entry_flag {
     ENTRY_INNER = 1 << 12,     /* parts of the value expire */
 };
 
+#define ENTRY_VLEN_BITS 11
+#define ENTRY_EMBED_MAX ((1u << ENTRY_VLEN_BITS) - 1)
+
 struct entry {
     uint32_t temperature : 24;
     uint32_t type : 4;
     uint32_t encoding : 4;
-    uint16_t flags;
-    uint8_t klen8;
-    uint8_t vlen8;
+    uint32_t flags : 13;
+    uint32_t vlen : ENTRY_VLEN_BITS; /* of the value, if it is embedded */
+    uint32_t klen8 : 8;
     uint8_t rest[];
 };
 _Static_assert(sizeof(struct entry) == 8, "the entry header is 8 bytes");
@@ -56,7 +59,8 @@ struct entry_times {
 };
 #define ENTRY_NO_TIMES ((struct entry_times){ENTRY_NO_EXPIRY, ENTRY_NO_EXPIRY})
 
-/* Builds an entry with these parts; `v` ENC_EMBED copies the bytes, anything else takes ownership of the word.
+/* Builds an entry with these parts; `v` ENC_EMBED copies the bytes, at most ENTRY_EMBED_MAX, anything else takes
+ * ownership of the word.
  * flags and temperature are 0 but for what `times` asks. Caller frees with entry_free_shell (and releases the value).
  */
 struct entry *entry_new(struct slice key, const struct value *v, struct entry_times times);
@@ -87,8 +91,6 @@ static inline struct slice entry_key(const struct entry *e)
         len = wide;
         off += 4;
     }
-    if (e->encoding == ENC_EMBED && e->vlen8 == 255)
-        off += 4;
     return slice_of(e->rest + off, len);
 }
 static inline int64_t entry_expiry(const struct entry *e)

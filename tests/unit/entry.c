@@ -33,12 +33,12 @@ static bool same_value(const struct entry *e, const struct value *v)
     return !entry_cold(e) && got.integer == v->integer;
 }
 
-/* Header, times, word or embedded bytes, and the lengths that do not fit their byte. */
+/* Header, times, word or embedded bytes, and the length of a key that does not fit its byte. */
 static size_t expected_bytes(size_t klen, const struct value *v, struct entry_times times)
 {
     size_t n = 8 + klen + (times.expire_ms != ENTRY_NO_EXPIRY ? 8 : 0) + (times.inner_ms != ENTRY_NO_EXPIRY ? 8 : 0) +
                (klen >= 255 ? 4 : 0);
-    return v->encoding != ENC_EMBED ? n + 8 : n + v->embed.len + (v->embed.len >= 255 ? 4 : 0);
+    return v->encoding != ENC_EMBED ? n + 8 : n + v->embed.len;
 }
 
 static bool holds(const struct value *v)
@@ -60,7 +60,7 @@ static bool holds(const struct value *v)
 
 static void embedded(void)
 {
-    static const size_t lengths[] = {0, 1, 44, 254, 255, 256, 1024};
+    static const size_t lengths[] = {0, 1, 44, 254, 255, 256, 1024, ENTRY_EMBED_MAX};
     bool good = true;
     for (size_t i = 0; i < ARRAY_LEN(lengths); i++)
         good &= holds(&(struct value){.encoding = ENC_EMBED, .embed = slice_of(bytes, lengths[i])});
