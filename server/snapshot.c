@@ -9,7 +9,7 @@
 
 #define CHUNK_BYTES (64 * KIB)
 #define SLICE_STEPS 48 /* some 300 keys */
-#define SLICE_BYTES (128 * KIB)
+#define SLICE_BYTES (64 * KIB)
 #define LARGE (64 * KIB) /* a value that has to be encoded, which is done in parts */
 #define PART_BYTES (64 * KIB)
 #define FROM_FLASH 4096 /* a value in RAM from this size on is read from flash, if it is there too */

@@ -28,7 +28,7 @@
 #define SORT_HERE 2048       /* words that are sorted on the spot */
 #define LARGE (256 * KIB)    /* a value of more RAM is encoded in parts … */
 #define PURGE_FROM (4 * MIB) /* pages of what was larger go back to the kernel at once, not when they have aged */
-#define PART (128 * KIB)     /* … of about so many bytes */
+#define PART (64 * KIB)      /* … of about so many bytes: a turn of well below a millisecond */
 
 /* Hashes taken from a dirty queue, to be cleaned in hash order: the order of flash (record.h). */
 struct run {
