@@ -11,6 +11,7 @@
 #include "server/evict.h"
 #include "server/flash.h"
 #include "server/latency.h"
+#include "server/lazy.h"
 #include "server/reply.h"
 #include "server/save.h"
 #include "server/server.h"
@@ -22,6 +23,7 @@
 #define SCRIPT_PINS 256               /* keys for which a script is run again; then it reads on the spot */
 #define EVICTIONS_A_SLICE 64
 #define WANTED_PROCESS SIZE_MAX
+#define LEAVING_MANY (512 * KIB)
 #define TOMB_BYTES 64 /* about what one takes, with its place in the table */
 #define TOMBS_FEW 256
 
@@ -33,6 +35,22 @@ uint64_t memory_data(struct server *server)
     for (unsigned i = 0; i < server->nshards; i++)
         sum += atomic_load_explicit(&server->shards[i]->data_bytes, memory_order_relaxed);
     return sum;
+}
+
+uint64_t memory_transit(struct server *server)
+{
+    uint64_t sum = 0;
+    for (unsigned i = 0; i < server->nshards; i++)
+        sum += tier_transit(server->shards[i]->tier);
+    return sum;
+}
+
+/* Beside the data: what is being freed in the background, and copies of values on their way to flash. There is always
+ * room for as many of these as there were lately: they are made when there is no room. */
+static uint64_t leaving(struct server *server)
+{
+    return lazy_pending_bytes(server->lazy) +
+           max_u64(memory_transit(server), atomic_load_explicit(&server->transit_bytes, memory_order_relaxed));
 }
 
 uint64_t memory_of_db(struct server *server, uint32_t db)
@@ -94,7 +112,7 @@ static uint64_t excess(struct shard *s, uint32_t db, uint64_t need, bool *of_db)
     struct server *server = s->server;
     uint64_t budget = memory_budget(server);
     uint64_t own = server->config->db[db].maxmemory;
-    uint64_t over = 0, total = memory_data(server) + need;
+    uint64_t over = 0, total = memory_data(server) + leaving(server) + need;
 
     *of_db = false;
     if (budget != UINT64_MAX && total > budget)
@@ -143,9 +161,12 @@ static uint64_t reclaim(struct shard *s, uint32_t db, bool of_db, uint64_t bytes
     return freed;
 }
 
-/* Whether waiting can help: some shard still has a value that can be dropped or evicted, or is writing one out. */
+/* Whether waiting can help: some shard still has a value that can be dropped or evicted, or is writing one out, or one
+ * is just being freed, or was a moment ago. */
 static bool hopeless(struct server *server, uint32_t db, bool of_db)
 {
+    if (leaving(server) >= LEAVING_MANY)
+        return false;
     for (unsigned i = 0; i < server->nshards; i++)
         for (int d = 0; d < server->config->databases; d++)
             if ((!of_db || d == (int)db) &&
@@ -233,9 +254,9 @@ static enum room make_room(struct shard *s, uint32_t db, uint64_t need)
     uint64_t over = excess(s, db, need, &of_db);
     if (over == 0)
         return ROOM_YES;
-    uint64_t freed = reclaim(s, db, of_db, over, TIER_DROP_ONLY);
+    reclaim(s, db, of_db, over, TIER_DROP_ONLY);
     memory_publish(s);
-    if (freed >= over || excess(s, db, need, &of_db) == 0)
+    if (excess(s, db, need, &of_db) == 0)
         return ROOM_YES;
     uint64_t own = s->server->config->db[db].maxmemory;
     if (need > memory_budget(s->server) || (own > 0 && need > own))
@@ -267,7 +288,7 @@ bool memory_room(struct shard *s, uint32_t db, uint64_t need) { return room_for(
 static uint64_t allowance(struct shard *s)
 {
     struct server *server = s->server;
-    uint64_t budget = memory_budget(server), total = memory_data(server);
+    uint64_t budget = memory_budget(server), total = memory_data(server) + leaving(server);
     if (server->db_limits)
         return 0;
     if (budget == UINT64_MAX)

@@ -115,6 +115,8 @@ bool memory_reclaimable(const struct shard *s);
 void memory_publish(struct shard *s);
 /* RAM of all keyspaces of all shards, and of one database. */
 uint64_t memory_data(struct server *server);
+/* Copies of values on their way to flash. */
+uint64_t memory_transit(struct server *server);
 uint64_t memory_of_db(struct server *server, uint32_t db);
 uint64_t memory_budget(const struct server *server);
 

@@ -25,6 +25,7 @@ struct flash {
     _Atomic uint64_t disk;     /* at the last look, in files that are in use */
     _Atomic uint64_t buffered; /* at that time: on its way from memory to disk */
     _Atomic uint64_t handed;   /* written() at that time */
+    _Atomic uint64_t memory;   /* RAM of the store at that time */
     _Atomic uint64_t passed;   /* of what shards count as freed: known to be gone from the disk */
     _Atomic uint64_t scale;
     _Atomic bool full, evicting, crowded;
@@ -169,6 +170,7 @@ static void look(struct flash *f)
     atomic_store(&f->disk, stats.bytes_current);
     atomic_store(&f->buffered, stats.buffered_bytes);
     atomic_store(&f->handed, now);
+    atomic_store(&f->memory, stats.memory_bytes);
     pthread_mutex_unlock(&f->one_looks);
 }
 
@@ -275,8 +277,7 @@ void flash_cron(struct server *server)
     uint64_t max = server->config->tier_max_bytes;
     if (f == NULL)
         return;
-    if (max > 0)
-        look_sometimes(f, server->shards[0]->now_us);
+    look_sometimes(f, server->shards[0]->now_us);
     go_on(f, max);
     atomic_store(&f->relief, phase_of(f) != QUIET || (max > 0 && worth_a_round(f, max)));
     if (max > 0 && phase_of(f) == QUIET && going(f) < max / 64)
@@ -402,6 +403,8 @@ enum flash_room flash_room(struct shard *s, uint32_t db)
         return atomic_load_explicit(&f->relief, memory_order_relaxed) ? FLASH_ROOM_SOON : FLASH_ROOM_NEVER;
     return crowded || live(f) > max + max / 8 ? FLASH_ROOM_SOON : FLASH_ROOM_YES;
 }
+
+uint64_t flash_store_memory(const struct flash *f) { return f != NULL ? atomic_load(&f->memory) : 0; }
 
 void flash_info(const struct flash *f, struct flash_info *out)
 {

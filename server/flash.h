@@ -1,8 +1,8 @@
 /* The flash budget: tier-max-bytes (DESIGN section 6, Budgets).
  *
- * What is on disk is looked at once a second, by the pool. Deleted keys give nothing back at once: their records go
- * when a checkpoint has written the deletions and a compaction has passed over them. So between looks we go by an
- * estimate,
+ * What is on disk, and in the store's memory, is looked at once a second, by the pool. Deleted keys give nothing back
+ * at once: their records go when a checkpoint has written the deletions and a compaction has passed over them. So
+ * between looks we go by an estimate,
  *
  *     live = bytes in files or buffered by the store, at the last look
  *          + bytes written since - bytes of keys deleted since the last round began,
@@ -50,6 +50,8 @@ struct flash_info {
     uint64_t rounds;
     bool full, evicting, compacting;
 };
+/* RAM that the store took at the last look. NULL: none. */
+uint64_t flash_store_memory(const struct flash *f);
 void flash_info(const struct flash *f, struct flash_info *out);
 
 #endif

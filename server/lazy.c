@@ -106,8 +106,8 @@ void lazy_free_value(struct lazy *l, const struct value *v, uint64_t bytes)
     give(l, &(struct item){.value = *v, .bytes = bytes, .objects = 1});
 }
 
-uint64_t lazy_pending_bytes(const struct lazy *l) { return atomic_load(&l->bytes); }
+uint64_t lazy_pending_bytes(const struct lazy *l) { return l != NULL ? atomic_load(&l->bytes) : 0; }
 uint64_t lazy_pending_objects(const struct lazy *l) { return atomic_load(&l->objects); }
 
-uint64_t lazy_freed_objects(const struct lazy *l) { return atomic_load(&l->freed); }
+uint64_t lazy_freed_objects(const struct lazy *l) { return l != NULL ? atomic_load(&l->freed) : 0; }
 void lazy_reset_stats(struct lazy *l) { atomic_store(&l->freed, 0); }

@@ -179,15 +179,26 @@ void server_log_fatal(void *arg, const char *what, int error)
 
 /* --- cron --- */
 
+/* Some figures come and go faster than room can be made: they fall slowly, by half in two seconds. */
+static void hold_peak(_Atomic uint64_t *at, uint64_t now)
+{
+    uint64_t before = atomic_load(at);
+    atomic_store(at, now < before ? before - (before - now) / 32 : now);
+}
+
 /* What the process takes beside the databases' data: maxmemory has to leave room for it. Fragmentation is in it, and
  * RocksDB's share, whether it uses it yet or not. */
 static void measure_overhead(struct server *server)
 {
     struct mem_stats m;
-    uint64_t data = memory_data(server), taken;
+    uint64_t transit = memory_transit(server), taken;
+    uint64_t data = memory_data(server) + transit + lazy_pending_bytes(server->lazy);
     mem_stats(&m);
     taken = m.active + (m.rss > m.resident ? m.rss - m.resident : 0);
-    atomic_store(&server->overhead_bytes, max_u64(taken > data ? taken - data : 0, server->config->tier_memory));
+    uint64_t other = taken > data ? taken - data : 0, store = min_u64(other, flash_store_memory(server->flash));
+    uint64_t now = other - store + max_u64(store, server->config->tier_memory);
+    hold_peak(&server->overhead_bytes, now);
+    hold_peak(&server->transit_bytes, transit);
     if (m.allocated > atomic_load(&server->peak_memory))
         atomic_store(&server->peak_memory, m.allocated);
 }

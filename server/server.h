@@ -65,6 +65,7 @@ struct server {
     _Atomic uint64_t next_client_id;
     _Atomic uint64_t connected;
     _Atomic uint64_t tracking_clients;
+    _Atomic uint64_t transit_bytes;  /* what values on their way to flash took lately, at most */
     _Atomic uint64_t overhead_bytes; /* resident memory that is not accounted data: what maxmemory must leave for it */
     _Atomic uint64_t peak_memory;
     _Atomic uint64_t memory_asked;   /* how often a shard has asked all whether nothing can be reclaimed */

@@ -12,6 +12,7 @@
 #include "server/flash.h"
 #include "server/forward.h"
 #include "server/latency.h"
+#include "server/lazy.h"
 #include "server/notify.h"
 #include "server/script/engine.h"
 #include "server/server.h"
@@ -429,6 +430,15 @@ static void serve_after_hold(struct shard *s)
     answer(s);
 }
 
+/* Whether there may be room now for who waits for some. */
+static bool room_moved(struct shard *s)
+{
+    uint64_t moved = tier_batches_done(s->tier) + lazy_freed_objects(s->server->lazy);
+    bool has = moved != s->room_seen;
+    s->room_seen = moved;
+    return has;
+}
+
 static bool turn(struct shard *s)
 {
     bool more;
@@ -440,7 +450,7 @@ static bool turn(struct shard *s)
         block_expire(s);
     if (s->now_us >= s->next_cron_us)
         cron(s);
-    if (s->retry_now || s->pushes.waited_for)
+    if (s->retry_now || s->pushes.waited_for || (s->retry_first != NULL && room_moved(s)))
         retry_all(s);
     dispatch_ready(s);
     more = data_slices(s);
@@ -580,6 +590,7 @@ static void create_tier(struct shard *s)
         .arg = s,
         .limits = &server->config->limits,
         .batch_bytes = max_u64(64 * KIB, min_u64(server->config->tier_memory / 64, MIB)),
+        .in_flight_bytes = max_u64(512 * KIB, server->config->tier_memory / 8),
         .seed = rng_u64(&s->rng),
     });
 }

@@ -89,6 +89,7 @@ struct shard {
     struct list closing;  /* clients to be freed at the end of the turn */
     struct waiter *retry_first, *retry_last;
     bool retry_now;           /* something moved: go through the retry list */
+    uint64_t room_seen;       /* what room_moved saw last (shard.c) */
     struct list hold_waiting; /* clients that wait for a hold */
     struct list subs_done;    /* forwarded requests to be answered when the turn's frame is appended */
     struct task *deferred_first, *deferred_last; /* data tasks that came while lent */

@@ -74,9 +74,10 @@ bool record_parse_key(struct slice store_key, char *kind, struct space_id *space
     return true;
 }
 
-static void seal(struct buf *out, struct slice store_key)
+/* The record begins at `at`. */
+static void seal(struct buf *out, size_t at, struct slice store_key)
 {
-    buf_put_u32(out, crc32c(crc32c(0, store_key.p, store_key.len), out->p, out->len));
+    buf_put_u32(out, crc32c(crc32c(0, store_key.p, store_key.len), out->p + at, out->len - at));
 }
 
 /* The record without its CRC; false if that does not fit. */
@@ -103,7 +104,7 @@ void record_meta_encode(struct buf *out, struct slice store_key, const struct re
     buf_put_u64(out, m->stamp);
     if (inner)
         buf_put_u64(out, (uint64_t)m->inner_ms);
-    seal(out, store_key);
+    seal(out, 0, store_key);
 }
 
 int record_meta_decode(struct slice store_key, struct slice record, struct record_meta *m)
@@ -168,17 +169,24 @@ static enum record_compression put_body(struct buf *out, enum record_compression
     return RECORD_PLAIN;
 }
 
-void record_value_encode(struct buf *out, struct slice store_key, uint64_t stamp, enum record_compression how,
+void record_value_append(struct buf *out, struct slice store_key, uint64_t stamp, enum record_compression how,
                          const struct dictionary *dictionary, struct slice payload)
 {
-    buf_clear(out);
+    size_t at = out->len;
     buf_append_byte(out, VERSION);
     buf_append_byte(out, RECORD_PLAIN);
     buf_put_u64(out, stamp);
     buf_put_u64(out, payload.len);
     how = put_body(out, how, dictionary, payload);
-    out->p[1] = (uint8_t)how;
-    seal(out, store_key);
+    out->p[at + 1] = (uint8_t)how;
+    seal(out, at, store_key);
+}
+
+void record_value_encode(struct buf *out, struct slice store_key, uint64_t stamp, enum record_compression how,
+                         const struct dictionary *dictionary, struct slice payload)
+{
+    buf_clear(out);
+    record_value_append(out, store_key, stamp, how, dictionary, payload);
 }
 
 static int unpack_dictionary(const struct dictionaries *dictionaries, struct slice body, uint8_t *to, size_t len)
@@ -251,7 +259,7 @@ void record_dictionary_encode(struct buf *out, struct slice store_key, struct sl
     buf_clear(out);
     buf_append_byte(out, VERSION);
     buf_append_slice(out, content);
-    seal(out, store_key);
+    seal(out, 0, store_key);
 }
 
 int record_dictionary_decode(struct slice store_key, struct slice record, uint32_t *id, struct slice *content)

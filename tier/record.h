@@ -45,6 +45,9 @@ int record_meta_decode(struct slice store_key, struct slice record, struct recor
  * dictionary (NULL: none) compresses small values too. */
 void record_value_encode(struct buf *out, struct slice store_key, uint64_t stamp, enum record_compression how,
                          const struct dictionary *dictionary, struct slice payload);
+/* The same behind what is in `out`. */
+void record_value_append(struct buf *out, struct slice store_key, uint64_t stamp, enum record_compression how,
+                         const struct dictionary *dictionary, struct slice payload);
 /* What it came to. */
 static inline enum record_compression record_value_compression(struct slice record)
 {

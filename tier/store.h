@@ -15,8 +15,12 @@ struct store;
 struct store_batch {
     struct buf ops; /* private encoding: op, key length, value length, key, value */
     size_t count;
+    bool once; /* nobody needs it after the write, which may free `ops` as soon as it has a copy of its own */
 };
 void store_batch_put(struct store_batch *b, struct slice key, struct slice value);
+/* A put whose value is what is appended to b->ops until store_batch_put_end, which takes what this returned. */
+size_t store_batch_put_begin(struct store_batch *b, struct slice key);
+void store_batch_put_end(struct store_batch *b, size_t at);
 void store_batch_delete(struct store_batch *b, struct slice key);
 /* Moves what is in `from` behind what is in `b`; `from` becomes empty. */
 void store_batch_join(struct store_batch *b, struct store_batch *from);
@@ -39,7 +43,7 @@ struct store_stats {
 
 struct store_ops {
     const char *name;
-    int (*write)(struct store *s, const struct store_batch *b);
+    int (*write)(struct store *s, struct store_batch *b);
     /* *out is cleared and filled. */
     int (*get)(struct store *s, struct slice key, struct buf *out);
     int (*get_at)(struct store *s, struct store_snapshot *snap, struct slice key, struct buf *out);

@@ -117,13 +117,13 @@ static void rocks_close(struct store *s)
     free_options(r);
 }
 
-static int rocks_write(struct store *s, const struct store_batch *b)
+static int rocks_write(struct store *s, struct store_batch *b)
 {
     struct rocks *r = (struct rocks *)s;
     rocksdb_writebatch_t *batch = rocksdb_writebatch_create();
     struct slice key, value;
     char *message = NULL;
-    size_t pos = 0;
+    size_t pos = 0, bytes = b->ops.len;
     bool put;
 
     while (store_batch_next(b, &pos, &put, &key, &value)) {
@@ -132,11 +132,13 @@ static int rocks_write(struct store *s, const struct store_batch *b)
         else
             rocksdb_writebatch_delete(batch, (const char *)key.p, key.len);
     }
+    if (b->once)
+        store_batch_free(b);
     rocksdb_write(r->db, r->write, batch, &message);
     rocksdb_writebatch_destroy(batch);
     if (message != NULL)
         return error_of(message);
-    atomic_fetch_add_explicit(&r->written_user, b->ops.len, memory_order_relaxed);
+    atomic_fetch_add_explicit(&r->written_user, bytes, memory_order_relaxed);
     return 0;
 }
 

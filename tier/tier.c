@@ -115,8 +115,11 @@ struct tier {
     uint64_t seq;                         /* of the batch closed last */
     uint64_t past;                        /* batches up to this one were about keyspaces that are gone */
     uint64_t live[BATCHES_LIVE];          /* seqs of those batches */
-    _Atomic uint64_t pending;             /* bytes of values in those batches */
-    struct queue absents;                 /* words of struct absent */
+    uint64_t in_flight;                   /* bytes in them */
+    uint64_t batches_done;
+    _Atomic uint64_t transit; /* in_flight, and what has been encoded of a large value */
+    _Atomic uint64_t pending; /* bytes of values in those batches */
+    struct queue absents;     /* words of struct absent */
     struct buf scratch, payload, encoded;
     struct encoding encoding;
     uint64_t uncounted; /* payload bytes that the trainer has not been told of */
@@ -237,6 +240,8 @@ void tier_unpin(struct tier *t, uint64_t hash)
 }
 
 static bool pinned(const struct tier *t, uint64_t hash) { return t->pins[hash % PIN_SLOTS] > 0; }
+
+bool tier_can_write(const struct tier *t) { return t->batches < BATCHES_MAX && t->in_flight < t->cfg.in_flight_bytes; }
 
 /* --- fetching --- */
 
@@ -394,25 +399,26 @@ int tier_fetch_now(struct tier *t, struct keyspace *ks, struct entry **e, struct
 
 static void put_large(struct batch *b)
 {
-    struct buf payload = {0}, record = {0};
+    struct buf payload = {0};
     const struct tier_config *cfg = &b->tier->cfg;
+    size_t at = store_batch_put_begin(&b->ops, buf_slice(&b->large_key));
     parts_join(&b->large, &payload);
-    record_value_encode(&record, buf_slice(&b->large_key), b->stamp, cfg->compression,
+    record_value_append(&b->ops.ops, buf_slice(&b->large_key), b->stamp, cfg->compression,
                         dictionaries_newest(trainer_dictionaries(cfg->trainer)), buf_slice(&payload));
     buf_free(&payload);
-    buf_reserve(&b->ops.ops, record.len + b->large_key.len + KIB);
-    store_batch_put(&b->ops, buf_slice(&b->large_key), buf_slice(&record));
-    buf_free(&record);
+    store_batch_put_end(&b->ops, at);
 }
 
-/* Only the meta record of the value's key is left: the shard is spared to free the rest. */
+/* Never more than two copies are in memory: parts and payload, payload and record, record and what the store makes of
+ * it, that and its memtable. Only the meta record of the value's key is left: the shard is spared to free the rest. */
 static int write_large(struct batch *b)
 {
     struct store_batch meta = {.count = b->ops.count};
     buf_append_slice(&meta.ops, buf_slice(&b->ops.ops));
     put_large(b);
-    int err = b->tier->cfg.store->ops->write(b->tier->cfg.store, &b->ops);
     bool big = b->ops.ops.len >= PURGE_FROM;
+    b->ops.once = true;
+    int err = b->tier->cfg.store->ops->write(b->tier->cfg.store, &b->ops);
     store_batch_free(&b->ops);
     b->ops = meta;
     if (big)
@@ -449,6 +455,11 @@ static void batch_each_key(struct batch *b, void (*done)(struct keyspace *ks, st
     }
 }
 
+static void publish_transit(struct tier *t)
+{
+    atomic_store_explicit(&t->transit, t->in_flight + t->encoding.payload.bytes, memory_order_relaxed);
+}
+
 static void live_remove(struct tier *t, uint64_t seq)
 {
     unsigned i = 0;
@@ -478,6 +489,9 @@ static void batch_done(struct task *task, void *arg)
     if (b->result < 0)
         add(&t->stats.clean_errors, 1);
     live_remove(t, b->seq);
+    t->batches_done++;
+    t->in_flight -= b->bytes;
+    publish_transit(t);
     atomic_fetch_sub_explicit(&t->pending, b->bytes, memory_order_relaxed);
     buf_free(&b->large_key);
     store_batch_free(&b->ops);
@@ -522,6 +536,8 @@ static void batch_close(struct tier *t)
     t->uncounted = 0;
     add(&t->stats.clean_batches, 1);
     b->bytes = b->ops.ops.len + b->large.bytes;
+    t->in_flight += b->bytes;
+    publish_transit(t);
     add(&t->stats.clean_bytes, b->bytes);
     atomic_fetch_add_explicit(&t->pending, b->bytes, memory_order_relaxed);
     if (b->stamp > t->cfg.durable(t->cfg.arg))
@@ -535,8 +551,6 @@ void tier_ignore_past(struct tier *t)
     ensure(t->building == NULL);
     t->past = t->seq;
 }
-
-bool tier_can_write(const struct tier *t) { return t->batches < BATCHES_MAX; }
 
 bool tier_waits_for_log(const struct tier *t) { return t->waiting != NULL; }
 
@@ -702,6 +716,7 @@ static void end_encoding(struct tier *t)
     atomic_fetch_sub_explicit(&t->pending, t->encoding.ram_bytes, memory_order_relaxed);
     if (t->encoding.payload.n > 0)
         parts_discard(&t->encoding.payload, t->cfg.pool);
+    publish_transit(t);
 }
 
 /* All parts are there: they go to the pool in a batch of their own. */
@@ -747,10 +762,11 @@ bool tier_encode_part(struct tier *t, uint64_t stamp)
         end_encoding(t);
         return false;
     }
-    if (t->batches >= BATCHES_MAX)
+    if (!tier_can_write(t))
         return false;
     struct value v = entry_value(e);
     add_part(g, &v);
+    publish_transit(t);
     if (g->cursor != 0)
         return true;
     clean_large(t, s, e, stamp);
@@ -826,7 +842,7 @@ static struct run *run_ready(struct tier *t, struct space *s, uint64_t until)
 static unsigned run_clean(struct tier *t, struct space *s, struct run *run, uint64_t stamp, unsigned max_keys)
 {
     unsigned taken = 0;
-    while (taken < max_keys && t->batches < BATCHES_MAX && run->at < run->n) {
+    while (taken < max_keys && tier_can_write(t) && run->at < run->n) {
         uint64_t hash = run->hashes[run->at++];
         struct dirty_item item = keyspace_find_dirty(s->ks, hash);
         if (item.busy) {
@@ -865,7 +881,7 @@ unsigned tier_clean(struct tier *t, struct keyspace *ks, uint64_t until, uint64_
 bool tier_forget(struct tier *t, uint64_t l0)
 {
     unsigned n = 0;
-    while (!queue_empty(&t->absents) && n < CLEANS_A_SLICE && t->batches < BATCHES_MAX) {
+    while (!queue_empty(&t->absents) && n < CLEANS_A_SLICE && tier_can_write(t)) {
         struct absent a;
         if (queue_peek_at(&t->absents, 3) > l0)
             break;
@@ -904,7 +920,7 @@ void tier_bury(struct tier *t, struct keyspace *ks)
     struct burial b = {t, space_of(t, ks)};
     if (b.space->logged)
         return;
-    for (int i = 0; i < BURIALS_A_SLICE && t->batches < BATCHES_MAX; i++)
+    for (int i = 0; i < BURIALS_A_SLICE && tier_can_write(t); i++)
         if ((b.space->burying = table_scan(ks->tombs, b.space->burying, bury_one, &b)) == 0)
             break;
     batch_close(t);
@@ -984,7 +1000,7 @@ uint64_t tier_reclaim(struct tier *t, struct keyspace *ks, uint64_t bytes, const
             if (droppable(v[i])) {
                 freed += drop(t, ks, v[i]);
                 dropped++;
-            } else if (may_clean && cleanable(v[i]) && t->batches < BATCHES_MAX && leaving < bytes) {
+            } else if (may_clean && cleanable(v[i]) && tier_can_write(t) && leaving < bytes) {
                 leaving += keyspace_ram_bytes(v[i]);
                 cleaned++;
                 if (large(v[i]))
@@ -1005,6 +1021,9 @@ uint64_t tier_reclaim(struct tier *t, struct keyspace *ks, uint64_t bytes, const
     }
     return freed;
 }
+
+uint64_t tier_transit(const struct tier *t) { return 2 * atomic_load_explicit(&t->transit, memory_order_relaxed); }
+uint64_t tier_batches_done(const struct tier *t) { return t->batches_done; }
 
 uint64_t tier_reclaim_pending(const struct tier *t) { return atomic_load_explicit(&t->pending, memory_order_relaxed); }
 

@@ -40,8 +40,9 @@ struct tier_config {
     const struct value_limits
         *limits; /* of the forms that values are read into; changes only while the shard is lent */
     uint64_t seed;
-    size_t
-        batch_bytes; /* of one batch: up to some eight are in memory at once, and a copy of each in the store's hands */
+    size_t batch_bytes; /* of one batch: up to some eight are in memory at once, and a copy of each in the store's hands
+                         */
+    size_t in_flight_bytes; /* when so many are being written no more are encoded: large values go one by one */
 };
 struct tier *tier_new(const struct tier_config *cfg);
 /* All fetches and writes must have completed (tier_idle). */
@@ -85,6 +86,10 @@ uint64_t tier_reclaim(struct tier *t, struct keyspace *ks, uint64_t bytes, const
                       uint64_t stamp);
 /* Bytes on their way out: dirty values in batches that are being written and can be dropped when they are clean. */
 uint64_t tier_reclaim_pending(const struct tier *t);
+/* Bytes of RAM that copies of values on their way to flash take, by and by: two of each. Any thread. */
+uint64_t tier_transit(const struct tier *t);
+/* Moves when a batch has been written: there may be room. */
+uint64_t tier_batches_done(const struct tier *t);
 /* Whether ks has nothing left that could be dropped now: all is cold, or what is hot takes no more than a cold entry
  * would, or is pinned. */
 bool tier_exhausted(struct tier *t, const struct keyspace *ks);
@@ -120,7 +125,7 @@ void tier_bury(struct tier *t, struct keyspace *ks);
 /* A checkpoint at l0 has completed: tombs recorded with a stamp at or below it are removed from flash, in slices;
  * returns true when there is nothing left to do. */
 bool tier_forget(struct tier *t, uint64_t l0);
-/* Whether another batch may be begun now; if not, a completion will wake the shard. */
+/* Whether more may be encoded now; if not, a completion will wake the shard. */
 bool tier_can_write(const struct tier *t);
 
 struct tier_stats {

@@ -83,7 +83,7 @@ static struct store *through(struct store *s)
     struct gate *g = (struct gate *)s;
     return atomic_load(&g->dead) ? NULL : g->under;
 }
-static int gate_write(struct store *s, const struct store_batch *b)
+static int gate_write(struct store *s, struct store_batch *b)
 {
     struct store *u = through(s);
     return u ? u->ops->write(u, b) : -EIO;

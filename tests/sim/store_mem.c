@@ -253,7 +253,7 @@ static struct journal_entry *journal_add(struct store_mem *s, bool range)
     return e;
 }
 
-static int mem_write(struct store *base, const struct store_batch *b)
+static int mem_write(struct store *base, struct store_batch *b)
 {
     struct store_mem *s = (struct store_mem *)base;
     int err = enter(s, STORE_MEM_WRITE);

@@ -293,4 +293,27 @@ def _(_s):
     server.stop()
 
 
+
+def peak(server):
+    """The most memory the process has had resident so far."""
+    with open(f'/proc/{server.pid}/status') as f:
+        return next(int(line.split()[1]) << 10 for line in f if line.startswith('VmHWM:'))
+
+
+@test('values of many megabytes on their way to flash and back stay within maxmemory')
+def _(_s):
+    if SANITIZED:
+        return
+    server = Server({'maxmemory': '128mb', 'tier': 'on'})
+    c = server.client()
+    for i in range(20):
+        expect(c, ['SET', f'large{i}', random.Random(f'{SEED}/{i}').randbytes(8 * MIB)], '+OK')
+    for i in range(20):
+        expect(c, ['STRLEN', f'large{i}'], str(8 * MIB))
+        eq(bytes(c.call('GETRANGE', f'large{i}', 0, 99)), random.Random(f'{SEED}/{i}').randbytes(8 * MIB)[:100])
+    note(f'at most {peak(server) / MIB:.0f} MiB resident of 128')
+    ok(peak(server) < 150 * MIB, f'{peak(server) / MIB:.0f} MiB resident')
+    server.stop()
+
+
 run(Server(BUDGET, LINES))
