@@ -90,6 +90,7 @@ static void nested_init(struct call *q, struct run *r, const struct command *cmd
     q->proto = r->resp;
     q->now_ms = outer->now_ms;
     q->no_touch = outer->no_touch;
+    q->track = outer->track;
     q->held = outer->held;
     q->in_exec = true;
     q->out = &r->env->reply;
