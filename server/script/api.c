@@ -51,7 +51,7 @@ static void number_to_string(lua_State *L, int at)
 {
     char text[40];
     double v = lua_tonumber(L, at);
-    int64_t i = (int64_t)(v > -1e15 && v < 1e15 ? v : 0);
+    int64_t i = (int64_t)(v > -1e17 && v < 1e17 ? v : 0); /* from there on with an exponent */
     int n =
         (double)i == v && (i != 0 || v == 0) ? (int)num_format_i64(text, i) : snprintf(text, sizeof(text), "%.17g", v);
     lua_pushlstring(L, text, (size_t)n);
