@@ -1,11 +1,13 @@
 #!/usr/bin/python3
-"""The Python client (redis-py): pipelines, transactions, pools, scan_iter, locks."""
+"""The Python client (redis-py): pipelines, transactions, pools, scan_iter, pub/sub, blocking calls, scripts, asyncio."""
+import asyncio
 import os
+import queue
 import sys
 import threading
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), '..', 'lib'))
-from kelvin import Server, eq, ok, run, skip_all, test
+from kelvin import Server, eq, eventually, ok, run, skip_all, test
 
 try:
     import redis
@@ -162,6 +164,147 @@ def _(s):
     except redis.ConnectionError:
         pass
     eq(r.ping(), True)
+
+
+def next_of(p, kinds, timeout=20):
+    """The next message of one of these kinds."""
+    while True:
+        message = p.get_message(timeout=timeout)
+        ok(message is not None, 'no message came')
+        if message['type'] in kinds:
+            return message
+
+
+@test('pub/sub: channels, patterns, handlers in a thread')
+def _(s):
+    r, p = connect(s, decode_responses=True), connect(s, decode_responses=True).pubsub()
+    p.subscribe('a', 'b')
+    p.psubscribe('a*')
+    eq([(m['type'], m['channel'], m['data']) for m in (next_of(p, ['subscribe', 'psubscribe']) for _ in range(3))],
+       [('subscribe', 'a', 1), ('subscribe', 'b', 2), ('psubscribe', 'a*', 3)])
+    eq((r.publish('a', 'one'), r.publish('b', 'two'), r.publish('c', 'none')), (2, 1, 0))
+    eq([(m['type'], m['pattern'], m['channel'], m['data']) for m in (next_of(p, ['message', 'pmessage']) for _ in range(3))],
+       [('message', None, 'a', 'one'), ('pmessage', 'a*', 'a', 'one'), ('message', None, 'b', 'two')])
+    eq(sorted(r.pubsub_channels()), ['a', 'b'])
+    eq((r.pubsub_numsub('a', 'x'), r.pubsub_numpat()), ([('a', 1), ('x', 0)], 1))
+    p.ping('alive')
+    eq(next_of(p, ['pong'])['data'], 'alive')
+    p.unsubscribe()
+    p.punsubscribe()
+    eq([next_of(p, ['unsubscribe', 'punsubscribe'])['data'] for _ in range(3)], [2, 1, 0])
+    got = queue.Queue()
+    handled = connect(s, decode_responses=True).pubsub(ignore_subscribe_messages=True)
+    handled.subscribe(**{'news': lambda m: got.put(m['data'])})
+    thread = handled.run_in_thread(sleep_time=0.01)
+    eventually(lambda: r.publish('news', 'x') == 1, 'it does not listen')
+    for n in range(100):
+        r.publish('news', n)
+    eq([got.get(timeout=20) for _ in range(101)], ['x'] + [str(n) for n in range(100)])
+    thread.stop()
+    thread.join()
+
+
+@test('a killed subscriber subscribes again')
+def _(s):
+    r, p = connect(s), connect(s, client_name='listener').pubsub()
+    p.subscribe('a')
+    p.psubscribe('b*')
+    next_of(p, ['psubscribe'])
+    r.client_kill_filter(_id=next(c['id'] for c in r.client_list() if c['name'] == 'listener'))
+    try:
+        p.get_message(timeout=5)
+    except redis.ConnectionError:
+        pass
+    eventually(lambda: p.get_message(timeout=0.01) and r.pubsub_numsub('a')[0][1] == 1 and r.pubsub_numpat() == 1, 'it is not back')
+    r.publish('a', 'again')
+    eq(next_of(p, ['message'])['data'], b'again')
+
+
+@test('blocking calls in threads')
+def _(s):
+    r = connect(s)
+    calls = [lambda c: c.blpop(['l', 'm'], 20), lambda c: c.brpop('n', 20), lambda c: c.blmove('o', 'p', 20), lambda c: c.bzpopmax('z', 20),
+             lambda c: c.xread({'x': '$'}, block=20000)]
+    replies = [None] * len(calls)
+
+    def call(i):
+        replies[i] = calls[i](connect(s))
+
+    threads = [threading.Thread(target=call, args=(i,), daemon=True) for i in range(len(calls))]
+    for t in threads:
+        t.start()
+    eventually(lambda: r.info('clients')['blocked_clients'] == len(calls), 'they do not block')
+    r.rpush('m', 1)
+    r.rpush('n', 2)
+    r.rpush('o', 3)
+    r.zadd('z', {'four': 4})
+    r.xadd('x', {'f': 5}, id='5-5')
+    for t in threads:
+        t.join(30)
+    eq(replies, [(b'm', b'1'), (b'n', b'2'), b'3', (b'z', b'four', 4.0), [[b'x', [(b'5-5', {b'f': b'5'})]]]])
+    eq((r.blpop('l', 0.01), r.brpoplpush('l', 'm', 0.01), r.xread({'x': '$'}, block=10)), (None, None, []))
+
+
+@test('scripts: registered, in pipelines, after a flush')
+def _(s):
+    r = connect(s)
+    double = r.register_script("return redis.call('INCRBY', KEYS[1], 2 * ARGV[1])")
+    eq(double(keys=['n'], args=[4]), 8)
+    r.script_flush()
+    eq(double(keys=['n'], args=[1]), 10)
+    r.script_flush()
+    pipe = r.pipeline()
+    double(keys=['n'], args=[1], client=pipe)
+    pipe.get('n')
+    eq(pipe.execute(), [12, b'12'])
+    eq(r.script_exists(double.sha, 'f' * 40), [True, False])
+    for script, error in (("return redis.call('LPOP', 'n')", 'WRONGTYPE'), ("return redis.error_reply('MINE own')", 'own'),
+                          ('return nosuch', 'nonexistent global'), ('return (', 'compiling script')):
+        try:
+            r.eval(script, 0)
+        except redis.ResponseError as raised:
+            ok(error in str(raised), f'{script}: {raised}')
+        else:
+            ok(False, f'no error: {script}')
+    eq(r.eval('return {1, 2.9, "x", false, true, {ok="fine"}}', 0), [1, 2, b'x', None, 1, b'fine'])
+
+
+@test('monitor')
+def _(s):
+    r = connect(s)
+    with r.monitor() as m:
+        r.set('watched', 'a value')
+        eq(m.next_command()['command'], 'SET watched a value')
+
+
+@test('asyncio: pipelines, blocking calls, pub/sub, locks')
+def _(s):
+    from redis import asyncio as aioredis
+
+    async def main():
+        r = aioredis.Redis(port=s.port, decode_responses=True)
+        await r.set('n', 0)
+        await asyncio.gather(*(r.incr('n') for _ in range(100)))
+        eq(await r.get('n'), '100')
+        async with r.pipeline(transaction=True) as pipe:
+            eq(await pipe.set('a', 1).incr('a').get('a').execute(), [True, 2, '2'])
+        waiting = asyncio.gather(*(r.blpop(f'l{i}', 20) for i in range(10)))
+        await asyncio.sleep(0)
+        for i in range(10):
+            await r.rpush(f'l{i}', i)
+        eq(await waiting, [(f'l{i}', str(i)) for i in range(10)])
+        p = r.pubsub(ignore_subscribe_messages=True)
+        await p.subscribe('news')
+        await p.get_message(timeout=20)
+        await r.publish('news', 'hello')
+        eq((await p.get_message(timeout=20))['data'], 'hello')
+        async with r.lock('lock', timeout=60):
+            eq(await r.lock('lock').acquire(blocking=False), False)
+        eq([key async for key in r.scan_iter('l*')], [])
+        await p.close()
+        await r.close()
+
+    asyncio.run(main())
 
 
 run(Server())

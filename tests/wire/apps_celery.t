@@ -1,0 +1,160 @@
+#!/usr/bin/python3
+"""Celery with this server as broker and result backend: a worker process, retries, countdowns, groups, chords."""
+import gc
+import os
+import subprocess
+import sys
+
+sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), '..', 'lib'))
+sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), '..', 'clients'))
+from kelvin import ROOT, Failure, Server, Skip, eq, eventually, ok, run, skip_all, temp_dir, test
+
+try:
+    import celery
+    import redis
+except ImportError:
+    skip_all('no python3-celery here')
+
+server = Server()
+os.environ['CELERY_TEST_URL'] = f'redis://127.0.0.1:{server.port}'
+from patterns import celery_app as tasks
+
+SECONDS = 60
+failed = []
+
+
+class Worker:
+    """A worker process, as operators start it."""
+
+    def __init__(self, *options):
+        self.log_path = os.path.join(temp_dir(), 'worker.log')
+        with open(self.log_path, 'wb') as log:
+            self.process = subprocess.Popen(
+                [sys.executable, '-m', 'celery', '-A', 'patterns.celery_app', 'worker', '--pool', 'threads', '--concurrency', '4',
+                 '--loglevel', 'info', *options], cwd=os.path.join(ROOT, 'tests', 'clients'), stdout=log, stderr=log)
+
+    def log(self):
+        with open(self.log_path, errors='replace') as log:
+            return log.read()
+
+    def ready(self):
+        if self.process.poll() is not None:
+            raise Failure(f'the worker ended with {self.process.returncode}\n{self.log()[-2000:]}')
+        return ' ready.' in self.log()
+
+    def stop(self):
+        self.process.terminate()
+        try:
+            self.process.wait(30)
+        except subprocess.TimeoutExpired:
+            self.process.kill()
+            self.process.wait()
+
+
+worker = Worker()
+
+
+def check(name):
+    """A test() that is skipped once another has failed: each would wait in vain."""
+    def register(function):
+        def body(_):
+            if failed:
+                raise Skip(f'"{failed[0]}" failed')
+            failed.append(name)
+            function()
+            failed.pop()
+        return test(name)(body)
+    return register
+
+
+@check('what was queued before a worker ran is done by the first one')
+def _():
+    results = [tasks.add.delay(n, 1) for n in range(5)]
+    eventually(worker.ready, 'the worker does not start', SECONDS)
+    eq([r.get(SECONDS) for r in results], [1, 2, 3, 4, 5])
+    eq(redis.Redis(port=server.port).llen('celery'), 0)
+
+
+@check('calls and results')
+def _():
+    eq(tasks.add.delay(2, 3).get(SECONDS), 5)
+    results = [tasks.add.delay(n, n) for n in range(50)]
+    eq([r.get(SECONDS) for r in results], [2 * n for n in range(50)])
+    eq([r.state for r in results], ['SUCCESS'] * 50)
+    eq(tasks.add.apply_async((1, 1), priority=9).get(SECONDS), 2)
+    eq(tasks.progress.delay(3).get(SECONDS), 3)
+
+
+@check('failures come back as exceptions')
+def _():
+    try:
+        tasks.broken.delay().get(SECONDS)
+    except ValueError as error:
+        eq(str(error), 'broken')
+    else:
+        raise Failure('no exception')
+    eq(tasks.broken.delay().get(SECONDS, propagate=False).args, ('broken',))
+
+
+@check('retries')
+def _():
+    eq([tasks.flaky.delay(n).get(SECONDS) for n in (0, 1, 2)], [1, 2, 3])
+    failed = tasks.flaky.delay(9)
+    eq(str(failed.get(SECONDS, propagate=False)), 'not yet')
+    eq(failed.state, 'FAILURE')
+
+
+@check('countdown and expiry')
+def _():
+    eq(tasks.add.apply_async((1, 2), countdown=0.2).get(SECONDS), 3)
+    gone = tasks.add.apply_async((1, 2), expires=-1)
+    eventually(lambda: gone.state == 'REVOKED', 'it is still there')
+
+
+@check('groups')
+def _():
+    eq(celery.group(tasks.add.s(n, 1) for n in range(20))().get(SECONDS), list(range(1, 21)))
+    saved = celery.group(tasks.add.s(n, n) for n in range(3))()
+    saved.save()
+    eq(saved.get(SECONDS), [0, 2, 4])
+    eq([r.id for r in tasks.app.GroupResult.restore(saved.id)], [r.id for r in saved])
+
+
+@check('chains and chords')
+def _():
+    eq(celery.chain(tasks.add.s(1, 2), tasks.add.s(10), tasks.add.s(100))().get(SECONDS), 113)
+    eq(celery.chord([tasks.add.s(n, n) for n in range(20)])(tasks.total.s()).get(SECONDS), 380)
+    nested = celery.chain(celery.group(tasks.add.s(n, 1) for n in range(3)), tasks.total.s(), tasks.add.s(1))
+    eq(nested().get(SECONDS), 7)
+
+
+@check('remote control: ping, scheduled, revoke')
+def _():
+    inspect = tasks.app.control.inspect(timeout=10, limit=1)
+    eq([list(reply.values()) for reply in [inspect.ping()]], [[{'ok': 'pong'}]])
+    ok('patterns.celery_app.add' in next(iter(inspect.registered().values())), 'its tasks')
+    held = tasks.add.apply_async((1, 2), countdown=3600)
+    eventually(lambda: any(inspect.scheduled().values()), 'not scheduled')
+    held.revoke()
+    eventually(lambda: any(held.id in ids for ids in inspect.revoked().values()), 'not revoked')
+
+
+@check('results expire, or are forgotten')
+def _():
+    r = redis.Redis(port=server.port, db=1)
+    result = tasks.add.delay(1, 1)
+    result.get(SECONDS)
+    ok(r.ttl(f'celery-task-meta-{result.id}') > 3000, 'no expiry')
+    result.forget()
+    eq(r.exists(f'celery-task-meta-{result.id}'), 0)
+
+
+@test('the worker stops when it is told to')
+def _(_):
+    worker.stop()
+    eq(worker.process.returncode, 0, worker.log()[-2000:])
+    gc.collect()  # results that nobody waited for unsubscribe
+    server.stop()
+
+
+run()
