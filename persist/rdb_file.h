@@ -5,7 +5,7 @@
  *     250 aux: name, value    254 select database: number     251 its sizes: keys, keys that expire
  *     252 expiry in ms: 8     253 in seconds: 4               248 idle seconds     249 frequency: 1
  *     0..25 a value's type, then key and value                255 end, then the CRC-64 of everything before it: 8
- *     read over: 244 slot sizes, 245 a function library, 247 a module's own data
+ *     245 a library of functions: its code               read over: 244 slot sizes, 247 a module's own data
  *
  * Neither end holds more of the file in memory than one value. Owned by one thread. */
 #ifndef PERSIST_RDB_FILE_H
@@ -40,6 +40,8 @@ struct rdb_writer_config {
 int rdb_writer_open(struct rdb_writer **out, const struct rdb_writer_config *cfg) must_check;
 /* These remember the first failure: rdb_writer_finish reports it, rdb_writer_error tells it meanwhile. */
 void rdb_writer_aux(struct rdb_writer *w, const char *name, struct slice value);
+/* The code of a library of functions: before the first database. */
+void rdb_writer_library(struct rdb_writer *w, struct slice code);
 /* How many keys a database has: before its first key. */
 void rdb_writer_sizes(struct rdb_writer *w, uint32_t db, uint64_t keys, uint64_t expires);
 void rdb_writer_add(struct rdb_writer *w, const struct rdb_entry *e);
@@ -62,6 +64,10 @@ void rdb_reader_close(struct rdb_reader *r);
 /* The next key: 1. *e borrows from the reader until the next call. 0: the end, and the checksum is right. A negative
  * errno: *error says what is wrong and where. */
 int rdb_reader_next(struct rdb_reader *r, struct rdb_entry *e, char *error) must_check;
+
+/* rdb_reader_next calls `each` for every library of functions on its way (they stand before the first key); what it
+ * returns below 0 is an error, with the reason in `error`. Without it they are passed over. */
+void rdb_reader_take_libraries(struct rdb_reader *r, int (*each)(void *arg, struct slice code, char *error), void *arg);
 
 struct rdb_about {
     unsigned version;

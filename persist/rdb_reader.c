@@ -28,6 +28,8 @@ struct rdb_reader {
     uint32_t db;
     struct buf name, payload, scratch, living;
     struct rdb_about about;
+    int (*library)(void *arg, struct slice code, char *error);
+    void *arg;
 };
 
 static uint64_t place(const struct rdb_reader *r) { return r->off - (r->len - r->pos); }
@@ -152,6 +154,12 @@ void rdb_reader_close(struct rdb_reader *r)
     mem_free(r, sizeof(*r));
 }
 
+void rdb_reader_take_libraries(struct rdb_reader *r, int (*each)(void *arg, struct slice code, char *error), void *arg)
+{
+    r->library = each;
+    r->arg = arg;
+}
+
 void rdb_reader_about(const struct rdb_reader *r, struct rdb_about *out)
 {
     *out = r->about;
@@ -261,6 +269,13 @@ static int take_heat(struct rdb_reader *r, bool idle, struct rdb_entry *e)
     return err;
 }
 
+/* -ENOTSUP: it is refused, and the error says why. */
+static int take_library(struct rdb_reader *r, char *error)
+{
+    int err = rdb_read_string(&r->source, &r->payload);
+    return err == 0 && r->library(r->arg, buf_slice(&r->payload), error) < 0 ? -ENOTSUP : err;
+}
+
 /* 0: something before a key that is not one. */
 static int take_opcode(struct rdb_reader *r, uint8_t code, struct rdb_entry *e, char *error)
 {
@@ -270,8 +285,8 @@ static int take_opcode(struct rdb_reader *r, uint8_t code, struct rdb_entry *e, 
     case RDB_SIZES:
         return skip_lengths(r, 2);
     case RDB_FUNCTION:
-        r->about.libraries++;
-        return skip_string(r);
+        r->about.libraries += r->library == NULL;
+        return r->library != NULL ? take_library(r, error) : skip_string(r);
     case RDB_MODULE_AUX:
         return skip_module_aux(r);
     case RDB_AUX:

@@ -80,6 +80,14 @@ void rdb_writer_aux(struct rdb_writer *w, const char *name, struct slice value)
     rdb_put_string(&w->out, value);
 }
 
+void rdb_writer_library(struct rdb_writer *w, struct slice code)
+{
+    put_opcode(w, RDB_FUNCTION);
+    put_string(w, code);
+    if (w->out.len >= WRITE_AT_ONCE)
+        flush(w);
+}
+
 static void select_db(struct rdb_writer *w, uint32_t db)
 {
     if (w->db == (int64_t)db)

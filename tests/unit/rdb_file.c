@@ -1,6 +1,7 @@
 /* RDB files on a simulated disk: what is written is read; cut at every byte, with every byte damaged, and by hand with
  * all opcodes; a crash at any moment leaves the old file or the new one. */
 #include <errno.h>
+#include <stdio.h>
 
 #include "core/base/crc.h"
 #include "core/base/mem.h"
@@ -142,6 +143,53 @@ static void write_some(bool compress, const char *value)
 
 static const char plain[] = "0 a -1 -1 -1 \0\x05value\n0 12345 1700000000123 77 -1 \0\x05value\n"
                             "9 b -1 -1 200 \x01\x02\x01x\xc0\x05\n";
+
+/* The second of the name is refused. */
+static int append_library(void *arg, struct slice code, char *error)
+{
+    struct buf *codes = arg;
+    bool twice = codes->len > 0 && slice_eq(code, slice_of(codes->p, min_u64(code.len, codes->len)));
+    buf_append_slice(codes, code);
+    snprintf(error, ERROR, "not this one");
+    return twice ? -EEXIST : 0;
+}
+
+static int read_libraries(struct buf *codes, char *error)
+{
+    struct rdb_reader *r;
+    struct rdb_entry e;
+    buf_clear(codes);
+    ensure(rdb_reader_open(&r, fs_sim_fs(sim), PATH, error) == 0);
+    rdb_reader_take_libraries(r, append_library, codes);
+    int more = rdb_reader_next(r, &e, error);
+    rdb_reader_close(r);
+    return more;
+}
+
+static void write_libraries(const char *const *codes, int n)
+{
+    struct rdb_writer_config cfg = config(true);
+    struct rdb_entry e = entry(0, "k", SLICE_LIT("\x00\x01v"));
+    struct rdb_writer *w;
+    ensure(rdb_writer_open(&w, &cfg) == 0);
+    for (int i = 0; i < n; i++)
+        rdb_writer_library(w, slice_str(codes[i]));
+    rdb_writer_add(w, &e);
+    ensure(rdb_writer_finish(w) == 0);
+}
+
+static void libraries(void)
+{
+    static const char *const codes[] = {"first,", "second,", "first,"};
+    struct buf got = {0};
+    char error[ERROR];
+    write_libraries(codes, 2);
+    ok(holds_slice(SLICE_LIT("0 k -1 -1 -1 \0\x01v\n")), "libraries of functions may be passed over");
+    ok(read_libraries(&got, error) == 1 && slice_eq(buf_slice(&got), SLICE_LIT("first,second,")), "or taken");
+    write_libraries(codes, 3);
+    ok(read_libraries(&got, error) < 0 && strcmp(error, "not this one") == 0, "or refused, with the reason");
+    buf_free(&got);
+}
 
 static void there_and_back(void)
 {
@@ -324,6 +372,7 @@ int main(void)
     rng_seed(&rng, seed);
     new_disk(seed);
     there_and_back();
+    libraries();
     versions();
     large(&rng);
     damage();
