@@ -24,6 +24,14 @@ static int fail(lua_State *L, const char *text)
     return lua_error(L);
 }
 
+/* "return redis.call(...)" has left its frame behind: it stands at the end of what runs, most likely. */
+static void guess_line(lua_State *L, struct run *r, lua_Debug *ar)
+{
+    lua_rawgeti(L, LUA_REGISTRYINDEX, r->what->ref);
+    lua_getinfo(L, ">S", ar);
+    r->line = ar->lastlinedefined - (ar->linedefined > 0 && ar->lastlinedefined > ar->linedefined);
+}
+
 /* What happened, and where: noted in the run, while the stack is still there. */
 int on_error(lua_State *L)
 {
@@ -38,6 +46,8 @@ int on_error(lua_State *L)
     if (ar.what[0] == 'C' && lua_getstack(L, 2, &ar))
         lua_getinfo(L, "Sl", &ar);
     r->line = ar.currentline;
+    if (r->line < 0)
+        guess_line(L, r, &ar);
     snprintf(r->source, sizeof(r->source), "%s", ar.source);
     return 1;
 }
@@ -124,7 +134,7 @@ static int status_reply(lua_State *L)
     return 1;
 }
 
-/* "-CODE text" has a code; anything else gets one, unless it looks as if it had (oracle: redis 7.0). */
+/* With or without a minus sign: the first of several words is taken for a code, a single word gets one. */
 static int error_reply(lua_State *L)
 {
     size_t len;
@@ -132,10 +142,11 @@ static int error_reply(lua_State *L)
         return 1;
     const char *text = lua_tolstring(L, 1, &len);
     lua_createtable(L, 0, 1);
-    if (len > 0 && text[0] == '-')
-        lua_pushlstring(L, text + 1, len - 1);
+    size_t sign = len > 0 && text[0] == '-';
+    if (memchr(text, ' ', len) != NULL)
+        lua_pushlstring(L, text + sign, len - sign);
     else
-        lua_pushfstring(L, "ERR %s", text);
+        lua_pushfstring(L, "ERR %s", text + sign);
     lua_setfield(L, -2, "err");
     return 1;
 }
@@ -250,24 +261,43 @@ static int version_number(void)
     return a << 16 | b << 8 | c;
 }
 
-static void set_numbers(lua_State *L)
+struct number {
+    const char *name;
+    int value;
+};
+
+static void set_numbers(lua_State *L, const struct number *numbers, size_t n)
 {
-    static const struct {
-        const char *name;
-        int value;
-    } numbers[] = {
-        {"LOG_DEBUG", LOG_DEBUG},     {"LOG_VERBOSE", LOG_VERBOSE},   {"LOG_NOTICE", LOG_NOTICE},
-        {"LOG_WARNING", LOG_WARNING}, {"REPL_NONE", REPL_NONE},       {"REPL_AOF", REPL_AOF},
-        {"REPL_SLAVE", REPL_REPLICA}, {"REPL_REPLICA", REPL_REPLICA}, {"REPL_ALL", REPL_ALL},
-    };
-    for (size_t i = 0; i < sizeof(numbers) / sizeof(numbers[0]); i++) {
+    for (size_t i = 0; i < n; i++) {
         lua_pushinteger(L, numbers[i].value);
         lua_setfield(L, -2, numbers[i].name);
     }
+}
+
+/* What a library finds while it is loaded, too. */
+static void set_common(lua_State *L)
+{
+    static const struct number levels[] = {
+        {"LOG_DEBUG", LOG_DEBUG},
+        {"LOG_VERBOSE", LOG_VERBOSE},
+        {"LOG_NOTICE", LOG_NOTICE},
+        {"LOG_WARNING", LOG_WARNING},
+    };
+    set_numbers(L, levels, ARRAY_LEN(levels));
+    lua_pushcfunction(L, redis_log);
+    lua_setfield(L, -2, "log");
     lua_pushliteral(L, KELVIN_REDIS_VERSION);
     lua_setfield(L, -2, "REDIS_VERSION");
     lua_pushinteger(L, version_number());
     lua_setfield(L, -2, "REDIS_VERSION_NUM");
+}
+
+void open_redis_loading(lua_State *L)
+{
+    lua_createtable(L, 0, 8);
+    set_common(L);
+    lua_pushcfunction(L, library_register_function);
+    lua_setfield(L, -2, "register_function");
 }
 
 void open_redis(lua_State *L)
@@ -279,7 +309,6 @@ void open_redis(lua_State *L)
     } functions[] = {
         {"call", redis_call, true},
         {"pcall", redis_pcall, true},
-        {"log", redis_log, true},
         {"setresp", setresp, true},
         {"error_reply", error_reply, true},
         {"status_reply", status_reply, true},
@@ -290,6 +319,10 @@ void open_redis(lua_State *L)
         {"breakpoint", breakpoint, false},
         {"debug", debug, false},
     };
+    static const struct number replication[] = {
+        {"REPL_NONE", REPL_NONE},       {"REPL_AOF", REPL_AOF}, {"REPL_SLAVE", REPL_REPLICA},
+        {"REPL_REPLICA", REPL_REPLICA}, {"REPL_ALL", REPL_ALL},
+    };
     bool eval = script_env_at(L)->kind == SCRIPT_EVAL;
     lua_createtable(L, 0, 32);
     for (size_t i = 0; i < sizeof(functions) / sizeof(functions[0]); i++)
@@ -297,9 +330,6 @@ void open_redis(lua_State *L)
             lua_pushcfunction(L, functions[i].f);
             lua_setfield(L, -2, functions[i].name);
         }
-    if (!eval) {
-        lua_pushcfunction(L, library_register_function);
-        lua_setfield(L, -2, "register_function");
-    }
-    set_numbers(L);
+    set_common(L);
+    set_numbers(L, replication, ARRAY_LEN(replication));
 }

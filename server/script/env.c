@@ -73,8 +73,7 @@ static const char *stop_text(const struct script_env *env)
 {
     switch (env->stop) {
     case STOP_KILLED:
-        return env->kind == SCRIPT_FUNCTION ? "ERR Script killed by user with FUNCTION KILL."
-                                            : "ERR Script killed by user with SCRIPT KILL.";
+        return "ERR Script killed by user with SCRIPT KILL..."; /* so Redis says for both kinds */
     case STOP_TIMEOUT:
         return "ERR FUNCTION LOAD timeout";
     default:

@@ -61,6 +61,9 @@ void script_env_rest(struct script_env *env);
 void sandbox_open(lua_State *L);
 /* The table on top is replaced by one that reads the same and cannot be changed. */
 void sandbox_protect(lua_State *L);
+/* Of the function kind: which globals there are from now on, those of functions or those of a library that is being
+ * loaded. Code that was compiled before sees the same. */
+void sandbox_show(lua_State *L, bool loading);
 /* Sets a global, which scripts cannot, to the value on top (pops it). */
 void sandbox_set_global(lua_State *L, const char *name);
 
@@ -70,6 +73,7 @@ void sandbox_seed(struct script_env *env, int32_t seed);
 /* --- libraries: each leaves its table on the stack --- */
 
 void open_redis(lua_State *L);
+void open_redis_loading(lua_State *L); /* what a library sees of it while it is loaded */
 void open_cjson(lua_State *L);
 void open_cmsgpack(lua_State *L);
 void open_struct(lua_State *L);

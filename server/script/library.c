@@ -8,6 +8,8 @@ static int fail(lua_State *L, const char *text)
     return lua_error(L);
 }
 
+#define UNKNOWN_ARGUMENT "ERR unknown argument given to redis.register_function"
+
 struct registration {
     struct slice name, description;
     uint32_t flags;
@@ -39,27 +41,35 @@ static void read_flags(lua_State *L, struct registration *reg)
     lua_pop(L, 1);
 }
 
-/* The value on top belongs to this key of the table of named arguments, which stays on the stack with all it holds. */
+/* The string on top, which may be a number's text: kept at `at`. */
+static struct slice keep_string(lua_State *L, int at)
+{
+    lua_pushvalue(L, -1);
+    struct slice s = string_at(L, -1);
+    lua_replace(L, at);
+    return s;
+}
+
+/* The value on top belongs to this key of the table of named arguments. */
 static void read_named(lua_State *L, struct registration *reg, struct slice key)
 {
     if (slice_is(key, "function_name")) {
-        if (lua_type(L, -1) != LUA_TSTRING)
+        if (!lua_isstring(L, -1))
             fail(L, "ERR function_name argument given to redis.register_function must be a string");
-        reg->name = string_at(L, -1);
+        reg->name = keep_string(L, 3);
     } else if (slice_is(key, "description")) {
-        if (lua_type(L, -1) != LUA_TSTRING)
+        if (!lua_isstring(L, -1))
             fail(L, "ERR description argument given to redis.register_function must be a string");
-        reg->description = string_at(L, -1);
+        reg->description = keep_string(L, 4);
     } else if (slice_is(key, "callback")) {
         if (!lua_isfunction(L, -1))
             fail(L, "ERR callback argument given to redis.register_function must be a function");
         lua_pushvalue(L, -1);
         lua_replace(L, reg->callback = 2);
     } else if (slice_is(key, "flags")) {
-        lua_pushvalue(L, -1);
         read_flags(L, reg);
     } else {
-        fail(L, "ERR unknown argument given to redis.register_function");
+        fail(L, UNKNOWN_ARGUMENT);
     }
 }
 
@@ -68,11 +78,12 @@ static void read_table(lua_State *L, struct registration *reg)
     if (!lua_istable(L, 1))
         fail(L, "ERR calling redis.register_function with a single argument is only applicable to Lua table "
                 "(representing named arguments).");
-    lua_settop(L, 1);
-    lua_pushnil(L); /* a place for the callback */
+    lua_settop(L, 4); /* places for callback, name and description */
     for (lua_pushnil(L); lua_next(L, 1); lua_pop(L, 1)) {
-        if (lua_type(L, -2) != LUA_TSTRING)
+        if (!lua_isstring(L, -2))
             fail(L, "ERR named argument key given to redis.register_function is not a string");
+        if (lua_type(L, -2) == LUA_TNUMBER)
+            fail(L, UNKNOWN_ARGUMENT);
         read_named(L, reg, string_at(L, -2));
     }
     if (reg->name.p == NULL)
@@ -83,7 +94,7 @@ static void read_table(lua_State *L, struct registration *reg)
 
 static void read_pair(lua_State *L, struct registration *reg)
 {
-    if (lua_type(L, 1) != LUA_TSTRING)
+    if (!lua_isstring(L, 1))
         fail(L, "ERR first argument to redis.register_function must be a string");
     if (!lua_isfunction(L, 2))
         fail(L, "ERR second argument to redis.register_function must be a function");
@@ -129,20 +140,20 @@ static int load_body(lua_State *L)
     if (luaL_loadbufferx(L, (const char *)job->text.p, job->text.len, job->chunk, "t") != 0)
         return lua_error(L);
     job->compiled = true;
+    sandbox_show(L, true);
     lua_call(L, 0, 0);
     return 0;
 }
 
 static void load_error(lua_State *L, const struct load *job, struct buf *error)
 {
+    const char *code = job->compiled && !lua_istable(L, -1) ? "ERR " : "";
     if (lua_istable(L, -1)) {
         lua_pushliteral(L, "err");
         lua_rawget(L, -2);
     }
     struct slice text = lua_isstring(L, -1) ? string_at(L, -1) : SLICE_LIT("unknown error");
-    if (text.len > 4 && memcmp(text.p, "ERR ", 4) == 0)
-        text = slice_of(text.p + 4, text.len - 4);
-    buf_printf(error, "ERR Error %s: %.*s", job->compiled ? "registering functions" : "compiling function",
+    buf_printf(error, "Error %s: %s%.*s", job->compiled ? "registering functions" : "compiling function", code,
                (int)text.len, (const char *)text.p);
 }
 
@@ -156,6 +167,8 @@ int script_load(struct script_env *env, struct slice text, const char *chunk, st
     int status = script_protected(env, load_body, &job);
     if (status != 0)
         load_error(env->L, &job, error);
+    lua_settop(env->L, 0);
+    sandbox_show(env->L, false);
     env->loader = NULL;
     env->load_until_us = 0;
     script_env_rest(env);

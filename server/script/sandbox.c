@@ -10,7 +10,8 @@
 #include "core/base/panic.h"
 #include "server/script/env.h"
 
-static char mark; /* its address is the key in metatables of protected tables */
+static char mark;            /* its address is the key in metatables of protected tables */
+static char loading_globals; /* and this one's in the registry */
 
 static int readonly(lua_State *L) { return luaL_error(L, "Attempt to modify a readonly table"); }
 
@@ -437,6 +438,39 @@ static void offer_rest(lua_State *L, int globals)
     offer(L, globals, "redis");
 }
 
+/* The table at the top gets an error for names that are not in it. */
+static void refuse_others(lua_State *L)
+{
+    lua_createtable(L, 0, 1);
+    lua_pushcfunction(L, no_global);
+    lua_setfield(L, -2, "__index");
+    lua_setmetatable(L, -2);
+}
+
+/* While a library is loaded there is redis, with little in it, and nothing else: so loading it again, elsewhere or
+ * after a restart, comes to the same. */
+static void prepare_loading(lua_State *L)
+{
+    lua_pushlightuserdata(L, &loading_globals);
+    lua_newtable(L);
+    open_redis_loading(L);
+    refuse_others(L);
+    sandbox_protect(L);
+    lua_setfield(L, -2, "redis");
+    refuse_others(L);
+    lua_rawset(L, LUA_REGISTRYINDEX);
+}
+
+void sandbox_show(lua_State *L, bool loading)
+{
+    lua_pushvalue(L, LUA_GLOBALSINDEX);
+    lua_getmetatable(L, -1);
+    lua_pushlightuserdata(L, loading ? &loading_globals : &mark);
+    lua_rawget(L, LUA_REGISTRYINDEX);
+    lua_setfield(L, -2, "__index");
+    lua_pop(L, 2);
+}
+
 /* Names that are in no list are an error, those of the real globals are found behind the front. */
 void sandbox_open(lua_State *L)
 {
@@ -453,12 +487,8 @@ void sandbox_open(lua_State *L)
     offer_math(L, globals);
     offer_rest(L, globals);
 
-    lua_createtable(L, 0, 1);
-    lua_pushcfunction(L, no_global);
-    lua_setfield(L, -2, "__index");
-    lua_setmetatable(L, globals);
-
     lua_pushvalue(L, globals);
+    refuse_others(L);
     sandbox_protect(L);
     lua_pushvalue(L, -1);
     lua_setfield(L, globals, "_G");
@@ -466,6 +496,8 @@ void sandbox_open(lua_State *L)
     lua_pushlightuserdata(L, &mark);
     lua_pushvalue(L, globals);
     lua_rawset(L, LUA_REGISTRYINDEX);
+    if (script_env_at(L)->kind == SCRIPT_FUNCTION)
+        prepare_loading(L);
 }
 
 void sandbox_set_global(lua_State *L, const char *name)
