@@ -121,6 +121,8 @@ enum log_room { LOG_ROOM_OK, LOG_ROOM_WAIT, LOG_ROOM_FULL };
  * (deletions, expiry) may use the reserve. Any thread; cost: a few relaxed loads when there is room. */
 enum log_room log_admit(struct log *l, size_t bytes, bool reserved);
 
+/* Waits until the log is durable up to `lsn` (<= appended). 0, or -EIO: it never will be. Blocking. */
+int log_make_durable(struct log *l, uint64_t lsn) must_check;
 /* A completed checkpoint: makes the log durable up to l0 (a frame boundary, <= appended), records it durably in the
  * manifest, then recycles or removes segments that lie wholly below min(l0, keep). -ENOSPC: nothing has changed, try
  * again. Blocking (call from a background thread). */

@@ -156,7 +156,7 @@ void log_add_spare(struct log *l, struct log_segment *s)
 
 /* --- checkpoint ------------------------------------------------------------------------------------------------- */
 
-static int make_durable(struct log *l, uint64_t lsn)
+int log_make_durable(struct log *l, uint64_t lsn)
 {
     log_want_durable(l, lsn);
     while (log_durable(l) < lsn) {
@@ -253,7 +253,7 @@ static void adopt_checkpoint(struct log *l, const struct log_checkpoint *c)
 int log_checkpoint(struct log *l, const struct log_checkpoint *c, uint64_t keep)
 {
     ensure(l->started && c->l0 <= log_appended(l) && c->l0 >= l->checkpoint.l0);
-    int err = make_durable(l, c->l0);
+    int err = log_make_durable(l, c->l0);
     if (err != 0)
         return err;
     pthread_mutex_lock(&l->meta);

@@ -73,7 +73,6 @@ struct rdb_about {
     unsigned version;
     char redis_version[32]; /* of the writer, if the file tells */
     uint64_t size, at;      /* bytes of the file, and read so far */
-    uint64_t libraries;     /* of functions, passed over */
     uint64_t module_data;   /* sections of modules, passed over */
     /* Of files that Kelvin wrote, from the first key on: the end of the log at the instant that the file holds, and the
      * numbers of the databases that live by the file, separated by blanks. */

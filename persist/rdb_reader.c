@@ -285,7 +285,6 @@ static int take_opcode(struct rdb_reader *r, uint8_t code, struct rdb_entry *e, 
     case RDB_SIZES:
         return skip_lengths(r, 2);
     case RDB_FUNCTION:
-        r->about.libraries += r->library == NULL;
         return r->library != NULL ? take_library(r, error) : skip_string(r);
     case RDB_MODULE_AUX:
         return skip_module_aux(r);

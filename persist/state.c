@@ -23,6 +23,14 @@ void state_free(struct state *s)
     *s = (struct state){0};
 }
 
+bool state_any_logged(const struct state *s)
+{
+    for (uint32_t i = 0; i < s->databases; i++)
+        if (s->db[i].logged)
+            return true;
+    return false;
+}
+
 void state_encode(const struct state *s, struct buf *out)
 {
     buf_append_byte(out, STATE_VERSION);

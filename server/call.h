@@ -181,6 +181,9 @@ static inline void key_missed(struct call *c, const struct place *p)
 void effect(struct call *c, int argc, const struct slice *argv);
 /* The same for another database (MOVE, COPY). */
 void effect_in(struct call *c, uint32_t db, int argc, const struct slice *argv);
+/* The same for what belongs to the server and to no database (functions): logged if any database is, and as durable as
+ * the most durable of them. */
+void effect_of_server(struct call *c, int argc, const struct slice *argv);
 /* The command as it was sent is already canonical. */
 static inline void effect_verbatim(struct call *c) { effect(c, c->argc, c->argv); }
 

@@ -6,6 +6,7 @@
 #include "core/base/panic.h"
 #include "persist/state.h"
 #include "server/dispatch.h"
+#include "server/function_store.h"
 #include "server/snapshot.h"
 #include "server/spaces.h"
 #include "tier/record.h"
@@ -34,7 +35,9 @@ struct checkpoint {
     struct part *parts;
     uint64_t l0;
     struct buf state;
-    struct space_id *dead; /* taken at the mark */
+    struct functions *functions; /* as of L0; NULL: no checkpoint is under way */
+    uint64_t functions_recorded; /* generation of those on flash; 0: not known */
+    struct space_id *dead;       /* taken at the mark */
     unsigned ndead, dead_cap;
     struct pool_job job;
     struct task done;
@@ -69,6 +72,8 @@ void checkpoint_free(struct checkpoint *cp)
     mem_free_aligned(cp->parts, sizeof(*cp->parts) * cp->server->nshards, 64);
     mem_free(cp->dead, sizeof(*cp->dead) * cp->dead_cap);
     buf_free(&cp->state);
+    if (cp->functions != NULL)
+        functions_unref(cp->functions);
     mem_free(cp, sizeof(*cp));
 }
 
@@ -149,6 +154,7 @@ void checkpoint_mark(struct server *server)
         return;
     cp->l0 = log_appended(server->log);
     checkpoint_encode_state(server, &cp->state);
+    cp->functions = functions_ref(server->functions);
     take_dead(cp);
     for (unsigned i = 0; i < server->nshards; i++) {
         ensure(stage_empty(&server->shards[i]->stage));
@@ -220,6 +226,15 @@ int checkpoint_remove_space(struct server *server, struct space_id id)
     return err < 0 ? err : remove_space(server, id, 'v');
 }
 
+/* Together with the keys: one flush makes both durable. */
+static int record_functions(struct checkpoint *cp)
+{
+    if (cp->functions->generation == cp->functions_recorded)
+        return 0;
+    cp->functions_recorded = 0;
+    return function_store_write(cp->server, cp->functions, cp->l0);
+}
+
 static void run_record(struct pool_job *job)
 {
     struct checkpoint *cp = container_of(job, struct checkpoint, job);
@@ -229,7 +244,9 @@ static void run_record(struct pool_job *job)
     memcpy(record.replid, server->history.id, sizeof(record.replid));
     memcpy(record.replid2, server->history.second, sizeof(record.replid2));
     record.replid2_limit = server->history.second_limit;
-    cp->result = atomic_load(&cp->incomplete) ? -EIO : server->store->ops->flush(server->store);
+    cp->result = atomic_load(&cp->incomplete) ? -EIO : record_functions(cp);
+    if (cp->result == 0)
+        cp->result = server->store->ops->flush(server->store);
     if (cp->result == 0)
         cp->result = log_checkpoint(server->log, &record, cp->l0);
     for (unsigned i = 0; cp->result == 0 && i < cp->ndead; i++)
@@ -247,6 +264,7 @@ static void recorded(struct task *t, void *arg)
     atomic_store(&cp->last_error, cp->result);
     atomic_store(&cp->last_us, now - atomic_load(&cp->started_us));
     if (cp->result == 0) {
+        cp->functions_recorded = cp->functions->generation;
         atomic_store(&cp->forget_l0, cp->l0);
         atomic_fetch_add(&cp->completed, 1);
         logger_line(server->logger, LOG_NOTICE, "Checkpoint at LSN %llu completed in %.1f ms",
@@ -258,6 +276,8 @@ static void recorded(struct task *t, void *arg)
             spaces_bury(server, cp->dead[i]);
         logger_line(server->logger, LOG_WARNING, "Checkpoint failed: %s", strerror(-cp->result));
     }
+    functions_unref(cp->functions);
+    cp->functions = NULL;
     cp->ndead = 0;
     set_phase(cp, PHASE_IDLE);
 }

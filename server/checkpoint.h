@@ -3,7 +3,8 @@
  * - mark: under a hold of all shards: L0 = the log's end, the map and modes as of L0, and for each keyspace the end of
  *   its dirty queue;
  * - clean: each shard, a slice a turn, writes out its dirty keys up to the marks, and waits for those writes;
- * - record: a tier pool thread flushes the store, then writes the manifest, then removes dead spaces;
+ * - record: a tier pool thread writes the libraries of functions as of L0 if they have changed, flushes the store, then
+ *   writes the manifest, then removes dead spaces;
  * - forget: each shard removes the records of deletions that the checkpoint has passed.
  *
  * The hold is a command of the server's own (an internal client would be too much): see checkpoint_mark. */

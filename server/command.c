@@ -27,6 +27,7 @@ static struct command *const groups[] = {
     command_commands,
     debug_commands,
     info_commands,
+    function_commands,
     bitfield_commands,
     bitmap_commands,
     geo_commands,

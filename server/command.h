@@ -38,6 +38,7 @@ enum command_flag {
     CMD_TOUCHES_ARBITRARY_KEYS = 1 << 20,
     CMD_SCRIPT = 1 << 22,          /* ours: runs a script that may write */
     CMD_FOR_SUBSCRIBERS = 1 << 23, /* ours: a RESP2 client that has subscribed may call it */
+    CMD_OF_SERVER = 1 << 26,       /* ours: its effect belongs to no database */
     CMD_NOT_QUEUED = 1 << 24,      /* ours: runs at once inside MULTI (EXEC, DISCARD, MULTI, WATCH, QUIT, RESET) */
 };
 
@@ -196,6 +197,7 @@ extern struct command config_commands[];
 extern struct command command_commands[];
 extern struct command debug_commands[];
 extern struct command info_commands[];
+extern struct command function_commands[];
 extern struct command bitfield_commands[];
 extern struct command bitmap_commands[];
 extern struct command geo_commands[];

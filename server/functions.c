@@ -12,9 +12,6 @@
 #include "persist/rdb_opcode.h"
 
 #define FOOTER 10
-#define BAD_NAME \
-    "Library names can only contain letters, numbers, or underscores(_) and must be at least one character long"
-
 /* --- names and metadata --- */
 
 static bool is_word(uint8_t c)
@@ -83,7 +80,7 @@ static bool about_words(const struct resp_reader *r, struct library_about *out, 
     }
     if (out->name.p == NULL)
         return say(error, "Library name was not given");
-    return functions_name_ok(out->name) || say(error, BAD_NAME);
+    return functions_name_ok(out->name) || say(error, FUNCTIONS_BAD_NAME);
 }
 
 /* The line is split as an inline command is. */

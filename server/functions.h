@@ -3,7 +3,7 @@
  * set for longer than a call (checkpoints, RDB files) keeps a reference. Libraries are shared between sets.
  *
  * Nothing here runs Lua: a library's functions are what its code has registered when it was loaded
- * (server/script/library.h). Each shard loads a library into its own Lua when it is called there first; a library's
+ * (server/script/loaded.h). Each shard loads a library into its own Lua when it is called there first; a library's
  * `id` says which loading of a name it is.
  *
  * Library names are compared byte by byte, names of functions without regard to case, as in Redis. */
@@ -42,6 +42,9 @@ struct functions {
 
 /* Letters, digits and underscores, at least one. */
 bool functions_name_ok(struct slice name);
+/* What Redis says of bad names of either. */
+#define FUNCTIONS_BAD_NAME \
+    "Library names can only contain letters, numbers, or underscores(_) and must be at least one character long"
 /* "#!engine name=…" in the first line of a library's code. False, with Redis's error (without its code) in `error`, if
  * it does not make sense or its name is none. The words stand in *text (cleared and filled). */
 struct library_about {

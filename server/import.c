@@ -18,9 +18,8 @@ struct import {
     struct server *server;
     struct replay *replay;
     const struct rdb_reader *reader;
-    bool (*wants)(void *arg, uint32_t db, const struct rdb_about *about);
-    void *arg;
-    enum asked { UNASKED, WANTED, UNWANTED } * asked; /* by database */
+    const struct import_wants *wants;
+    enum asked { UNASKED, WANTED, UNWANTED } libraries, *asked; /* by database */
     struct import_figures figures;
     int64_t now_ms;
     uint64_t next_progress_us;
@@ -104,9 +103,24 @@ static bool is_wanted(struct import *im, uint32_t db)
     if (im->asked[db] == UNASKED) {
         struct rdb_about about;
         rdb_reader_about(im->reader, &about);
-        im->asked[db] = im->wants(im->arg, db, &about) ? WANTED : UNWANTED;
+        im->asked[db] = im->wants->db(im->wants->arg, db, &about) ? WANTED : UNWANTED;
     }
     return im->asked[db] == WANTED;
+}
+
+static int load_library(void *arg, struct slice code, char *error)
+{
+    struct import *im = arg;
+    struct slice argv[] = {SLICE_LIT("FUNCTION"), SLICE_LIT("LOAD"), code};
+    if (im->libraries == UNASKED) {
+        struct rdb_about about;
+        rdb_reader_about(im->reader, &about);
+        im->libraries = im->wants->libraries(im->wants->arg, &about) ? WANTED : UNWANTED;
+    }
+    if (im->libraries == UNWANTED)
+        return 0;
+    im->figures.libraries++;
+    return replay_effect(im->replay, &(struct effect_item){.argc = 3, .argv = argv}, error);
 }
 
 static int load_key(struct import *im, const struct rdb_entry *e, char *error)
@@ -147,21 +161,19 @@ static void report(struct import *im, const struct rdb_reader *r, const char *pa
     logger_line(logger, LOG_NOTICE, "%s: RDB version %u%s%s, keys loaded: %llu, keys expired: %llu", path,
                 about.version, about.redis_version[0] ? ", produced by version " : "", about.redis_version,
                 (unsigned long long)im->figures.loaded, (unsigned long long)im->figures.expired);
-    if (about.libraries > 0)
-        logger_line(logger, LOG_WARNING, "%llu function libraries in %s were passed over: there are no functions yet",
-                    (unsigned long long)about.libraries, path);
+    if (im->figures.libraries > 0)
+        logger_line(logger, LOG_NOTICE, "%s: function libraries loaded: %llu", path,
+                    (unsigned long long)im->figures.libraries);
     if (about.module_data > 0)
         logger_line(logger, LOG_WARNING, "%llu sections of modules' own data in %s were passed over",
                     (unsigned long long)about.module_data, path);
 }
 
-int import_file(struct server *server, struct replay *replay,
-                bool (*wants)(void *arg, uint32_t db, const struct rdb_about *about), void *arg,
+int import_file(struct server *server, struct replay *replay, const struct import_wants *wants,
                 struct import_figures *out, char *error)
 {
     size_t asked = sizeof(enum asked) * (size_t)server->config->databases;
-    struct import im = {
-        .server = server, .replay = replay, .wants = wants, .arg = arg, .now_ms = clock_wall_ms(server->clock)};
+    struct import im = {.server = server, .replay = replay, .wants = wants, .now_ms = clock_wall_ms(server->clock)};
     char path[PATH_MAX_BYTES];
     struct rdb_reader *r;
 
@@ -173,6 +185,7 @@ int import_file(struct server *server, struct replay *replay,
         return err == -ENOENT ? 0 : err;
     replay_import(replay);
     im.reader = r;
+    rdb_reader_take_libraries(r, load_library, &im);
     im.asked = mem_zalloc(asked);
     err = load_keys(&im, r, error);
     if (err == 0)
@@ -222,22 +235,16 @@ static int append(struct call *c, char *error)
     return -ENOSPC;
 }
 
-static int run_restore(struct call *c, const struct rdb_entry *e, bool merge, struct buf *reply, char *error)
+/* A command of the file, as a part of the call. */
+static int run_part(struct call *c, uint32_t db, int argc, struct slice *argv, struct buf *reply)
 {
-    struct restore r;
     const struct command *parent;
     struct call sub = *c;
-    int err = check_db(c->server, e, error);
-    if (err < 0)
-        return err;
-    make_restore(&r, e);
-    if (merge)
-        r.argv[r.argc++] = SLICE_LIT("REPLACE");
     buf_clear(reply);
-    sub.cmd = command_find(r.argv, r.argc, &parent);
-    sub.argv = r.argv;
-    sub.argc = r.argc;
-    sub.db = e->db;
+    sub.cmd = command_find(argv, argc, &parent);
+    sub.argv = argv;
+    sub.argc = argc;
+    sub.db = db;
     sub.in_exec = true; /* its effects are of this call's group */
     sub.out = reply;
     sub.first_key = 0;
@@ -246,17 +253,47 @@ static int run_restore(struct call *c, const struct rdb_entry *e, bool merge, st
     call_run(&sub);
     c->changes += sub.changes;
     c->always |= sub.always;
-    if (!sub.failed)
-        return 0;
-    snprintf(error, ERROR_MAX, "the key '%.*s': %.*s", (int)min_u64(e->name.len, 128), (const char *)e->name.p,
-             (int)min_u64(reply->len, 128), (const char *)reply->p);
-    return -EBADMSG;
+    return sub.failed ? -EBADMSG : 0;
+}
+
+static int run_restore(struct call *c, const struct rdb_entry *e, bool merge, struct buf *reply, char *error)
+{
+    struct restore r;
+    int err = check_db(c->server, e, error);
+    if (err < 0)
+        return err;
+    make_restore(&r, e);
+    if (merge)
+        r.argv[r.argc++] = SLICE_LIT("REPLACE");
+    err = run_part(c, e->db, r.argc, r.argv, reply);
+    if (err < 0)
+        snprintf(error, ERROR_MAX, "the key '%.*s': %.*s", (int)min_u64(e->name.len, 128), (const char *)e->name.p,
+                 (int)min_u64(reply->len, 128), (const char *)reply->p);
+    return err;
+}
+
+struct running {
+    struct call *call;
+    bool merge;
+    struct buf reply;
+};
+
+static int run_library(void *arg, struct slice code, char *error)
+{
+    struct running *run = arg;
+    struct slice plain[] = {SLICE_LIT("FUNCTION"), SLICE_LIT("LOAD"), code};
+    struct slice replace[] = {SLICE_LIT("FUNCTION"), SLICE_LIT("LOAD"), SLICE_LIT("REPLACE"), code};
+    int err = run_part(run->call, 0, run->merge ? 4 : 3, run->merge ? replace : plain, &run->reply);
+    if (err < 0)
+        snprintf(error, ERROR_MAX, "a library of functions: %.*s", (int)min_u64(run->reply.len, 300),
+                 (const char *)run->reply.p);
+    return err;
 }
 
 int import_running(struct call *c, bool merge, char *error)
 {
     char path[PATH_MAX_BYTES];
-    struct buf reply = {0};
+    struct running run = {.call = c, .merge = merge};
     struct rdb_reader *r;
     struct rdb_entry e;
     int more = 1;
@@ -265,12 +302,13 @@ int import_running(struct call *c, bool merge, char *error)
     int err = rdb_reader_open(&r, c->server->fs, path, error);
     if (err < 0)
         return err;
+    rdb_reader_take_libraries(r, run_library, &run);
     while (err == 0 && (more = rdb_reader_next(r, &e, error)) == 1) {
-        err = run_restore(c, &e, merge, &reply, error);
+        err = run_restore(c, &e, merge, &run.reply, error);
         if (err == 0 && c->shard->stage.bytes.len >= FRAME_BYTES)
             err = append(c, error);
     }
     rdb_reader_close(r);
-    buf_free(&reply);
+    buf_free(&run.reply);
     return err < 0 ? err : more;
 }

@@ -12,6 +12,7 @@
 #include "server/checkpoint.h"
 #include "server/command.h"
 #include "server/flash.h"
+#include "server/function_store.h"
 #include "server/lazy.h"
 #include "server/recovery.h"
 #include "server/save.h"
@@ -302,6 +303,7 @@ static void dismantle(struct server *s)
     mem_free(s->shards, sizeof(*s->shards) * s->nshards);
     mem_free(s->modes, (size_t)s->config->databases);
     mem_free(s->dead, sizeof(*s->dead) * s->dead_cap);
+    functions_unref(s->functions);
 }
 
 /* A start that is refused. What is on its way to flash arrives first. */
@@ -388,6 +390,7 @@ static struct server *server_new(struct config *cfg)
     if (readlink("/proc/self/exe", s->executable, sizeof(s->executable) - 1) < 0)
         s->executable[0] = 0;
     holds_init(&s->holds);
+    functions_install(s, functions_new());
     return s;
 }
 

@@ -238,6 +238,15 @@ void effect_in(struct call *c, uint32_t db, int argc, const struct slice *argv)
 
 void effect(struct call *c, int argc, const struct slice *argv) { effect_in(c, c->db, argc, argv); }
 
+void effect_of_server(struct call *c, int argc, const struct slice *argv)
+{
+    uint32_t best = 0;
+    for (uint32_t db = 1; db < call_databases(c); db++)
+        if (c->server->modes[db] > c->server->modes[best])
+            best = db;
+    effect_in(c, best, argc, argv);
+}
+
 void place_remove(struct call *c, struct place *p)
 {
     remove_silently(c, p);

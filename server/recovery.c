@@ -8,6 +8,7 @@
 #include "persist/state.h"
 #include "server/checkpoint.h"
 #include "server/dispatch.h"
+#include "server/function_store.h"
 #include "server/import.h"
 #include "server/replay.h"
 #include "server/spaces.h"
@@ -171,6 +172,15 @@ static void apply_recorded_modes(struct recovery *r)
     }
 }
 
+static int load_functions(struct recovery *r)
+{
+    uint64_t stamp;
+    int err = function_store_read(r->server, &stamp, r->error);
+    replay_functions_stamp(r->replay, stamp);
+    r->max_stamp = max_u64(r->max_stamp, stamp);
+    return err;
+}
+
 static int load_keys(struct recovery *r)
 {
     int err = 0;
@@ -179,6 +189,8 @@ static int load_keys(struct recovery *r)
     err = discard_dead(r, 'm');
     if (err == 0)
         err = discard_dead(r, 'v');
+    if (err == 0 && !r->fresh && state_any_logged(&r->state))
+        err = load_functions(r);
     for (uint32_t db = 0; err == 0 && db < r->state.databases; db++)
         if (r->state.db[db].logged)
             err = load_database(r, db);
@@ -244,6 +256,18 @@ static bool wants_file(void *arg, uint32_t db, const struct rdb_about *about)
     return wanted;
 }
 
+/* Functions live by the log as long as any database does. Those of the file are the last ones if every database that
+ * the log had at the record has changed to the file since. */
+static bool wants_libraries(void *arg, const struct rdb_about *about)
+{
+    struct recovery *r = arg;
+    for (uint32_t db = 0; db < r->state.databases; db++)
+        if (was_logged(r, db) && !in_file(r, db, about))
+            return false;
+    functions_install(r->server, functions_new());
+    return true;
+}
+
 static bool any_snapshot(const struct server *server)
 {
     for (int db = 0; db < server->config->databases; db++)
@@ -278,8 +302,9 @@ static int load_file(struct recovery *r)
     int wanted = file_wanted(r);
     if (wanted <= 0)
         return wanted;
-    int err = import_file(server, r->replay, wants_file, r, &figures, r->error);
-    server->imported = (r->fresh && figures.loaded > 0) || r->from_file;
+    struct import_wants wants = {wants_file, wants_libraries, r};
+    int err = import_file(server, r->replay, &wants, &figures, r->error);
+    server->imported = (r->fresh && figures.loaded + figures.libraries > 0) || r->from_file;
     server->loaded_keys = figures.loaded;
     server->loaded_expired = figures.expired;
     return err;

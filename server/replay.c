@@ -60,6 +60,8 @@ struct replay {
     struct server *server;
     const struct state *state;
     bool serving, importing;
+    bool any_logged;          /* some database: then the log has what belongs to the server, too */
+    uint64_t functions_stamp; /* those on flash hold all effects below */
     struct table *stamps;
     struct effects walk;
     struct worker *workers;
@@ -185,6 +187,14 @@ static bool covered_by_flash(const struct replay *r, const struct shard *s, cons
 
 static void explain(const struct replay *r, char *error, const struct chunk_item *item, int err)
 {
+    if (item->cmd != NULL && item->cmd->flags & CMD_OF_SERVER) {
+        const struct buf *reply = &r->workers[0].nowhere;
+        snprintf(error, ERROR_MAX, "the effect %.*s %.*s at LSN %llu cannot be applied: %.*s",
+                 (int)min_u64(item->argv[0].len, 32), (const char *)item->argv[0].p,
+                 (int)min_u64(item->argv[1].len, 32), (const char *)item->argv[1].p, (unsigned long long)item->lsn,
+                 (int)min_u64(reply->len, 300), (const char *)reply->p);
+        return;
+    }
     if (r->importing) {
         struct slice name = item->argc > 1 ? item->argv[1] : SLICE_LIT("");
         snprintf(error, ERROR_MAX,
@@ -354,6 +364,18 @@ static int run_large(struct replay *r, struct worker *w, const struct effect_ite
     return err;
 }
 
+/* Which database such an effect stands in means nothing. */
+static int deal_of_server(struct replay *r, const struct effect_item *e, const struct command *cmd, char *error)
+{
+    if (!r->importing && !r->any_logged)
+        return 0;
+    if (!r->importing && e->lsn < r->functions_stamp) {
+        r->workers[0].skipped++;
+        return 0;
+    }
+    return run_alone(r, &r->workers[0], e, cmd, error);
+}
+
 static int deal(struct replay *r, const struct effect_item *e, char *error)
 {
     const struct command *parent, *cmd = command_find(e->argv, e->argc, &parent);
@@ -365,6 +387,8 @@ static int deal(struct replay *r, const struct effect_item *e, char *error)
         explain(r, error, &item, -EBADMSG);
         return -EBADMSG;
     }
+    if (cmd->flags & CMD_OF_SERVER)
+        return deal_of_server(r, e, cmd, error);
     if (!r->state->db[e->db].logged && !r->importing)
         return 0;
     if (command_keys(cmd, e->argv, e->argc, &ref, 1) != 1)
@@ -414,6 +438,7 @@ int replay_frame(struct replay *r, uint64_t lsn, struct slice payload, char *err
     return err;
 }
 
+void replay_functions_stamp(struct replay *r, uint64_t stamp) { r->functions_stamp = stamp; }
 void replay_import(struct replay *r) { r->importing = true; }
 
 int replay_effect(struct replay *r, const struct effect_item *e, char *error)
@@ -430,6 +455,7 @@ struct replay *replay_new(struct server *server, const struct state *state, bool
     r->server = server;
     r->state = state;
     r->serving = serving;
+    r->any_logged = state_any_logged(state);
     r->stamps = table_new(&stamps_type, NULL);
     effects_init(&r->walk);
     r->workers = mem_alloc_aligned(sizeof(*r->workers) * server->nshards, 64);

@@ -2,8 +2,8 @@
  *
  * The caller's thread reads frames and deals their effects out to one worker thread a shard, in chunks; each worker
  * applies its own in order. Effects touch one key each, so the order between shards does not matter; an effect without
- * a key (FLUSHDB, SWAPDB) is a *barrier*: everything before it is applied, then it runs on the caller's thread. With
- * one shard reading, checking and parsing still overlap with applying.
+ * a key (FLUSHDB, SWAPDB, FUNCTION LOAD) is a *barrier*: everything before it is applied, then it runs on the caller's
+ * thread. With one shard reading, checking and parsing still overlap with applying.
  *
  * An effect is skipped if flash holds its key with a stamp above it. A worker keeps its shard in the memory budget
  * (I11): all it has applied is durable, so it may go to flash at once.
@@ -26,6 +26,8 @@ struct replay *replay_new(struct server *server, const struct state *state, bool
 void replay_free(struct replay *r);
 /* A key whose records on flash hold all effects below `stamp`. Before the first effect. */
 void replay_stamp(struct replay *r, struct space_id space, struct key key, uint64_t stamp);
+/* The functions that the server has now hold all effects below `stamp`. Before the first effect. */
+void replay_functions_stamp(struct replay *r, uint64_t stamp);
 /* Takes a copy of the effects of a frame. 0, or a negative errno with the reason in `error` (512 bytes): an effect,
  * this or an earlier one, could not be applied. */
 int replay_frame(struct replay *r, uint64_t lsn, struct slice payload, char *error) must_check;

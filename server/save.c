@@ -8,6 +8,7 @@
 #include "core/base/num.h"
 #include "core/base/panic.h"
 #include "server/dispatch.h"
+#include "server/functions.h"
 #include "server/snapshot.h"
 
 #define RETRY_US 5000000 /* after a failure a save point waits so long, as in Redis */
@@ -24,6 +25,7 @@ struct save {
     char dir[4096], name[256], temp[64];
     bool compress, checksum;
     struct buf living; /* numbers of the databases that live by the file */
+    struct functions *functions;
     int result;
     uint64_t changes_at_cut, started_us;
 
@@ -158,6 +160,12 @@ static int put_keys(struct save *sv, struct rdb_writer *w)
     return err;
 }
 
+static void put_libraries(struct save *sv, struct rdb_writer *w)
+{
+    for (unsigned i = 0; i < sv->functions->nlibraries; i++)
+        rdb_writer_library(w, sv->functions->libraries[i]->code);
+}
+
 static int write_file(struct save *sv)
 {
     struct rdb_writer *w = NULL;
@@ -169,6 +177,7 @@ static int write_file(struct save *sv)
                                                               .checksum = sv->checksum});
     if (err == 0) {
         put_header(sv, w);
+        put_libraries(sv, w);
         err = put_keys(sv, w);
     } else {
         snapshot_abandon(sv->server->snapshot);
@@ -204,6 +213,8 @@ static void ended(struct save *sv)
         return;
     pthread_join(sv->thread, NULL);
     sv->threaded = false;
+    functions_unref(sv->functions);
+    sv->functions = NULL;
     atomic_store(&sv->last_took_s, (int64_t)((now - sv->started_us) / 1000000));
     atomic_store(&sv->last_result, sv->result);
     if (sv->result == 0) {
@@ -258,6 +269,7 @@ static void begin(struct save *sv, bool waited_for)
     atomic_store(&sv->running_since_us, sv->started_us);
     atomic_store(&sv->running, true);
     snapshot_begin(sv->server->snapshot);
+    sv->functions = functions_ref(sv->server->functions);
     ensure(pthread_create(&sv->thread, NULL, run, sv) == 0);
     sv->threaded = true;
 }

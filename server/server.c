@@ -259,9 +259,17 @@ void server_stop(struct server *server, int exit_code)
 
 struct config *admin_config(struct call *c) { return c->server->config; }
 
+static bool others_logged(const struct server *server, uint32_t but)
+{
+    for (uint32_t db = 0; db < (uint32_t)server->config->databases; db++)
+        if (db != but && server_logged(server, db))
+            return true;
+    return false;
+}
+
 /* A change of mode (DESIGN section 4). To a logged mode: everything is marked dirty (spaces_apply_mode) and a
  * checkpoint is asked for; the manifest says "logged" only when it has completed. From one: the marker in the log is
- * FLUSHDB, after which replay finds nothing more of that database. */
+ * FLUSHDB, after which replay finds nothing more of that database, and FUNCTION FLUSH with the last one. */
 static void change_mode(struct call *c, uint32_t db)
 {
     struct server *server = c->server;
@@ -271,6 +279,10 @@ static void change_mode(struct call *c, uint32_t db)
     if (was >= DURABILITY_OS && now < DURABILITY_OS) {
         struct slice argv[] = {SLICE_LIT("FLUSHDB")};
         effect_in(c, db, 1, argv);
+    }
+    if (was >= DURABILITY_OS && now < DURABILITY_OS && !others_logged(server, db)) {
+        struct slice argv[] = {SLICE_LIT("FUNCTION"), SLICE_LIT("FLUSH")};
+        effect_of_server(c, 2, argv);
     }
     server->modes[db] = (uint8_t)now;
     if (was == DURABILITY_SNAPSHOT || now == DURABILITY_SNAPSHOT)

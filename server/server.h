@@ -14,6 +14,7 @@
 
 struct checkpoint;
 struct flash;
+struct functions;
 struct lazy;
 struct save;
 struct snapshot;
@@ -36,6 +37,10 @@ struct server {
     struct snapshot *snapshot;
     struct save *save; /* RDB files */
     struct script_cache *scripts;
+    struct functions *functions; /* replaced under a hold of all (function_store.h) */
+    struct {
+        _Atomic uint64_t libraries, functions, bytes;
+    } figures_of_functions; /* of that, for anyone */
     struct file *dir_lock;
     bool pidfile_written;
     struct holds holds;

@@ -15,6 +15,7 @@
 #include "server/lazy.h"
 #include "server/notify.h"
 #include "server/script/engine.h"
+#include "server/script/loaded.h"
 #include "server/server.h"
 #include "server/snapshot.h"
 #include "server/tracking.h"
@@ -613,6 +614,7 @@ int shard_create(struct shard **out, struct server *server, unsigned index)
     }
     s->loop->arg = s;
     sem_init(&s->returned, 0, 0);
+    pthread_mutex_init(&s->script_told_lock, NULL);
     mailbox_init(&s->mailbox, wake, s);
     server->entropy->fill(server->entropy, &seed, sizeof(seed));
     rng_seed(&s->rng, seed);
@@ -704,6 +706,7 @@ void shard_free(struct shard *s)
             keyspace_free(s->spaces[db]);
         }
     tier_free(s->tier);
+    library_forget_all(s);
     if (s->watches != NULL)
         table_free(s->watches);
     tracking_end(s);
@@ -734,6 +737,7 @@ void shard_free(struct shard *s)
     mem_free(s->temperature, sizeof(*s->temperature) * databases);
     mem_free(s->figures, sizeof(*s->figures) * databases);
     sem_destroy(&s->returned);
+    pthread_mutex_destroy(&s->script_told_lock);
     mem_free_aligned(s, sizeof(*s), 64);
 }
 

@@ -30,6 +30,7 @@ struct sub;
 struct command;
 struct snapshot_part;
 struct latency;
+struct loaded_libraries;
 
 struct list {
     void *first, *last;
@@ -61,6 +62,7 @@ static inline void stat_add(_Atomic uint64_t *c, uint64_t n)
 struct tracking;
 struct watched; /* tx.h */
 struct script_env;
+struct script_told;
 struct run;
 
 /* A cold hash that is read to delete fields of it (expire_fields.c). */
@@ -107,7 +109,9 @@ struct shard {
     bool busy_silent;        /* what was staged before it could not be appended: nothing leaves until its end */
     struct list ready_now;   /* clients that dispatch_ready has still to look at */
     uint64_t script_runs;
-    struct run *script_run;       /* what runs here now; NULL: nothing */
+    struct run *script_run;          /* what runs here now; NULL: nothing */
+    struct script_told *script_told; /* what has been running for long, under this lock: anyone may ask */
+    pthread_mutex_t script_told_lock;
     _Atomic uint64_t script_word; /* the same for other threads (script/busy.h) */
     _Atomic uint64_t script_bytes[2];
     struct command_stats *commands;
@@ -146,6 +150,7 @@ struct shard {
     } tracking_figures;   /* for INFO and the limit; of any thread to be read */
     struct pubsub pubsub; /* channels and patterns that it owns, and what its clients listen to */
     struct blocking blocking;
+    struct loaded_libraries *libraries; /* script/loaded.h: functions in its Lua */
     struct field_fetch field_fetches[4];
     int64_t field_fetch_after_ms; /* none before then: the last one failed */
     uint64_t flash_judged;        /* what its tier had written when the flash budget was last looked at */

@@ -237,6 +237,12 @@ int record_value_decode(struct slice store_key, struct slice record, const struc
     return err;
 }
 
+void record_functions_key(struct buf *out)
+{
+    buf_clear(out);
+    buf_append_byte(out, 'f');
+}
+
 /* --- dictionaries --- */
 
 void record_dictionary_key(struct buf *out, uint32_t id)

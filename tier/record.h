@@ -3,9 +3,9 @@
  * spaces come first. hash is the top 4 bytes of the key's hash: flash has the order of the tables in RAM, so a
  * checkpoint that walks its dirty keys in hash order writes neighbours (an insertion into RocksDB's memtable then costs
  * a fifth of one at a random place), and a start fills its tables from front to back. The hash's seed is part of the
- * checkpoint record. 'd' id (4 bytes, big-endian) -> a dictionary, which belongs to no space. Records are
- * little-endian, versioned, with a CRC-32C over everything before it (and the store key, so that a record cannot be
- * taken for another's). */
+ * checkpoint record. 'd' id (4 bytes, big-endian) -> a dictionary, and 'f' -> the libraries of functions: they belong
+ * to no space. Records are little-endian, versioned, with a CRC-32C over everything before it (and the store key, so
+ * that a record cannot be taken for another's). */
 #ifndef TIER_RECORD_H
 #define TIER_RECORD_H
 
@@ -56,6 +56,9 @@ static inline enum record_compression record_value_compression(struct slice reco
 /* *payload is cleared and filled. 0 or -EBADMSG, also if the record names a dictionary that is not in the set. */
 int record_value_decode(struct slice store_key, struct slice record, const struct dictionaries *dictionaries,
                         uint64_t *stamp, struct buf *payload) must_check;
+
+/* The libraries of functions: one value record, under this key. */
+void record_functions_key(struct buf *out);
 
 /* Dictionaries: key, [from, to) of all, record. *content borrows from the record. */
 void record_dictionary_key(struct buf *out, uint32_t id);

@@ -84,11 +84,11 @@ static size_t put_flags(struct buf *b, const struct flag_name *names, size_t max
     return n;
 }
 
-/* What a script reads or writes is not said by its command. */
+/* What a script reads is not said by its command. */
 static bool belongs(const struct command *cmd, uint32_t acl, uint32_t flag)
 {
     if (acl == 0 && (cmd->acl & ACL_SCRIPTING))
-        flag &= ~(uint32_t)(CMD_READONLY | CMD_WRITE);
+        flag &= ~(uint32_t)CMD_READONLY;
     return (cmd->acl & acl) || (cmd->flags & flag);
 }
 

@@ -7,6 +7,7 @@
 #include "core/base/num.h"
 #include "server/admin.h"
 #include "server/dispatch.h"
+#include "server/function_store.h"
 #include "server/import.h"
 #include "server/recovery.h"
 #include "server/reply.h"
@@ -291,13 +292,16 @@ static bool reload_options(struct call *c, struct reload *o)
     return true;
 }
 
+/* Functions, too. */
 static void flush_all(struct call *c)
 {
-    struct slice argv[] = {SLICE_LIT("FLUSHDB")};
+    struct slice argv[] = {SLICE_LIT("FLUSHDB")}, functions[] = {SLICE_LIT("FUNCTION"), SLICE_LIT("FLUSH")};
     for (uint32_t db = 0; db < call_databases(c); db++) {
         call_flush(c, db, false);
         effect_in(c, db, 1, argv);
     }
+    functions_install(c->server, functions_new());
+    effect_of_server(c, 2, functions);
 }
 
 static bool save_first(struct call *c)

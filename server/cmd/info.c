@@ -16,6 +16,7 @@
 #include "server/lazy.h"
 #include "server/reply.h"
 #include "server/save.h"
+#include "server/script/engine.h"
 
 void info_field(struct buf *b, const char *name, const char *fmt, ...)
 {
@@ -196,6 +197,10 @@ static void memory_section(struct call *c, struct buf *b)
     info_number(b, "used_memory_dataset", data);
     info_field(b, "used_memory_dataset_perc", "%.2f%%",
                m.allocated > s->memory_at_start ? fmin(percent(data, m.allocated - s->memory_at_start), 100) : 0);
+    info_number(b, "number_of_functions", atomic_load(&s->figures_of_functions.functions));
+    info_number(b, "number_of_libraries", atomic_load(&s->figures_of_functions.libraries));
+    info_number(b, "used_memory_vm_functions", script_memory(s, SCRIPT_FUNCTION));
+    info_number(b, "used_memory_functions", atomic_load(&s->figures_of_functions.bytes));
     info_number(b, "allocator_allocated", m.allocated);
     info_number(b, "allocator_active", m.active);
     info_number(b, "allocator_resident", m.resident);

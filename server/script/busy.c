@@ -3,6 +3,7 @@
 #include <unistd.h>
 
 #include "core/base/logger.h"
+#include "core/base/mem.h"
 #include "server/dispatch.h"
 #include "server/reply.h"
 #include "server/server.h"
@@ -15,6 +16,50 @@ static uint64_t word(uint64_t id, enum script_kind kind, unsigned state)
 }
 static unsigned state_of(uint64_t w) { return w & 3; }
 static enum script_kind kind_of(uint64_t w) { return (enum script_kind)(w >> 2 & 1); }
+
+/* A copy for other threads, made when a run turns out to be long. */
+struct script_told {
+    enum script_kind kind;
+    uint64_t started_us;
+    size_t bytes;
+    struct slice name;
+    int argc;
+    struct slice argv[];
+};
+
+static struct slice copy_to(uint8_t **at, struct slice s)
+{
+    struct slice copy = slice_of(*at, s.len);
+    if (s.len > 0)
+        memcpy(*at, s.p, s.len);
+    *at += s.len;
+    return copy;
+}
+
+static struct script_told *tell(const struct run *r)
+{
+    const struct call *c = r->call;
+    size_t bytes = sizeof(struct script_told) + sizeof(struct slice) * (size_t)c->argc + r->what->name.len;
+    for (int i = 0; i < c->argc; i++)
+        bytes += c->argv[i].len;
+    struct script_told *t = mem_alloc(bytes);
+    *t = (struct script_told){.kind = r->what->kind, .started_us = r->started_us, .bytes = bytes, .argc = c->argc};
+    uint8_t *at = (uint8_t *)(t->argv + c->argc);
+    t->name = copy_to(&at, r->what->name);
+    for (int i = 0; i < c->argc; i++)
+        t->argv[i] = copy_to(&at, c->argv[i]);
+    return t;
+}
+
+static void replace_told(struct shard *s, struct script_told *t)
+{
+    pthread_mutex_lock(&s->script_told_lock);
+    struct script_told *old = s->script_told;
+    s->script_told = t;
+    pthread_mutex_unlock(&s->script_told_lock);
+    if (old != NULL)
+        mem_free(old, old->bytes);
+}
 
 void busy_begin(struct run *r)
 {
@@ -29,8 +74,10 @@ void busy_end(struct run *r)
     struct shard *s = r->call->shard;
     atomic_store_explicit(&s->script_word, 0, memory_order_release);
     s->script_run = NULL;
-    if (unlikely(r->busy))
+    if (unlikely(r->busy)) {
+        replace_told(s, NULL);
         shard_busy_end(s);
+    }
 }
 
 bool busy_wrote(struct run *r)
@@ -70,6 +117,7 @@ static enum stop look_at_run(struct run *r, uint64_t now)
         return STOP_NOT;
     if (!r->busy) {
         r->busy = true;
+        replace_told(s, tell(r));
         logger_line(s->server->logger, LOG_WARNING,
                     "Slow script detected: still in execution after %llu milliseconds. You can try killing the script "
                     "using the %s KILL command. Script name is: %.*s.",
@@ -138,14 +186,32 @@ void script_kill(struct call *c, enum script_kind kind)
         reply_ok(c);
 }
 
-bool script_running(const struct shard *s, enum script_kind kind, struct script_running *out)
+/* --- what others are told --- */
+
+static void reply_told(struct call *c, const struct script_told *t)
 {
-    const struct run *r = s->script_run;
-    if (r == NULL || r->what->kind != kind)
-        return false;
-    out->name = r->what->name;
-    out->argv = r->call->argv;
-    out->argc = r->call->argc;
-    out->ms = (clock_mono_us(s->server->clock) - r->started_us) / 1000;
-    return true;
+    reply_map(c, 3);
+    reply_bulk_str(c, "name");
+    reply_bulk(c, t->name);
+    reply_bulk_str(c, "command");
+    reply_array(c, (size_t)t->argc);
+    for (int i = 0; i < t->argc; i++)
+        reply_bulk(c, t->argv[i]);
+    reply_bulk_str(c, "duration_ms");
+    reply_int(c, (int64_t)(clock_mono_us(c->server->clock) - t->started_us) / 1000);
+}
+
+void script_reply_running(struct call *c, enum script_kind kind)
+{
+    bool found = false;
+    for (unsigned i = 0; i < c->server->nshards && !found; i++) {
+        struct shard *s = c->server->shards[i];
+        pthread_mutex_lock(&s->script_told_lock);
+        found = s->script_told != NULL && s->script_told->kind == kind;
+        if (found)
+            reply_told(c, s->script_told);
+        pthread_mutex_unlock(&s->script_told_lock);
+    }
+    if (!found)
+        reply_null(c);
 }

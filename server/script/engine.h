@@ -80,13 +80,7 @@ void script_run(struct call *c, const struct script_run *r);
 void script_kill(struct call *c, enum script_kind kind);
 /* What everybody is told while a script runs for long: "BUSY ...". Any thread. */
 const char *script_busy_error(const struct server *server);
-/* What runs on a shard now, for FUNCTION STATS. False: nothing of this kind. Under a hold, or on its own thread. */
-struct script_running {
-    struct slice name;
-    const struct slice *argv;
-    int argc;
-    uint64_t ms;
-};
-bool script_running(const struct shard *s, enum script_kind kind, struct script_running *out);
+/* FUNCTION STATS: replies what has been running for long, on whatever shard, or null. */
+void script_reply_running(struct call *c, enum script_kind kind);
 
 #endif

@@ -19,6 +19,7 @@
 #include "core/value/string.h"
 #include "server/checkpoint.h"
 #include "server/dispatch.h"
+#include "server/function_store.h"
 #include "server/lazy.h"
 #include "server/recovery.h"
 #include "server/server.h"
@@ -29,6 +30,7 @@
 #define LOGGED 2 /* databases 0 and 1; database 2 is not */
 #define KEYS 24
 #define VALUE_MAX 120
+#define LIBRARIES 3
 #define MOMENTS_MAX 20000
 #define DIR "data"
 
@@ -39,6 +41,7 @@ struct state {
         int64_t expire;
         char value[VALUE_MAX];
     } key[LOGGED][KEYS];
+    unsigned library[LIBRARIES]; /* which code it has; 0: it is not there */
 };
 
 struct moment {
@@ -180,6 +183,7 @@ static void build(struct world *w)
     s->logger = logger_open(s->clock, "/dev/null", LOG_WARNING);
     s->entropy->fill(s->entropy, &s->hash_seed, sizeof(s->hash_seed));
     holds_init(&s->holds);
+    functions_install(s, functions_new());
     w->gate.base.ops = &gate_ops;
     w->gate.under = store_mem_open(w->flash);
     atomic_store(&w->gate.dead, false);
@@ -237,6 +241,7 @@ static void take_apart(struct world *w)
     mem_free(s->shards, sizeof(*s->shards));
     mem_free(s->modes, (size_t)w->cfg->databases);
     mem_free(s->dead, sizeof(*s->dead) * s->dead_cap);
+    functions_unref(s->functions);
     mem_free(s, sizeof(*s));
 }
 
@@ -283,18 +288,9 @@ static void make_hot(struct world *w, struct call *c)
     }
 }
 
-static void run(struct world *w, uint32_t db, const char *line, ...)
+static void run_words(struct world *w, uint32_t db, int argc, struct slice *argv)
 {
     struct shard *s = w->server->shards[0];
-    char text[2 * VALUE_MAX];
-    struct slice argv[8];
-    int argc = 0;
-    va_list ap;
-    va_start(ap, line);
-    vsnprintf(text, sizeof(text), line, ap);
-    va_end(ap);
-    for (char *word = strtok(text, " "); word != NULL; word = strtok(NULL, " "))
-        argv[argc++] = slice_of(word, strlen(word));
     const struct command *parent, *cmd = command_find(argv, argc, &parent);
     struct request r = {.cmd = cmd, .argv = argv, .argc = argc};
     struct buf out = {0};
@@ -307,6 +303,48 @@ static void run(struct world *w, uint32_t db, const char *line, ...)
     if (call.failed)
         complain(w, "a command fails");
     buf_free(&out);
+}
+
+static void run(struct world *w, uint32_t db, const char *line, ...)
+{
+    char text[2 * VALUE_MAX];
+    struct slice argv[8];
+    int argc = 0;
+    va_list ap;
+    va_start(ap, line);
+    vsnprintf(text, sizeof(text), line, ap);
+    va_end(ap);
+    for (char *word = strtok(text, " "); word != NULL; word = strtok(NULL, " "))
+        argv[argc++] = slice_of(word, strlen(word));
+    run_words(w, db, argc, argv);
+}
+
+static struct slice library_code(char text[static VALUE_MAX], unsigned i, unsigned version)
+{
+    int len = snprintf(text, VALUE_MAX, "#!lua name=l%u\nredis.register_function('f%u', function() return %u end)", i,
+                       i, version);
+    return slice_of(text, (size_t)len);
+}
+
+/* What a library is loaded with differs each time; in which database the effect stands means nothing. */
+static void change_libraries(struct world *w)
+{
+    unsigned i = (unsigned)rng_below(&w->rng, LIBRARIES), *version = &w->now.library[i];
+    uint32_t db = (uint32_t)rng_below(&w->rng, LOGGED + 1);
+    char text[VALUE_MAX];
+    if (rng_below(&w->rng, 8) == 0) {
+        run(w, db, "FUNCTION FLUSH");
+        memset(w->now.library, 0, sizeof(w->now.library));
+    } else if (*version > 0 && rng_below(&w->rng, 3) == 0) {
+        run(w, db, "FUNCTION DELETE l%u", i);
+        *version = 0;
+    } else {
+        struct slice argv[] = {SLICE_LIT("FUNCTION"), SLICE_LIT("LOAD"), SLICE_LIT("REPLACE"), {0}};
+        unsigned to = 1 + (unsigned)rng_below(&w->rng, 1000);
+        argv[*version > 0 ? 3 : 2] = library_code(text, i, to);
+        run_words(w, db, *version > 0 ? 4 : 3, argv);
+        *version = to;
+    }
 }
 
 static void one_command(struct world *w)
@@ -347,6 +385,8 @@ static void one_command(struct world *w)
         run(w, db, "APPEND k%u xyz", k);
         memcpy(key->value + key->len, "xyz", 3);
         key->len += 3;
+    } else if (kind >= 92 && kind < 96) {
+        change_libraries(w);
     } else if (kind >= 98) {
         run(w, db, "FLUSHDB");
         if (logged)
@@ -399,6 +439,19 @@ static void something_else(struct world *w)
 
 /* --- after recovery --- */
 
+static void check_libraries(struct world *w, const struct state *want)
+{
+    for (unsigned i = 0; i < LIBRARIES; i++) {
+        char name[8], text[VALUE_MAX];
+        int len = snprintf(name, sizeof(name), "l%u", i);
+        const struct library *l = functions_library(w->server->functions, slice_of(name, (size_t)len));
+        if ((l != NULL) != (want->library[i] > 0))
+            complain(w, l != NULL ? "a deleted library is back" : "a library is lost");
+        else if (l != NULL && !slice_eq(l->code, library_code(text, i, want->library[i])))
+            complain(w, "a library has another state");
+    }
+}
+
 static void check_key(struct world *w, uint32_t db, unsigned k, const struct state *want)
 {
     struct shard *s = w->server->shards[0];
@@ -435,6 +488,7 @@ static void check_recovered(struct world *w)
     for (uint32_t db = 0; db < LOGGED; db++)
         for (unsigned k = 0; k < KEYS; k++)
             check_key(w, db, k, &w->now);
+    check_libraries(w, &w->now);
     for (uint32_t db = 0; db <= LOGGED; db++)
         keyspace_validate(w->server->shards[0]->spaces[db]);
     if (w->server->shards[0]->spaces[LOGGED]->keys != 0)

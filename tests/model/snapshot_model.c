@@ -20,6 +20,7 @@
 #include "server/checkpoint.h"
 #include "server/config_table.h"
 #include "server/dispatch.h"
+#include "server/function_store.h"
 #include "server/lazy.h"
 #include "server/recovery.h"
 #include "server/save.h"
@@ -120,6 +121,7 @@ static void start(struct store_mem_disk *flash)
     server->fs = fs_sim_fs(disk);
     server->hash_seed = rng_u64(&rng);
     holds_init(&server->holds);
+    functions_install(server, functions_new());
     server->store = store_mem_open(flash);
     server->pool = pool_new(2);
     server->lazy = lazy_start();
@@ -544,6 +546,7 @@ static void stop(void)
     mem_free(server->shards, sizeof(*server->shards) * SHARDS);
     mem_free(server->modes, DATABASES);
     mem_free(server->dead, sizeof(*server->dead) * server->dead_cap);
+    functions_unref(server->functions);
     mem_free(server, sizeof(*server));
 }
 

@@ -18,7 +18,7 @@ from resp import SetReply
 # What the task names; a command missing here is a failure, a command beyond it is welcome.
 EXPECTED = '''append bgrewriteaof bitcount bitfield bitfield_ro bitop bitpos blmove blmpop blpop brpop brpoplpush bzmpop bzpopmax
     bzpopmin client command config copy dbsize debug decr decrby del discard dump echo eval eval_ro evalsha evalsha_ro exec exists
-    expire
+    expire fcall fcall_ro function
     expireat expiretime flushall flushdb get getbit getdel getex getrange getset hello incr incrby incrbyfloat info keys lcs
     memory mget move mset msetnx multi object persist pexpire pexpireat pexpiretime pfadd pfcount pfdebug pfmerge pfselftest ping psetex pttl quit randomkey rename
     renamenx reset restore scan script select set setbit setex setnx setrange shutdown strlen substr swapdb time touch ttl type unlink
@@ -154,6 +154,8 @@ DIFFERENCES = {
 }
 for _name in ('mset', 'msetnx'):
     DIFFERENCES[_name, 'arguments'] = ('data:block*(key:key#0 value:string)', NAMES)
+DIFFERENCES['function|flush', 'arguments'] = (
+    'flush-type:oneof?(async:pure-token=ASYNC sync:pure-token=SYNC)', NAMES)
 DIFFERENCES['script|flush', 'arguments'] = (
     'flush-type:oneof@6.2.0?(async:pure-token=ASYNC sync:pure-token=SYNC)', NAMES)
 for _name in ('flushall', 'flushdb'):

@@ -376,7 +376,7 @@ def _(_s):
     refused(redis.dir, 'append-only file of Redis')
 
 
-@test('functions are passed over')
+@test('functions come with the file')
 def _(_s):
     redis = Server(binary=ORACLE)
     c = redis.client()
@@ -385,7 +385,7 @@ def _(_s):
     saved(redis)
     server = on_copy(redis)
     expect(server.client(), 'GET k', '"v"')
-    ok('1 function libraries' in server.log(), server.log_tail())
+    expect(server.client(), 'FCALL f 0', '1')
     redis.stop()
     server.stop()
 
