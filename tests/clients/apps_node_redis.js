@@ -75,6 +75,32 @@ test('scripts of one’s own', async () => {
   assert.deepStrictEqual([sum, text], [11, '11']);
 });
 
+test('functions', async (client) => {
+  const code = `#!lua name=shop
+    redis.register_function('buy', function(keys, args)
+      local left = tonumber(redis.call('GET', keys[1]) or 0)
+      if left < tonumber(args[1]) then return redis.error_reply('SOLDOUT only ' .. left) end
+      return redis.call('DECRBY', keys[1], args[1])
+    end)
+    redis.register_function{function_name = 'stock', flags = {'no-writes'}, callback = function(keys)
+      return redis.call('GET', keys[1])
+    end}`;
+  assert.strictEqual(await client.functionLoad(code, { REPLACE: true }), 'shop');
+  await client.set('book', '5');
+  assert.strictEqual(await client.fCall('buy', { keys: ['book'], arguments: ['2'] }), 3);
+  assert.strictEqual(await client.fCallRo('stock', { keys: ['book'] }), '3');
+  await assert.rejects(client.fCall('buy', { keys: ['book'], arguments: ['9'] }), /SOLDOUT only 3/);
+  await assert.rejects(client.fCallRo('buy', { keys: ['book'], arguments: ['1'] }), /Can not execute a script with write flag/);
+  const [library] = await client.functionList();
+  assert.deepStrictEqual(library.functions.map(({ name }) => name).sort(), ['buy', 'stock']);
+  const dump = await client.withTypeMapping({ 36: Buffer }).functionDump();
+  await client.functionFlush();
+  await assert.rejects(client.fCall('buy', { keys: ['book'], arguments: ['1'] }), /Function not found/);
+  await client.functionRestore(dump);
+  assert.strictEqual(await client.fCall('buy', { keys: ['book'], arguments: ['1'] }), 2);
+  await client.functionFlush();
+});
+
 test('channels, patterns, shard channels', async (publisher) => {
   for (const RESP of [2, 3]) {
     const sub = await connect({ RESP });

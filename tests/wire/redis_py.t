@@ -277,6 +277,15 @@ def _(s):
         eq(m.next_command()['command'], 'SET watched a value')
 
 
+@test('functions')
+def _(s):
+    r = connect(s)
+    eq(r.function_load("#!lua name=lib\nredis.register_function('twice', function(k, a) return 2 * a[1] end)"), b'lib')
+    eq(r.fcall('twice', 0, 21), 42)
+    eq(r.function_list()[0][1], b'lib')
+    r.function_flush()
+
+
 @test('asyncio: pipelines, blocking calls, pub/sub, locks')
 def _(s):
     from redis import asyncio as aioredis
