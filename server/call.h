@@ -48,6 +48,7 @@ struct call {
     bool apply;      /* effects are being applied (recovery, replica): the clock does not exist, nothing is recorded */
     bool held;       /* runs under a hold: keys may be on any held shard */
     bool in_exec;    /* inside EXEC */
+    bool in_script;  /* a script called it */
     bool no_touch;   /* CLIENT NO-TOUCH */
     bool track;      /* what it reads is remembered for its client (CLIENT TRACKING) */
     bool failed;     /* an error was replied */

@@ -175,6 +175,7 @@ void call_init(struct call *c, struct shard *s, const struct request *r)
     c->apply = false;
     c->held = false;
     c->in_exec = false;
+    c->in_script = false;
     c->no_touch = false;
     c->track = false;
     c->failed = false;
@@ -244,20 +245,24 @@ void call_run(struct call *c)
     struct shard *s = c->shard;
     bool outer = !c->in_exec && !c->apply;
     uint64_t from = outer ? s->tick : timing_now(&c->server->timing);
+    bool monitored = monitor_wanted(c);
 
     if (outer)
         stage_begin(&s->stage);
+    if (unlikely(monitored))
+        monitor_before(c);
     c->cmd->run(c);
     if (unlikely(c->track) && (c->cmd->flags & CMD_READONLY))
         tracking_remember(c);
     if (outer)
         stage_end(&s->stage);
     if (unlikely(c->again)) { /* as if it had not run */
+        monitor_forget(c);
         timing_start(s);
         return;
     }
-    if (c->blocked == NULL)
-        monitor_feed(c);
+    if (unlikely(monitored) && c->blocked == NULL)
+        monitor_after(c);
     if (unlikely(c->blocks)) { /* it is counted when it is answered */
         timing_start(s);
         return;
@@ -530,7 +535,7 @@ static enum ran run_request(struct shard *s, struct request *r, bool held)
     if (unlikely(r->argc == 0)) {
         if (r->error != NULL) {
             resp_errorf(outbox_writer(&c->out), "ERR %s", r->error);
-            timing_error(s, "ERR");
+            timing_error(s, SLICE_LIT("ERR"));
             client_wrote(c);
             client_close(c, true);
         }

@@ -51,7 +51,9 @@ static void deliver(struct shard *home, const struct push_item *item) { deliver_
 
 static void append_peer(struct buf *b, const struct call *c)
 {
-    if (c->origin == NULL)
+    if (c->in_script)
+        buf_append_str(b, "lua");
+    else if (c->origin == NULL)
         buf_append_str(b, "?:0");
     else if (c->origin->is_unix)
         buf_printf(b, "unix:%s", c->server->config->unixsocket);
@@ -76,19 +78,68 @@ static void append_line(struct buf *b, const struct call *c)
 /* The shard whose thread this is. Inside a transaction a call may be for another one, which is held. */
 static struct shard *running_shard(const struct call *c) { return c->client != NULL ? c->client->home : c->shard; }
 
-void monitor_line(struct call *c)
+static void send(struct shard *s, struct blob *line)
 {
-    uint64_t homes = atomic_load_explicit(&c->server->monitor_homes, memory_order_relaxed);
-    struct shard *s = running_shard(c);
-    struct buf line = {0};
-    if (c->apply || c->cmd->flags & (CMD_ADMIN | CMD_SKIP_MONITOR))
-        return;
-    append_line(&line, c);
-    struct push_item item = {.deliver = deliver, .message = {.bytes = blob_copy(buf_slice(&line), line.len)}};
-    buf_free(&line);
-    s->gave_always |= c->always;
+    uint64_t homes = atomic_load_explicit(&s->server->monitor_homes, memory_order_relaxed);
+    struct push_item item = {.deliver = deliver, .message = {.bytes = line}};
     for (uint64_t m = homes & ~(1ull << s->index); m != 0; m &= m - 1)
         push_elsewhere(s, (unsigned)__builtin_ctzll(m), &item);
     deliver_here(s, &item.message);
-    blob_unref(item.message.bytes);
+    blob_unref(line);
+}
+
+/* --- a script's lines, kept until it has completed --- */
+
+static void keep(struct shard *s, struct blob *line) { buf_append(&s->script_lines, &line, sizeof(line)); }
+
+static struct blob *kept(const struct shard *s, size_t i) { return ((struct blob **)s->script_lines.p)[i]; }
+
+static size_t nkept(const struct shard *s) { return s->script_lines.len / sizeof(struct blob *); }
+
+static void send_kept(struct shard *s)
+{
+    for (size_t i = 0; i < nkept(s); i++)
+        send(s, kept(s, i));
+    buf_reset(&s->script_lines, 4 * KIB);
+}
+
+void monitor_forget(struct call *c)
+{
+    struct shard *s = running_shard(c);
+    for (size_t i = 0; i < nkept(s); i++)
+        blob_unref(kept(s, i));
+    buf_reset(&s->script_lines, 4 * KIB);
+}
+
+/* --- around a run --- */
+
+static struct blob *line_of(const struct call *c)
+{
+    struct buf line = {0};
+    append_line(&line, c);
+    struct blob *b = blob_copy(buf_slice(&line), line.len);
+    buf_free(&line);
+    return b;
+}
+
+static bool shown(const struct call *c) { return !c->apply && !(c->cmd->flags & CMD_ADMIN); }
+
+void monitor_before(struct call *c)
+{
+    if (shown(c) && (c->cmd->flags & CMD_SKIP_MONITOR))
+        keep(running_shard(c), line_of(c));
+}
+
+void monitor_after(struct call *c)
+{
+    struct shard *s = running_shard(c);
+    if (!shown(c))
+        return;
+    s->gave_always |= c->always;
+    if (c->cmd->flags & CMD_SKIP_MONITOR)
+        send_kept(s);
+    else if (nkept(s) > 0)
+        keep(s, line_of(c)); /* it is one of them, or was let in while a script took long */
+    else
+        send(s, line_of(c));
 }

@@ -12,12 +12,14 @@
 void monitor_on(struct client *c);
 void monitor_off(struct client *c);
 
-void monitor_line(struct call *c);
-/* The call has run (EVAL: is about to run, since its commands come behind it). */
-static inline void monitor_feed(struct call *c)
+/* Around a run, when somebody listens. Commands that have the flag skip_monitor run others (scripts): their lines come
+ * before those, and none is sent before they have completed; if they have not, and run again, all are forgotten. */
+static inline bool monitor_wanted(const struct call *c)
 {
-    if (unlikely(atomic_load_explicit(&c->server->monitor_homes, memory_order_relaxed) != 0))
-        monitor_line(c);
+    return atomic_load_explicit(&c->server->monitor_homes, memory_order_relaxed) != 0;
 }
+void monitor_before(struct call *c);
+void monitor_after(struct call *c);
+void monitor_forget(struct call *c);
 
 #endif

@@ -13,7 +13,7 @@
 void reply_error(struct call *c, const char *text)
 {
     c->failed = true;
-    timing_error(c->shard, text);
+    timing_error(c->shard, slice_str(text));
     resp_error(c->out, text);
 }
 

@@ -727,6 +727,7 @@ void shard_free(struct shard *s)
     timing_free(s);
     slowlog_reset(&s->slowlog);
     mem_free(s->monitors, sizeof(*s->monitors) * s->monitors_cap);
+    buf_free(&s->script_lines);
     mem_free(s->latency, sizeof(struct latency));
     if (s->wave_again != NULL) {
         buf_free(&s->wave_again->nowhere);

@@ -121,6 +121,7 @@ struct shard {
     struct slowlog slowlog;
     struct client **monitors; /* those of its clients that listen to all (monitor.h) */
     unsigned nmonitors, monitors_cap;
+    struct buf script_lines; /* for them: struct blob *, while a script runs */
     struct latency *latency; /* NULL: nothing was slow yet */
 
     /* --- lending (hold.h) --- */

@@ -90,14 +90,14 @@ static struct error_kind *find_kind(struct error_stats *e, const char *name, siz
     return &e->kind[n];
 }
 
-void timing_error(struct shard *s, const char *text)
+void timing_error(struct shard *s, struct slice text)
 {
     struct error_stats *e = &s->errors;
     size_t len = 0;
-    while (text[len] > ' ' && len < sizeof(e->kind[0].name) - 1)
+    while (len < text.len && text.p[len] > ' ' && len < sizeof(e->kind[0].name) - 1)
         len++;
-    bool word = len > 0 && (text[len] == ' ' || text[len] == 0);
-    struct error_kind *kind = word ? find_kind(e, text, len) : find_kind(e, "ERR", 3);
+    bool word = len > 0 && (len == text.len || text.p[len] == ' ');
+    struct error_kind *kind = word ? find_kind(e, (const char *)text.p, len) : find_kind(e, "ERR", 3);
     stat_add(kind != NULL ? &kind->count : &e->others, 1);
     stat_add(&s->stats.errors, 1);
 }

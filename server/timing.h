@@ -49,7 +49,7 @@ static inline uint64_t timing_now(const struct timing *t) { return ticks_now(&t-
 /* Books a run from `from` to `now`, where the next one begins. */
 void timing_book(struct call *c, uint64_t from, uint64_t now);
 /* Counts an error that is replied: "ERR syntax error" as an ERR. */
-void timing_error(struct shard *s, const char *text);
+void timing_error(struct shard *s, struct slice text);
 /* CONFIG RESETSTAT, and the end. */
 void timing_reset(struct shard *s);
 void timing_free(struct shard *s);

@@ -18,6 +18,26 @@ void push_error(lua_State *L, struct slice text)
     lua_setfield(L, -2, "err");
 }
 
+/* The field that Redis marks such errors with. */
+#define COUNTED "ignore_error_stats_update"
+
+void push_counted_error(lua_State *L, struct slice text)
+{
+    push_error(L, text);
+    lua_pushboolean(L, 1);
+    lua_setfield(L, -2, COUNTED);
+}
+
+bool counted_error(lua_State *L, int table)
+{
+    lua_pushvalue(L, table);
+    lua_pushliteral(L, COUNTED);
+    lua_rawget(L, -2);
+    bool counted = lua_toboolean(L, -1);
+    lua_pop(L, 2);
+    return counted;
+}
+
 static int fail(lua_State *L, const char *text)
 {
     push_error(L, slice_str(text));

@@ -91,6 +91,9 @@ void reply_to_lua(lua_State *L, const uint8_t **at);
 void lua_to_reply(lua_State *L, struct call *c, int resp, size_t limit);
 /* Pushes {err = text}; a text without a code gets "ERR". */
 void push_error(lua_State *L, struct slice text);
+/* The same of a command's error, which has been counted, and is not when it is replied. */
+void push_counted_error(lua_State *L, struct slice text);
+bool counted_error(lua_State *L, int table);
 
 /* --- api.c --- */
 
@@ -108,6 +111,7 @@ struct run {
     bool wrote; /* a write command was run: it cannot be killed any more */
     bool busy;  /* past busy-reply-threshold */
     bool failed;
+    bool counted;       /* the error it failed with is in the statistics */
     bool changed;       /* something may have changed: it cannot be run again any more */
     uint64_t reach;     /* shards whose keys it may touch */
     uint64_t overdrawn; /* bytes that it has taken from a full memory */

@@ -93,6 +93,7 @@ static void nested_init(struct call *q, struct run *r, const struct command *cmd
     q->track = outer->track;
     q->held = outer->held;
     q->in_exec = true;
+    q->in_script = true;
     q->out = &r->env->reply;
 }
 
@@ -129,7 +130,17 @@ static void run_admitted(struct run *r, struct call *q)
     r->changed |= q->changes > 0 || here->stage.group != effects || (q->cmd->flags & CMD_MAY_REPLICATE);
 }
 
-static void refuse(struct call *q, const char *error) { reply_error(q, error); }
+static void count_refused(const struct call *q)
+{
+    if (q->cmd != NULL)
+        stat_add(&q->shard->commands[q->cmd->id].rejected, 1);
+}
+
+static void refuse(struct call *q, const char *error)
+{
+    reply_error(q, error);
+    count_refused(q);
+}
 
 void nested_run(lua_State *L, struct run *r, const struct command *cmd, struct slice *argv, int argc)
 {
@@ -150,8 +161,10 @@ void nested_run(lua_State *L, struct run *r, const struct command *cmd, struct s
     enum admit a = admit_now(r, &q);
     if (unlikely(a == ADMIT_WAIT))
         script_stop(L, r->env, STOP_AGAIN);
-    if (a != ADMIT_RUN)
+    if (a != ADMIT_RUN) {
+        count_refused(&q);
         return;
+    }
     if ((cmd->flags & CMD_WRITE) && !r->wrote && !busy_wrote(r))
         script_stop(L, r->env, STOP_KILLED);
     run_admitted(r, &q);

@@ -6,6 +6,7 @@
 #include "core/proto/resp_writer.h"
 #include "server/reply.h"
 #include "server/script/env.h"
+#include "server/timing.h"
 
 /* --- RESP to Lua: our own commands' replies, so well-formed --- */
 
@@ -135,7 +136,7 @@ void reply_to_lua(lua_State *L, const uint8_t **at)
         push_text(L, "ok", take_line(at));
         break;
     case '-':
-        push_error(L, take_line(at));
+        push_counted_error(L, take_line(at));
         break;
     case ':':
         lua_pushnumber(L, (double)take_int(at));
@@ -270,6 +271,8 @@ static bool put_special(lua_State *L, struct out *o)
     if (has_field(L, "err", LUA_TSTRING)) {
         p = lua_tolstring(L, -1, &len);
         o->call->failed = true;
+        if (!counted_error(L, -2))
+            timing_error(o->call->shard, slice_of(p, len));
         put_line(o, '-', p, len);
     } else if (has_field(L, "ok", LUA_TSTRING)) {
         p = lua_tolstring(L, -1, &len);

@@ -94,6 +94,7 @@ static void note_error(lua_State *L, struct run *r)
     struct buf *out = &r->env->text;
     buf_clear(out);
     if (lua_istable(L, -1)) {
+        r->counted = counted_error(L, -1);
         lua_pushliteral(L, "err");
         lua_rawget(L, -2);
         if (!lua_isstring(L, -1)) {
@@ -139,6 +140,8 @@ static void error_reply(struct run *r)
     const struct slice text = buf_slice(&r->env->text);
     struct buf *out = r->call->out;
     r->call->failed = true;
+    if (!r->counted)
+        timing_error(r->call->shard, text);
     buf_append_byte(out, '-');
     size_t from = out->len;
     buf_append_slice(out, text);
