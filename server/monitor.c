@@ -64,7 +64,8 @@ static void append_peer(struct buf *b, const struct call *c)
 static void append_line(struct buf *b, const struct call *c)
 {
     int64_t now = clock_wall_us(c->server->clock);
-    uint32_t db = c->client != NULL ? c->client->db : c->db; /* SELECT is shown where it leads */
+    /* SELECT is shown where it leads. */
+    uint32_t db = c->client != NULL && !c->in_script ? c->client->db : c->db;
     buf_printf(b, "+%lld.%06lld [%u ", (long long)(now / 1000000), (long long)(now % 1000000), db);
     append_peer(b, c);
     buf_append_byte(b, ']');

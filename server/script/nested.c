@@ -2,6 +2,7 @@
  * script gets; only a run that has to start again raises. */
 #include "core/base/panic.h"
 #include "server/dispatch.h"
+#include "server/monitor.h"
 #include "server/reply.h"
 #include "server/script/busy.h"
 #include "server/script/env.h"
@@ -75,8 +76,13 @@ static bool selects(struct run *r, struct call *q)
     }
     if (q->cmd != known)
         return false;
+    uint64_t now = timing_now(&q->server->timing);
     if (arg_db(q, q->argv[1], &r->db))
         reply_ok(q);
+    q->db = r->db;
+    if (monitor_wanted(q))
+        monitor_after(q);
+    timing_book(q, now, timing_now(&q->server->timing));
     return true;
 }
 

@@ -76,6 +76,55 @@ def _(s):
        ['"AUTH" "(redacted)" "(redacted)"', '"HELLO" "2" "AUTH" "(redacted)" "(redacted)"'])
 
 
+@test('scripts: their own line, then those of what they call, from "lua"')
+def _(s):
+    m, c = monitor(s), s.client()
+    c.call('EVAL', "redis.call('SET',KEYS[1],'v') return redis.call('get',KEYS[1])", '1', 'a')
+    c.call('EVAL', "redis.call('select',2) redis.call('set','z','1') redis.pcall('nosuch')", '0')
+    c.pipeline([('MULTI',), ('EVAL', "return redis.pcall('incr','a')", '0'), ('EXEC',)])
+    address = '%s:%d' % c.sock.getsockname()
+    c.call('ECHO', 'end')
+    eq(until(m, 'end'), [
+        (0, address, '"EVAL" "redis.call(\'SET\',KEYS[1],\'v\') return redis.call(\'get\',KEYS[1])" "1" "a"'),
+        (0, 'lua', '"SET" "a" "v"'),
+        (0, 'lua', '"get" "a"'),
+        (0, address, '"EVAL" "redis.call(\'select\',2) redis.call(\'set\',\'z\',\'1\') redis.pcall(\'nosuch\')" "0"'),
+        (2, 'lua', '"select" "2"'),
+        (2, 'lua', '"set" "z" "1"'),
+        (0, address, '"MULTI"'),
+        (0, address, '"EVAL" "return redis.pcall(\'incr\',\'a\')" "0"'),
+        (0, 'lua', '"incr" "a"'),
+        (0, address, '"EXEC"')])
+
+
+@test('a script that is run again for cold values is shown once')
+def _(_s):
+    need_kelvin('flash')
+    server = Server({'maxmemory': '96mb', 'tier': 'on', 'tier-memory': '8mb', 'durability': 'none'},
+                    lines=['db 0 maxmemory 1mb'])
+    c = server.client()
+    c.pipeline([('SET', f'k{i}', 'x' * 10000) for i in range(400)])
+    m = monitor(server)
+
+    def fetches():
+        return int(server.info('tier')['tier_fetches'])
+
+    def lines():
+        c.call('ECHO', 'end')
+        return [what for _, _, what in until(m, 'end') if 'INFO' not in what and 'HELLO' not in what]
+
+    before, n = fetches(), 0
+    lines()
+    while fetches() < before + 8 and n < 300:
+        c.call('EVAL', "redis.call('get','x') return #redis.call('get','k'..ARGV[1]) + #redis.call('get','k'..ARGV[2])",
+               '0', str(n), str(n + 1))
+        have = lines()
+        eq(have[1:], ['"get" "x"', f'"get" "k{n}"', f'"get" "k{n + 1}"'])
+        n += 2
+    ok(fetches() > before, 'cold values')
+    server.stop()
+
+
 @test('every command of every client reaches every monitor once, each client\'s in its order')
 def _(s):
     monitors = [s.client(resp=resp) for resp in (2, 2, 2, 2, 3)]

@@ -272,6 +272,25 @@ def _(s):
     eq(s.info('errorstats'), {})
 
 
+@test('errorstats: of scripts each error once')
+def _(s):
+    c = s.client()
+    c.call('SET', 'x', 'abc')
+    for script, want in (("return redis.call('incr','x')", 'ERR'), ("return redis.pcall('incr','x')", 'ERR'),
+                         ("redis.pcall('lpush','x','1') return 1", 'WRONGTYPE'), ("return redis.error_reply('-FOO x')", 'FOO'),
+                         ("return {1,{err='BAR x'}}", 'BAR'), ("error({err='TBL z'})", 'TBL'), ("error('boom')", 'ERR'),
+                         ("return redis.call('nosuch')", 'ERR'), ('syntax error', 'ERR')):
+        c.call('CONFIG', 'RESETSTAT')
+        try:
+            c.call('EVAL', script, '0')
+        except Exception:  # the error that the script replies
+            pass
+        eq(s.info('errorstats'), {f'errorstat_{want}': 'count=1'}, script)
+    c.call('CONFIG', 'RESETSTAT')
+    c.call('EVAL', "redis.pcall('get')", '0')
+    eq(fields(s.info('commandstats')['cmdstat_get'])['rejected_calls'], '1')
+
+
 @test('latencystats: percentiles of each command, those that are asked for')
 def _(s):
     c = s.client()
