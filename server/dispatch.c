@@ -342,14 +342,14 @@ static enum ran run_here(struct shard *s, struct client *c, struct call *call)
     push_begin(s, c);
     if (unlikely(block_ended(call, &c->blocked))) {
         finish(c, call);
-        push_end(s, c);
+        push_end(s);
         serve_ready(s, call);
         return RAN_DONE;
     }
     enum admit a = c->tx != NULL && is_exec(call) ? tx_admit(call, &c->waiter) : admit(call, &c->waiter);
     if (unlikely(a == ADMIT_WAIT)) {
         c->flags |= CLIENT_PARKED;
-        push_end(s, c);
+        push_end(s);
         timing_start(s);
         return RAN_PARKED;
     }
@@ -361,12 +361,12 @@ static enum ran run_here(struct shard *s, struct client *c, struct call *call)
         call_run(call);
         if (unlikely(call->again)) {
             c->flags |= CLIENT_PARKED;
-            push_end(s, c);
+            push_end(s);
             return RAN_PARKED;
         }
         if (unlikely(call->blocks)) {
             enum ran ran = block(c, call);
-            push_end(s, c);
+            push_end(s);
             serve_ready(s, call);
             return ran;
         }
@@ -376,7 +376,7 @@ static enum ran run_here(struct shard *s, struct client *c, struct call *call)
     if (unlikely(c->blocked != NULL))
         block_done(&c->blocked);
     finish(c, call);
-    push_end(s, c);
+    push_end(s);
     serve_ready(s, call);
     return RAN_DONE;
 }

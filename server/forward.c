@@ -159,6 +159,7 @@ static bool run_item(struct sub *sub, struct sub_item *item)
         call.waited = sub->waiter.fetch_ticks;
         call.waiter = &sub->waiter;
         call_run(&call);
+        push_end(s);
         if (unlikely(call.again))
             return false;
     }

@@ -48,30 +48,41 @@ static void append(struct client *c, struct blob *b)
         outbox_blob(&c->out, b, copied);
 }
 
-static void keep_for_later(struct push_queues *q, const struct push *m)
+static void keep(struct push_queues *q, struct client *c, const struct push *m)
 {
-    if (q->nown == q->own_cap) {
-        unsigned cap = q->own_cap ? q->own_cap * 2 : 4;
-        q->own = mem_realloc(q->own, sizeof(*q->own) * q->own_cap, sizeof(*q->own) * cap);
-        q->own_cap = cap;
+    if (q->nkept == q->kept_cap) {
+        unsigned cap = q->kept_cap ? q->kept_cap * 2 : 4;
+        q->kept = mem_realloc(q->kept, sizeof(*q->kept) * q->kept_cap, sizeof(*q->kept) * cap);
+        q->kept_cap = cap;
     }
-    q->own[q->nown++] = push_ref(m);
+    q->kept[q->nkept++] = (struct push_kept){c, push_ref(m)};
 }
 
-/* False if it gets nothing. */
+/* In the middle of a script replies may leave (busy.h), but nothing that tells what the script has done: that is logged
+ * when it is over. What comes behind something that was kept is kept as well. */
+static bool kept_back(struct shard *s, const struct client *c)
+{
+    struct push_queues *q = &s->pushes;
+    if (q->delivering)
+        return c == q->running;
+    q->keeping |= s->script_run != NULL;
+    return q->keeping || c == q->running;
+}
+
+/* False if it gets nothing now. */
 static bool give(struct client *c, const struct push *m)
 {
     struct blob *b = m->bytes;
     if (unlikely(c->flags & (CLIENT_CLOSING | CLIENT_CLOSE_AFTER_REPLY)))
         return false;
+    if (unlikely(kept_back(c->home, c))) {
+        keep(&c->home->pushes, c, m);
+        return false;
+    }
     if (c->proto == 2 && m->resp2 != NULL) {
         if (!(c->flags & CLIENT_SUBSCRIBER))
             return false;
         b = m->resp2;
-    }
-    if (unlikely(c == c->home->pushes.running)) {
-        keep_for_later(&c->home->pushes, m);
-        return false;
     }
     append(c, b);
     client_wrote(c);
@@ -88,15 +99,16 @@ void push_here(struct client *c, const struct push *m)
 
 void push_begin(struct shard *s, const struct client *c) { s->pushes.running = c; }
 
-void push_end(struct shard *s, struct client *c)
+void push_end(struct shard *s)
 {
     struct push_queues *q = &s->pushes;
     q->running = NULL;
-    for (unsigned i = 0; i < q->nown; i++) {
-        push_here(c, &q->own[i]);
-        push_unref(&q->own[i]);
+    q->keeping = false;
+    for (unsigned i = 0; i < q->nkept; i++) {
+        push_here(q->kept[i].client, &q->kept[i].message);
+        push_unref(&q->kept[i].message);
     }
-    q->nown = 0;
+    q->nkept = 0;
 }
 
 /* --- to other shards --- */
@@ -189,9 +201,11 @@ static void deliver_batch(struct shard *s, struct push_batch *b)
 {
     s->pushes.written_lsn = b->written_lsn;
     s->pushes.durable_lsn = b->durable_lsn;
+    s->pushes.delivering = true;
     for (unsigned i = 0; i < b->n; i++)
         b->items[i].deliver(s, &b->items[i]);
     s->pushes.written_lsn = s->pushes.durable_lsn = 0;
+    s->pushes.delivering = false;
 }
 
 bool push_congested(const struct server *server)
@@ -226,5 +240,5 @@ void push_queues_free(struct push_queues *q)
     }
     for (; q->out_mask != 0; q->out_mask &= q->out_mask - 1)
         batch_free(q->out[__builtin_ctzll(q->out_mask)]);
-    mem_free(q->own, sizeof(*q->own) * q->own_cap);
+    mem_free(q->kept, sizeof(*q->kept) * q->kept_cap);
 }

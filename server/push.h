@@ -58,8 +58,13 @@ struct push_queues {
     _Atomic uint64_t backlog;           /* cost of what was posted to this shard and is not delivered */
     bool waited_for;                    /* somebody here waits for a backlog to go down */
     const struct client *running;       /* whose command runs here */
-    struct push *own;                   /* for that one */
-    unsigned nown, own_cap;
+    bool delivering;                    /* a batch is */
+    bool keeping;                       /* all pushes go to `kept` until the command that runs here is over */
+    struct push_kept {
+        struct client *client;
+        struct push message;
+    } * kept; /* for later, in order: for the client whose command runs, and of scripts */
+    unsigned nkept, kept_cap;
 };
 
 void push_queues_init(struct push_queues *q);
@@ -73,6 +78,7 @@ void push_deliver(struct shard *s);
 static inline bool push_unposted(const struct push_queues *q) { return q->out_mask != 0; }
 /* Around a command of a client of this shard. */
 void push_begin(struct shard *s, const struct client *c);
-void push_end(struct shard *s, struct client *c);
+/* After any command: what was kept is delivered. */
+void push_end(struct shard *s);
 
 #endif

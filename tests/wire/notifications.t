@@ -7,7 +7,7 @@ import time
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), '..', 'lib'))
 from exact import compare
-from kelvin import IS_KELVIN, Server, Skip, eq, eventually, expect, need_kelvin, ok, run, size, split, test
+from kelvin import IS_KELVIN, Push, Server, eq, expect, need_kelvin, ok, run, split, test
 
 LISTENER = 's> PSUBSCRIBE __key*__:*\n'
 ALL = [('notify-keyspace-events', 'AKEmn')]
@@ -424,6 +424,36 @@ def _(s):
         p> MULTI ; SET a 1 ; DISCARD
         p> MULTI ; DEL a b l ; MSET a 1 b 2 l 3 ; DEL a b l ; EXEC
     ''', ALL, only=['s'])
+
+
+@test('what a long script does is told when it is over, to whoever listens')
+def _(s):
+    p, control = s.client(), s.client()
+    listeners = [s.client(3) for _ in range(4)]
+    control.call('CONFIG', 'SET', 'notify-keyspace-events', 'KA')
+    control.call('CONFIG', 'SET', 'busy-reply-threshold', '50')
+    for listener in listeners:
+        listener.send('PSUBSCRIBE', '__key*', 'said')
+        listener.read(), listener.read()
+    p.send('EVAL', """
+        redis.call('SET', KEYS[1], 'x') redis.call('PUBLISH', 'said', 'y')
+        local t = redis.call('TIME') repeat local n = redis.call('TIME')
+        until (n[1] - t[1]) * 1000000 + n[2] - t[2] > 600000 return 1""", '1', 'k')
+    for listener in listeners:
+        seen, replies = [], 0
+        while len(seen) < 2:  # where the script runs PING gets BUSY, elsewhere it is answered
+            listener.send('PING', 'x')
+            replies += 1
+            while replies > 0 and len(seen) < 2:
+                reply = listener.read()
+                if type(reply) is Push:
+                    seen.append((reply[3], p.quiet(0.3)))
+                else:
+                    ok(reply == b'x' or reply.startswith(b'BUSY'), f'{reply} while the script runs')
+                    replies -= 1
+        eq(seen, [(b'set', False), (b'y', False)], 'events, and whether the script was still running then')
+    eq(p.read(), 1)
+    control.call('CONFIG', 'SET', 'busy-reply-threshold', '5000')
 
 
 @test('expiry, on access and by itself')
