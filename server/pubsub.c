@@ -421,9 +421,33 @@ static uint64_t publish(struct shard *s, struct shard *owner, enum channel_kind 
     return kind == CHANNEL_PLAIN ? n + publish_to_patterns(s, name, message) : n;
 }
 
+/* The message stands behind the channel's name. */
+static void publish_handed(struct shard *owner, const struct push_item *item)
+{
+    struct slice both = blob_slice(item->message.bytes);
+    publish(owner, owner, item->kind, slice_of(both.p, item->len), slice_of(both.p + item->len, both.len - item->len));
+}
+
+static void hand_over(struct shard *s, struct shard *owner, enum channel_kind kind, struct slice name,
+                      struct slice message)
+{
+    struct blob *both = blob_new(name.len + message.len);
+    struct push_item item = {
+        .deliver = publish_handed, .kind = kind, .len = (uint32_t)name.len, .message = {.bytes = both}};
+    both->len = name.len + message.len;
+    memcpy(both->data, name.p, name.len);
+    memcpy(both->data + name.len, message.p, message.len);
+    push_elsewhere(s, owner->index, &item);
+    blob_unref(both);
+}
+
 uint64_t pubsub_publish(struct call *c, enum channel_kind kind, struct slice name, struct slice message)
 {
-    return publish(c->shard, everywhere(kind, name) ? c->shard : call_owner(c, name), kind, name, message);
+    struct shard *owner = everywhere(kind, name) ? c->shard : shard_of(c->server, name);
+    if (likely(owner == c->shard || c->held))
+        return publish(c->shard, owner, kind, name, message);
+    hand_over(c->shard, owner, kind, name, message);
+    return 0;
 }
 
 void pubsub_event(struct shard *s, struct slice name, struct slice message)

@@ -49,7 +49,9 @@ unsigned pubsub_count(const struct client *client, enum channel_kind kind);
 /* All subscriptions of a client end, by tasks to the owners. On its home. */
 void pubsub_leave(struct client *client);
 
-/* Publishes on the shard that runs the call, which is the owner of the channel or holds it: the number of receivers. */
+/* Publishes: the number of receivers. The shard that runs the call is the owner of the channel or holds it; if it is
+ * not (a script that runs where its declared keys are), the message is handed to the owner, and the number is 0: it is
+ * not known here. */
 uint64_t pubsub_publish(struct call *c, enum channel_kind kind, struct slice name, struct slice message);
 /* The same from any shard, for channels that belong to every shard. */
 void pubsub_event(struct shard *s, struct slice name, struct slice message);

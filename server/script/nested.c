@@ -54,10 +54,10 @@ static const char *forbidden(const struct run *r, const struct command *cmd, int
     return NULL;
 }
 
-/* Keys of shards that are neither this one nor held, or of slots that were not declared. */
+/* Keys of shards that are neither this one nor held, or of slots that were not declared. Messages find their way. */
 static bool out_of_reach(const struct run *r, const struct call *q)
 {
-    if (likely(q->server->nshards == 1))
+    if (likely(q->server->nshards == 1) || q->cmd->route == ROUTE_CHANNEL)
         return false;
     return request_owners(q->server, q->cmd, q->argv, q->argc) & ~r->reach;
 }

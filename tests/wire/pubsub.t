@@ -161,6 +161,22 @@ def _(s):
         a.close()
 
 
+@test('scripts publish on any channel')
+def _(s):
+    p, a = s.client(), s.client(3)
+    channels = ['c%d' % i for i in range(12)]
+    a.send('SUBSCRIBE', *channels)
+    for _ in channels:
+        a.read()
+    calls = ''.join("n = n + redis.call('PUBLISH', '%s', ARGV[1]) " % c for c in channels)
+    eq(p.call('EVAL', 'local n = 0 ' + calls + 'return n', '0', 'plain'), 12)
+    eq([a.read()[1:] for _ in channels], [[c.encode(), b'plain'] for c in channels])
+    # with declared keys it runs on one shard, which does not know who listens to the channels of others
+    n = p.call('EVAL', '#!lua\nlocal n = 0 ' + calls + 'return n', '1', 'key', 'declared')
+    ok(0 <= n <= 12 and (n == 12 or IS_KELVIN), n)
+    eq(sorted(a.read()[1:] for _ in channels), sorted([c.encode(), b'declared'] for c in channels))
+
+
 @test('CLIENT REPLY OFF keeps back replies, not messages')
 def _(s):
     a = s.client(3)
