@@ -146,6 +146,7 @@ static void check_input_limits(struct client *c)
 {
     size_t pending = c->in_len + (c->big ? c->big->len : 0);
     if (pending > c->home->server->config->client_query_buffer_limit) {
+        stat_add(&c->home->stats.input_cut, 1);
         logger_line(c->home->server->logger, LOG_WARNING, "Closing client that reached max query buffer length: %s",
                     c->peer);
         client_close(c, false);
@@ -481,6 +482,7 @@ bool client_cut(struct client *c)
         return false;
     logger_line(c->home->server->logger, LOG_WARNING,
                 "Client %s scheduled to be closed ASAP for overcoming of output buffer limits.", c->peer);
+    stat_add(&c->home->stats.output_cut, 1);
     close_now(c);
     return true;
 }

@@ -620,6 +620,7 @@ static void run_wave(struct shard *s)
     if (w->n > 1)
         prefetch_wave(s, w);
     timing_start(s);
+    uint64_t from = s->tick;
     for (w->at = 0; w->at < w->n; w->at++) {
         struct request *r = &w->req[w->at];
         struct client *c = r->client;
@@ -631,6 +632,7 @@ static void run_wave(struct shard *s)
         if (c->in_len > 0 && c->reader.pos == 0 && !(c->flags & CLIENT_PARKED))
             client_ready(c); /* the wave was full, or parsing stopped on purpose */
     }
+    stat_add(&s->stats.command_ticks, s->tick - from);
     forward_post(s);
     release_wave(w);
 }

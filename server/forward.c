@@ -185,6 +185,7 @@ static bool advance(struct sub *sub)
     if (unlikely(atomic_load_explicit(&s->stop, memory_order_relaxed)))
         give_up(sub);
     timing_start(s);
+    uint64_t from = s->tick;
     while (sub->at < sub->n) {
         struct sub_item *item = &sub->item[sub->at];
         bool ran = run_item(sub, item);
@@ -195,9 +196,10 @@ static bool advance(struct sub *sub)
         if (unlikely(block_pending(&s->blocking)))
             block_serve(s);
         if (!ran)
-            return false;
+            break;
     }
-    return true;
+    stat_add(&s->stats.command_ticks, s->tick - from);
+    return sub->at == sub->n;
 }
 
 static void done(struct sub *sub) { list_append(&sub->target->subs_done, sub, next); }

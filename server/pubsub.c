@@ -192,6 +192,7 @@ static struct subscriber *subscriber_get(struct client *c)
         c->pubsub = mem_zalloc(sizeof(*c->pubsub));
         c->pubsub->all = table_new(&subscriptions_type, NULL);
         c->flags |= CLIENT_SUBSCRIBER;
+        atomic_fetch_add(&c->home->server->pubsub_clients, 1);
     }
     return c->pubsub;
 }
@@ -269,6 +270,7 @@ static struct channel *forget(struct client *c, struct subscription *s)
         mem_free(sub, sizeof(*sub));
         c->pubsub = NULL;
         c->flags &= ~(uint32_t)CLIENT_SUBSCRIBER;
+        atomic_fetch_sub(&c->home->server->pubsub_clients, 1);
     }
     return ch;
 }

@@ -205,25 +205,31 @@ static void measure_overhead(struct server *server)
 
 static void measure_rate(_Atomic uint64_t *rate, uint64_t *last, uint64_t now, uint64_t us)
 {
-    atomic_store(rate, (now - min_u64(now, *last)) * 1000000 / us);
+    atomic_store(rate, (uint64_t)((double)(now - min_u64(now, *last)) * 1e6 / (double)us));
     *last = now;
 }
+
+static uint64_t over_shards(const struct server *server, size_t at)
+{
+    uint64_t sum = 0;
+    for (unsigned i = 0; i < server->nshards; i++)
+        sum += atomic_load_explicit((_Atomic uint64_t *)((char *)&server->shards[i]->stats + at), memory_order_relaxed);
+    return sum;
+}
+
+#define OVER_SHARDS(server, f) over_shards(server, offsetof(struct shard_stats, f))
 
 static void measure_rates(struct server *server)
 {
     struct rates *r = &server->rates;
-    uint64_t ops = 0, in = 0, out = 0, now = server->shards[0]->now_us;
-    if (now - r->last_us < 1000000)
+    uint64_t now = server->shards[0]->now_us, us = now - r->last_us;
+    if (us < 1000000)
         return;
-    for (unsigned i = 0; i < server->nshards; i++) {
-        const struct shard_stats *stats = &server->shards[i]->stats;
-        ops += atomic_load_explicit(&stats->commands, memory_order_relaxed);
-        in += atomic_load_explicit(&stats->net_in, memory_order_relaxed);
-        out += atomic_load_explicit(&stats->net_out, memory_order_relaxed);
-    }
-    measure_rate(&r->ops, &r->last_ops, ops, now - r->last_us);
-    measure_rate(&r->in, &r->last_in, in, now - r->last_us);
-    measure_rate(&r->out, &r->last_out, out, now - r->last_us);
+    measure_rate(&r->ops, &r->last_ops, OVER_SHARDS(server, commands), us);
+    measure_rate(&r->in, &r->last_in, OVER_SHARDS(server, net_in), us);
+    measure_rate(&r->out, &r->last_out, OVER_SHARDS(server, net_out), us);
+    measure_rate(&r->turns, &r->last_turns, OVER_SHARDS(server, turns), us);
+    measure_rate(&r->turn_ticks, &r->last_turn_ticks, OVER_SHARDS(server, turn_ticks), us);
     r->last_us = now;
 }
 

@@ -69,7 +69,7 @@ struct server {
     bool db_limits;                       /* some database has a maxmemory of its own */
     _Atomic uint64_t next_client_id;
     _Atomic uint64_t connected;
-    _Atomic uint64_t tracking_clients;
+    _Atomic uint64_t tracking_clients, pubsub_clients, watching_clients, watched_keys;
     _Atomic uint64_t transit_bytes;  /* what values on their way to flash took lately, at most */
     _Atomic uint64_t overhead_bytes; /* resident memory that is not accounted data: what maxmemory must leave for it */
     _Atomic uint64_t peak_memory;
@@ -88,8 +88,8 @@ struct server {
     _Atomic unsigned listening_shards;
     char executable[4096];
     struct rates {
-        _Atomic uint64_t ops, in, out;                 /* a second, as of the last one */
-        uint64_t last_ops, last_in, last_out, last_us; /* shard 0's cron */
+        _Atomic uint64_t ops, in, out, turns, turn_ticks;                           /* a second, as of the last one */
+        uint64_t last_ops, last_in, last_out, last_turns, last_turn_ticks, last_us; /* shard 0's cron */
     } rates;
     uint64_t memory_at_start;
 };

@@ -539,7 +539,9 @@ static void *shard_main(void *arg)
     if (s->server->nshards > 1)
         mem_own_arena();
     while (!atomic_load_explicit(&s->stop, memory_order_acquire)) {
+        uint64_t from = timing_now(&s->server->timing);
         more = turn(s);
+        stat_add(&s->stats.turn_ticks, timing_now(&s->server->timing) - from);
         poll_loop(s, more);
     }
     loop_leave(s->loop); /* shard_free goes on in another thread */

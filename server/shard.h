@@ -50,7 +50,9 @@ struct list {
 struct shard_stats {
     _Atomic uint64_t commands, connections, rejected, expired, evicted, hits, misses, net_in, net_out, changes;
     _Atomic uint64_t expired_fields, forwarded, holds, turns, out_of_memory, errors, reads, writes;
-    _Atomic uint64_t expire_ticks, expire_cut; /* slices that deleted keys: their time; how many had more to do */
+    _Atomic uint64_t command_ticks, turn_ticks; /* of clients' commands, and of all turns, without sleep */
+    _Atomic uint64_t input_cut, output_cut;     /* clients that were closed for what they sent, or did not read */
+    _Atomic uint64_t expire_ticks, expire_cut;  /* slices that deleted keys: their time; how many had more to do */
     _Atomic uint64_t input_max, output_max, clients_bytes; /* of its clients, when they were last looked at */
     _Atomic uint64_t fetched_late;                         /* cold values that scripts read on the spot */
 };

@@ -273,6 +273,7 @@ static struct watched *watched_get(struct shard *owner, uint32_t db, struct key 
         memcpy(w + 1, key.name.p, key.name.len);
     w->name = slice_of(w + 1, key.name.len);
     table_insert(owner->watches, w->hash, w);
+    atomic_fetch_add(&owner->server->watched_keys, 1);
     return w;
 }
 
@@ -283,6 +284,7 @@ static void watched_drop(struct shard *owner, uint32_t db, struct key key)
     if (--w->refs > 0)
         return;
     table_erase(owner->watches, w->hash, w);
+    atomic_fetch_sub(&owner->server->watched_keys, 1);
     mem_free(w, sizeof(*w) + w->name.len);
     if (table_count(owner->watches) == 0) {
         table_free(owner->watches);
@@ -344,6 +346,8 @@ void tx_watch(struct call *c, int arg)
     if (p.key.name.len > 0)
         memcpy(w + 1, p.key.name.p, p.key.name.len);
     w->key.name.p = (const uint8_t *)(w + 1);
+    if (tx->watches == NULL)
+        atomic_fetch_add(&c->server->watching_clients, 1);
     tx->watches = w;
 }
 
@@ -378,6 +382,8 @@ static void run_unwatch(struct task *t, void *arg)
 void tx_unwatch(struct client *c)
 {
     struct transaction *tx = c->tx;
+    if (tx->watches != NULL)
+        atomic_fetch_sub(&c->home->server->watching_clients, 1);
     for (struct watch *w = tx->watches, *next; w != NULL; w = next) {
         struct unwatch *u = mem_zalloc(sizeof(*u));
         next = w->next;

@@ -138,6 +138,9 @@ static void clients_section(struct call *c, struct buf *b)
     info_number(b, "client_recent_max_output_buffer", largest(c, STAT_AT(output_max)));
     info_number(b, "blocked_clients", over_shards(c, BLOCKED(clients)));
     info_number(b, "tracking_clients", atomic_load(&c->server->tracking_clients));
+    info_number(b, "pubsub_clients", atomic_load(&c->server->pubsub_clients));
+    info_number(b, "watching_clients", atomic_load(&c->server->watching_clients));
+    info_number(b, "total_watched_keys", atomic_load(&c->server->watched_keys));
     info_number(b, "clients_in_timeout_table", over_shards(c, BLOCKED(timeouts)));
     info_number(b, "total_blocking_keys", over_shards(c, BLOCKED(keys)));
     info_number(b, "total_blocking_keys_on_nokey", over_shards(c, BLOCKED(nokey_keys)));
@@ -303,6 +306,19 @@ static void defragmentation(struct buf *b)
         info_number(b, names[i], 0);
 }
 
+/* A cycle is a turn of a shard. */
+static void event_loop(struct call *c, struct buf *b)
+{
+    const struct ticks *t = &c->server->timing.ticks;
+    const struct rates *r = &c->server->rates;
+    uint64_t turns = atomic_load(&r->turns), us = ticks_ns(t, atomic_load(&r->turn_ticks)) / 1000;
+    info_number(b, "eventloop_cycles", total(c, STAT_AT(turns)));
+    info_number(b, "eventloop_duration_sum", ticks_ns(t, total(c, STAT_AT(turn_ticks))) / 1000);
+    info_number(b, "eventloop_duration_cmd_sum", ticks_ns(t, total(c, STAT_AT(command_ticks))) / 1000);
+    info_number(b, "instantaneous_eventloop_cycles_per_sec", turns);
+    info_number(b, "instantaneous_eventloop_duration_usec", turns > 0 ? us / turns : 0);
+}
+
 static void stats_section(struct call *c, struct buf *b)
 {
     info_number(b, "total_connections_received", total(c, STAT_AT(connections)));
@@ -351,7 +367,9 @@ static void stats_section(struct call *c, struct buf *b)
     info_number(b, "rejected_out_of_memory", total(c, STAT_AT(out_of_memory)));
     info_number(b, "forwarded_requests", total(c, STAT_AT(forwarded)));
     info_number(b, "holds", total(c, STAT_AT(holds)));
-    info_number(b, "loop_turns", total(c, STAT_AT(turns)));
+    info_number(b, "client_query_buffer_limit_disconnections", total(c, STAT_AT(input_cut)));
+    info_number(b, "client_output_buffer_limit_disconnections", total(c, STAT_AT(output_cut)));
+    event_loop(c, b);
 }
 
 static void replication_section(struct call *c, struct buf *b)

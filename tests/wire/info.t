@@ -164,6 +164,32 @@ def _(s):
     eventually(lambda: int(s.info('memory')['lazyfreed_objects']) >= before + 100, 'freed in the background')
 
 
+@test('clients that watch and subscribe, turns of the loop')
+def _(s):
+    need_kelvin('those fields in 7.0')
+    a, b, c = s.client(), s.client(), s.client()
+    a.call('WATCH', 'k1', 'k2')
+    b.call('WATCH', 'k2')
+    c.call('SUBSCRIBE', 'ch')
+    have = s.info('clients')
+    eq((have['watching_clients'], have['total_watched_keys'], have['pubsub_clients']), ('2', '2', '1'))
+    a.call('UNWATCH')
+    b.close()
+    c.close()
+
+    def none():
+        return [s.info('clients')[n] for n in ('watching_clients', 'total_watched_keys', 'pubsub_clients')] == ['0'] * 3
+
+    eventually(none, 'all are gone')
+    before = s.info('stats')
+    a.pipeline([('SET', f'k{i}', 'v') for i in range(1000)])
+    after = s.info('stats')
+    for field in 'eventloop_cycles eventloop_duration_sum eventloop_duration_cmd_sum'.split():
+        ok(int(after[field]) > int(before[field]), f'{field}: {before[field]} {after[field]}')
+    ok(int(after['eventloop_duration_sum']) >= int(after['eventloop_duration_cmd_sum']), 'commands are a part')
+    eventually(lambda: int(s.info('stats')['instantaneous_eventloop_cycles_per_sec']) > 0, 'turns a second')
+
+
 @test('sections are named in any case, and several times')
 def _(s):
     text = s.client().call('INFO', 'SERVER', 'server', 'Keyspace', 'nosuch').decode()
