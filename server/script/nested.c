@@ -49,7 +49,7 @@ static const char *forbidden(const struct run *r, const struct command *cmd, int
         return "ERR Wrong number of args calling Redis command from script";
     if (cmd->flags & CMD_NOSCRIPT)
         return "ERR This Redis command is not allowed from script";
-    if ((cmd->flags & CMD_WRITE) && read_only(r))
+    if ((cmd->flags & (CMD_WRITE | CMD_MAY_REPLICATE)) && read_only(r))
         return "ERR Write commands are not allowed from read-only scripts.";
     return NULL;
 }
