@@ -8,6 +8,7 @@ import random
 import sys
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), '..', 'lib'))
+import diffgen_script
 import diffgen_tx
 from diffgen import FAR, GENERATORS, Gen, batch
 from difftest import Pair, shown
@@ -67,7 +68,14 @@ def transactions(g, n):
     return calls
 
 
+def scripts(g, n):
+    names = [name for name in GENERATORS if name not in diffgen_tx.APART]
+    few = g.rng.sample(names, g.one(3, 10, len(names)))
+    return [(0, GENERATORS[g.of(few)](g) if g.chance(0.2) else diffgen_script.script(g, GENERATORS, few)) for _ in range(n)]
+
+
 for _resp in (2, 3):
+    test(f'scripts, RESP{_resp}')(lambda s, resp=_resp: compare(s, 'scripts', resp, scripts))
     test(f'transactions of all types, RESP{_resp}')(lambda s, resp=_resp: compare(s, 'transactions', resp, transactions))
 
 
