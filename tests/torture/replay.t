@@ -11,6 +11,7 @@ import os
 import sys
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), '..', 'lib'))
+import diffgen_script
 from diffgen import GENERATORS, Gen
 from diffgen_hash import HASHES
 from diffgen_set import SETS
@@ -42,8 +43,25 @@ def _at_random(g):
                  [b'CONFIG', b'SET', g.of(LIMITS), some], [b'CONFIG', b'SET', b'list-max-listpack-size', b'-2'])
 
 
-GENERATORS = dict(GENERATORS, **{'at random': _at_random})
-NAMES = [name for name in GENERATORS for _ in range(1 if name in RARE else 200 if name == 'at random' else 40)]
+# Scripts that do several things, some of them in vain, or end in the middle.
+SCRIPTS = [b"for i = 1, 4 do redis.pcall('SPOP', KEYS[1]) redis.pcall('RPUSH', KEYS[2], math.random(1000)) end",
+           b"local t = redis.call('TIME') redis.pcall('SET', KEYS[1], t[1] .. t[2]) redis.call('INCRBYFLOAT', KEYS[2], 0.1) error('late')",
+           b"redis.pcall('SELECT', 1) redis.pcall('APPEND', KEYS[1], ARGV[1]) redis.pcall('SELECT', 2) redis.pcall('COPY', KEYS[1], KEYS[2])",
+           b"redis.call('DEL', KEYS[1]) redis.call('HSET', KEYS[1], 'f', ARGV[1]) redis.call('RENAME', KEYS[1], KEYS[2])",
+           b"if redis.pcall('STRLEN', KEYS[1]).err then redis.call('UNLINK', KEYS[1]) end redis.call('APPEND', KEYS[1], 'x') "
+           b"redis.call('PEXPIRE', KEYS[1], 5000000) return redis.call('XADD', KEYS[2], '*', 'f', ARGV[1])",
+           b"redis.pcall('EXPIRE', KEYS[1], 0) redis.pcall('LPUSH', KEYS[1], 'a', 'b') redis.pcall('SORT', KEYS[1], 'ALPHA', 'STORE', KEYS[2])"]
+
+
+def _script(g):
+    if g.chance(0.5):
+        return [b'EVAL', diffgen_script.CALL, b'0'] + DATA[g.of(list(DATA))](g)
+    return [b'EVAL', g.of(SCRIPTS), b'2', g.key(), g.key(), g.value()]
+
+
+DATA = GENERATORS
+GENERATORS = dict(GENERATORS, **{'at random': _at_random, 'scripts': _script})
+NAMES = [name for name in GENERATORS for _ in range(1 if name in RARE else 1000 if name == 'scripts' else 200 if name == 'at random' else 40)]
 # So little that values have to leave; writes wait until some have, so there are fewer of them.
 COLD = [f'db {db} maxmemory 72kb' for db in range(DATABASES)]
 
