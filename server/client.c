@@ -338,6 +338,22 @@ static void released(void *arg)
     c->releasing = false;
 }
 
+/* What it had in data. */
+static void leave(struct client *c)
+{
+    tracking_closed(c);
+    dispatch_gone(c);
+}
+
+void clients_left(struct shard *s)
+{
+    for (struct client *c = s->closing.first; c != NULL; c = c->closing_next)
+        if (c->flags & CLIENT_LEAVES) {
+            c->flags &= ~(uint32_t)CLIENT_LEAVES;
+            leave(c);
+        }
+}
+
 /* Closed for everyone; freed by clients_reap when nothing refers to it. */
 static void close_now(struct client *c)
 {
@@ -347,8 +363,10 @@ static void close_now(struct client *c)
     c->flags |= CLIENT_CLOSING;
     monitor_off(c);
     atomic_fetch_sub(&s->server->connected, 1);
-    tracking_closed(c);
-    dispatch_gone(c);
+    if (unlikely(atomic_load_explicit(&s->lent, memory_order_relaxed)))
+        c->flags |= CLIENT_LEAVES;
+    else
+        leave(c);
     forward_gone(c);
     if (c->conn != NULL) {
         struct conn *conn = c->conn;

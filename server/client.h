@@ -33,6 +33,7 @@ enum client_flag {
     CLIENT_SUBSCRIBER = 1 << 16, /* to some channel or pattern */
     CLIENT_PUSHED = 1 << 17,     /* something was pushed to it in this turn, by this shard */
     CLIENT_MONITOR = 1 << 18,    /* it gets a line for every command (monitor.h) */
+    CLIENT_LEAVES = 1 << 19,     /* it went while its shard's data was lent: see clients_left */
 };
 
 struct client {
@@ -102,6 +103,8 @@ void client_flush(struct client *c);
 struct client *client_find(struct shard *s, uint64_t id);
 /* Closes it at once if its output is above its limit; true if it did. O(1). */
 bool client_cut(struct client *c);
+/* Gives up what clients that have gone had in data, which was lent when they went. */
+void clients_left(struct shard *s);
 /* Frees closed clients that nobody refers to; enforces timeouts and limits (called by the shard once a turn / cron). */
 void clients_reap(struct shard *s);
 void clients_cron(struct shard *s);

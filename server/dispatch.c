@@ -694,7 +694,8 @@ static bool may_run_busy(const struct call *call, bool lender)
 {
     const struct command *cmd = call->cmd;
     uint8_t route = cmd->route_of ? (uint8_t)cmd->route_of(call->server, call->argv, call->argc) : cmd->route;
-    return route == ROUTE_HOME && (lender || (cmd->flags & CMD_ALLOW_BUSY));
+    bool session = (cmd->acl & ACL_CONNECTION) && (cmd->flags & CMD_FAST); /* PING, ECHO, SELECT ... */
+    return route == ROUTE_HOME && ((cmd->flags & CMD_ALLOW_BUSY) || (lender && session));
 }
 
 static void busy_error(struct call *call)

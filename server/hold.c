@@ -24,10 +24,47 @@ static void own_marks(struct server *server)
     save_mark(server);
 }
 
+/* --- long scripts --- */
+
+bool hold_lender_serves(const struct server *server)
+{
+    return atomic_load(&server->holds.long_scripts) > 0 && !atomic_load(&server->holds.quiet);
+}
+
+/* Lenders stop serving; each is at most one pass of its loop away from that. */
+static void quiet(struct server *server)
+{
+    atomic_store(&server->holds.quiet, true);
+    for (uint64_t m = server->holds.held; m != 0; m &= m - 1)
+        while (atomic_load(&shard_at(server, m)->serving)) {
+            loop_wake(shard_at(server, m)->loop);
+            server->clock->sleep_us(server->clock, 20);
+        }
+}
+
+void hold_long_script(struct server *server, bool held)
+{
+    atomic_fetch_add(&server->holds.long_scripts, 1);
+    if (held)
+        atomic_store(&server->holds.quiet, false);
+    for (unsigned i = 0; i < server->nshards; i++)
+        shard_returned(server->shards[i]); /* who sleeps looks again */
+}
+
+void hold_long_script_ended(struct server *server, bool held)
+{
+    atomic_fetch_sub(&server->holds.long_scripts, 1);
+    if (held)
+        quiet(server);
+}
+
+/* --- grants --- */
+
 static void run_grant(struct task *t, void *arg)
 {
     struct shard *home = arg;
     (void)t;
+    quiet(home->server);
     uint64_t from = latency_begin(&home->server->timing);
     stat_add(&home->stats.holds, 1);
     if (home->index == 0 && (uint64_t)__builtin_popcountll(home->server->holds.held) == home->server->nshards)
@@ -40,6 +77,7 @@ static void run_grant(struct task *t, void *arg)
     for (uint64_t m = home->server->holds.held; m != 0; m &= m - 1)
         memory_publish(shard_at(home->server, m)); /* what was done shows, before any reply about it leaves */
     latency_mark(home, LATENCY_HOLD, &from);
+    atomic_store(&home->server->holds.quiet, false);
     hold_done(home);
 }
 

@@ -7,7 +7,9 @@
  * lending is done only at the end of one.
  *
  * A lender's thread waits for control tasks alone until its data is returned (shard.c): so the holder may also look at
- * its clients. Serving what needs no data during a long hold comes with scripts. */
+ * its clients. Only while some script runs for long, and no home is at work but that script's, lenders serve their
+ * loop: requests get -BUSY, or run if they need no data. A home begins, and goes on behind its script, when they have
+ * stopped. */
 #ifndef SERVER_HOLD_H
 #define SERVER_HOLD_H
 
@@ -23,6 +25,8 @@ struct holds {
     uint64_t held;                                   /* the union now lent or being lent; 0: no hold */
     uint64_t homes;                                  /* homes still to be served in this hold */
     _Atomic unsigned to_lend;                        /* shards that have not lent yet */
+    _Atomic unsigned long_scripts;                   /* run just now, on any shard */
+    _Atomic bool quiet;                              /* a home is at work: lenders do not serve */
     bool closed;                                     /* no new hold begins */
     struct task lend[SHARDS_MAX], grant[SHARDS_MAX]; /* by shard; each is posted at most once a hold */
 };
@@ -36,6 +40,11 @@ void hold_ask(struct server *server, struct shard *home, uint64_t mask);
 bool holds_close(struct holds *h);
 /* End of a turn: lends if asked to. */
 void hold_lend(struct shard *s);
+/* A script runs for long (`held`: under the hold), and has ended. */
+void hold_long_script(struct server *server, bool held);
+void hold_long_script_ended(struct server *server, bool held);
+/* Whether a lender may serve its loop now. */
+bool hold_lender_serves(const struct server *server);
 /* The home is done with this grant. */
 void hold_done(struct shard *home);
 

@@ -23,6 +23,7 @@
 #define EXPIRE_SLICE 400 /* keys a turn; more only while nobody waits */
 #define EXPIRE_SLICE_US 1000
 #define SCAN_MAILBOX 10000 /* tasks a turn */
+#define LENDER_POLL_US 20000
 
 struct shard *shard_of(struct server *server, struct slice key)
 {
@@ -371,20 +372,92 @@ static int64_t sleep_us(struct shard *s, bool more)
     return cron_in > 0 ? cron_in : 0;
 }
 
+/* --- while its data is lent --- */
+
+static void make_busy_wave(struct shard *s)
+{
+    if (s->busy_wave != NULL)
+        return;
+    s->busy_wave = mem_zalloc(sizeof(*s->busy_wave));
+    s->busy_wave->max = WAVE_MAX;
+}
+
+/* Tasks that would touch data wait for the end of the script; some know what to do instead. */
+static void busy_mailbox(struct shard *s)
+{
+    struct task *t;
+    for (int i = 0; i < SCAN_MAILBOX && (t = mailbox_take(&s->mailbox)) != NULL; i++) {
+        if (t->control)
+            t->run(t, s);
+        else if (t->busy != NULL)
+            t->busy(t, s);
+        else
+            defer(s, t);
+    }
+}
+
+/* Those that came before the script was known to be long. */
+static void busy_deferred(struct shard *s)
+{
+    struct task *t = s->deferred_first;
+    s->deferred_first = s->deferred_last = NULL;
+    for (struct task *next; t != NULL; t = next) {
+        next = atomic_load_explicit(&t->next, memory_order_relaxed);
+        if (t->busy != NULL)
+            t->busy(t, s);
+        else
+            defer(s, t);
+    }
+}
+
+/* One pass of the loop, of its own clients and for requests from other shards. */
+static void serve_without_data(struct shard *s, int64_t timeout_us, bool lender)
+{
+    struct wave *outer = s->wave;
+    make_busy_wave(s);
+    s->wave = s->busy_wave;
+    if (timeout_us > 0 && !mailbox_try_sleep(&s->mailbox))
+        timeout_us = 0;
+    ensure(loop_poll(s->loop, timeout_us) >= 0);
+    mailbox_awake(&s->mailbox);
+    busy_deferred(s);
+    busy_mailbox(s);
+    dispatch_busy(s, lender);
+    if (!s->busy_silent) {
+        forward_answer(s);
+        flush_gated(s);
+        flush_outgoing(s);
+    }
+    s->wave = outer;
+}
+
+static void serve_as_lender(struct shard *s)
+{
+    atomic_store(&s->serving, true);
+    if (hold_lender_serves(s->server))
+        serve_without_data(s, s->ready.first != NULL ? 0 : LENDER_POLL_US, true);
+    atomic_store(&s->serving, false);
+}
+
 /* While its data is lent the thread does nothing but take control tasks: no handler runs that could touch clients or
- * data. (Answering -BUSY during a long hold comes with scripts.) */
+ * data. Unless a script runs for long. */
 static void wait_until_returned(struct shard *s)
 {
     while (lent(s)) {
+        if (unlikely(hold_lender_serves(s->server))) {
+            serve_as_lender(s);
+            continue;
+        }
         run_mailbox(s);
         atomic_store(&s->waiting_lent, true);
-        if (atomic_load(&s->lent) && mailbox_try_sleep(&s->mailbox)) {
+        if (atomic_load(&s->lent) && !hold_lender_serves(s->server) && mailbox_try_sleep(&s->mailbox)) {
             while (sem_wait(&s->returned) < 0 && errno == EINTR)
                 ;
             mailbox_awake(&s->mailbox);
         }
         atomic_store(&s->waiting_lent, false);
     }
+    clients_left(s);
 }
 
 /* Announced before the gates are looked at for the last time, so that no progress goes unnoticed. */
@@ -474,8 +547,10 @@ static bool turn(struct shard *s)
 
 /* --- a turn within a turn --- */
 
-void shard_busy_begin(struct shard *s, struct client *runner, uint64_t touched)
+void shard_busy_begin(struct shard *s, struct client *runner, bool held)
 {
+    uint64_t touched = held ? s->server->holds.held : 1ull << s->index;
+    s->busy_held = held;
     s->runner = runner;
     if (runner != NULL && runner->in != NULL) {
         rbuf_ref(runner->in);
@@ -484,45 +559,20 @@ void shard_busy_begin(struct shard *s, struct client *runner, uint64_t touched)
     forward_post(s);
     wave_cut(s);
     s->busy_silent = !shard_append_before(s, touched);
-    if (s->busy_wave == NULL) {
-        s->busy_wave = mem_zalloc(sizeof(*s->busy_wave));
-        s->busy_wave->max = WAVE_MAX;
-    }
-}
-
-/* Tasks that would touch data wait for the end of the script; some know what to do instead. */
-static void busy_mailbox(struct shard *s)
-{
-    struct task *t;
-    for (int i = 0; i < SCAN_MAILBOX && (t = mailbox_take(&s->mailbox)) != NULL; i++) {
-        if (t->control)
-            t->run(t, s);
-        else if (t->busy != NULL)
-            t->busy(t, s);
-        else
-            defer(s, t);
-    }
+    hold_long_script(s->server, held);
 }
 
 void shard_busy_serve(struct shard *s)
 {
-    struct wave *outer = s->wave;
-    s->wave = s->busy_wave;
     s->now_us = clock_mono_us(s->server->clock);
-    ensure(loop_poll(s->loop, 0) >= 0);
-    busy_mailbox(s);
-    dispatch_busy(s, false);
-    if (!s->busy_silent) {
-        forward_answer(s);
-        flush_gated(s);
-        flush_outgoing(s);
-    }
-    s->wave = outer;
+    serve_without_data(s, 0, false);
 }
 
 void shard_busy_end(struct shard *s)
 {
+    hold_long_script_ended(s->server, s->busy_held);
     s->runner = NULL;
+    s->busy_silent = false;
     if (s->runner_in != NULL)
         rbuf_unref(s->runner_in);
     s->runner_in = NULL;

@@ -108,6 +108,7 @@ struct shard {
     struct wave *busy_wave;  /* of the turn within a turn that a long script makes (script/busy.h) */
     struct client *runner;   /* whose script it is, while that turn goes on; not to be looked at */
     struct rbuf *runner_in;  /* what its arguments point into */
+    bool busy_held;          /* it runs under a hold */
     bool busy_silent;        /* what was staged before it could not be appended: nothing leaves until its end */
     struct list ready_now;   /* clients that dispatch_ready has still to look at */
     uint64_t script_runs;
@@ -130,6 +131,7 @@ struct shard {
     _Atomic int lent;          /* 1 while a holder owns the data */
     bool lend_asked;           /* lend at the end of this turn */
     _Atomic bool waiting_lent; /* sleeps on `returned`, not in its loop */
+    _Atomic bool serving; /* lent, and serving what needs no data: the holder waits for its end before it goes on */
     sem_t returned;
 
     /* --- data --- */
@@ -204,9 +206,9 @@ void shard_update_temperatures(struct shard *s);
 /* Its data has been given back (`lent` is 0): wakes it. Any thread. */
 void shard_returned(struct shard *s);
 /* A script has been running for long: a turn within the turn begins. What this turn has staged and answered leaves,
- * what it has parsed and not begun is parsed again. `runner` (NULL: forwarded) is left alone until the end; `touched`
- * as for shard_append. */
-void shard_busy_begin(struct shard *s, struct client *runner, uint64_t touched);
+ * what it has parsed and not begun is parsed again. `runner` (NULL: forwarded) is left alone until the end. `held`: it
+ * runs under a hold. */
+void shard_busy_begin(struct shard *s, struct client *runner, bool held);
 /* A slice of it: the loop is polled, requests are answered with -BUSY or run if they may. */
 void shard_busy_serve(struct shard *s);
 void shard_busy_end(struct shard *s);

@@ -16,7 +16,7 @@
 #include "server/lazy.h"
 #include "server/reply.h"
 #include "server/save.h"
-#include "server/script/engine.h"
+#include "server/script/cache.h"
 
 void info_field(struct buf *b, const char *name, const char *fmt, ...)
 {
@@ -179,6 +179,20 @@ static void allocator(struct call *c, struct buf *b, const struct mem_stats *m)
     info_number(b, "active_defrag_running", 0);
 }
 
+static void script_figures(const struct server *s, struct buf *b)
+{
+    uint64_t eval = script_memory(s, SCRIPT_EVAL), functions = script_memory(s, SCRIPT_FUNCTION);
+    struct script_cache_info cache = script_cache_info(s->scripts);
+    info_number(b, "used_memory_lua", eval);
+    info_number(b, "used_memory_vm_eval", eval);
+    info_human(b, "used_memory_lua_human", eval);
+    info_number(b, "used_memory_scripts_eval", cache.bytes);
+    info_number(b, "number_of_cached_scripts", cache.scripts);
+    info_number(b, "used_memory_vm_total", eval + functions);
+    info_human(b, "used_memory_vm_total_human", eval + functions);
+    info_number(b, "used_memory_scripts", cache.bytes + atomic_load(&s->figures_of_functions.bytes));
+}
+
 static void memory_section(struct call *c, struct buf *b)
 {
     struct server *s = c->server;
@@ -209,6 +223,7 @@ static void memory_section(struct call *c, struct buf *b)
     info_number(b, "allocator_resident", m.resident);
     info_number(b, "total_system_memory", system);
     info_human(b, "total_system_memory_human", system);
+    script_figures(s, b);
     info_number(b, "maxmemory", s->config->maxmemory);
     info_human(b, "maxmemory_human", s->config->maxmemory);
     info_field(b, "maxmemory_policy", "%s", config_eviction_name(s->config->db_default.eviction));

@@ -38,7 +38,7 @@ void info_tier(struct call *c, struct buf *b)
     struct tier_stats sum = {0}, t;
     struct store_stats store = {0};
     uint64_t keys = info_figure_all(c, FIGURE_AT(keys)), cold = info_figure_all(c, FIGURE_AT(cold));
-    uint64_t bytes = info_figure_all(c, FIGURE_AT(bytes));
+    uint64_t bytes = info_figure_all(c, FIGURE_AT(bytes)), late = 0;
     for (unsigned i = 0; i < s->nshards; i++) {
         tier_stats(s->shards[i]->tier, &t);
         sum.fetches += t.fetches;
@@ -55,6 +55,7 @@ void info_tier(struct call *c, struct buf *b)
         sum.value_bytes_in += t.value_bytes_in;
         sum.value_bytes_out += t.value_bytes_out;
         sum.values_with_dictionary += t.values_with_dictionary;
+        late += atomic_load_explicit(&s->shards[i]->stats.fetched_late, memory_order_relaxed);
     }
     if (s->store != NULL)
         s->store->ops->stats(s->store, &store);
@@ -67,6 +68,7 @@ void info_tier(struct call *c, struct buf *b)
     info_number(b, "tier_fetches", sum.fetches);
     info_number(b, "tier_fetches_joined", sum.fetch_hits_joined);
     info_number(b, "tier_fetches_waiting", sum.fetches_waiting);
+    info_number(b, "tier_fetched_in_scripts", late);
     info_number(b, "tier_fetch_errors", sum.fetch_errors);
     info_number(b, "tier_drops", sum.drops);
     info_number(b, "tier_drops_on_probation", sum.dropped_probation);

@@ -154,19 +154,21 @@ static int status_reply(lua_State *L)
     return 1;
 }
 
-/* With or without a minus sign: the first of several words is taken for a code, a single word gets one. */
+/* The first word is the error's code. A single word, with or without a minus, is none: it gets one. */
 static int error_reply(lua_State *L)
 {
     size_t len;
     if (!one_string(L))
         return 1;
     const char *text = lua_tolstring(L, 1, &len);
+    if (len > 0 && text[0] == '-') {
+        text++;
+        len--;
+    }
     lua_createtable(L, 0, 1);
-    size_t sign = len > 0 && text[0] == '-';
-    if (memchr(text, ' ', len) != NULL)
-        lua_pushlstring(L, text + sign, len - sign);
-    else
-        lua_pushfstring(L, "ERR %s", text + sign);
+    lua_pushstring(L, memchr(text, ' ', len) == NULL ? "ERR " : "");
+    lua_pushlstring(L, text, len);
+    lua_concat(L, 2);
     lua_setfield(L, -2, "err");
     return 1;
 }

@@ -124,7 +124,7 @@ static enum stop look_at_run(struct run *r, uint64_t now)
                     (unsigned long long)(now - r->started_us) / 1000,
                     r->what->kind == SCRIPT_EVAL ? "SCRIPT" : "FUNCTION", (int)r->what->name.len,
                     (const char *)r->what->name.p);
-        shard_busy_begin(s, r->call->client, r->call->held ? s->server->holds.held : 1ull << s->index);
+        shard_busy_begin(s, r->call->client, r->call->held);
     }
     shard_busy_serve(s);
     if (atomic_load_explicit(&s->server->shutdown_asked, memory_order_acquire))

@@ -210,11 +210,11 @@ static void next_token(lua_State *L, struct decoder *d)
     while (d->at < d->end && (*d->at == ' ' || *d->at == '\t' || *d->at == '\n' || *d->at == '\r'))
         d->at++;
     d->index = (size_t)(d->at - d->text);
-    if (d->at >= d->end) {
+    if (d->at >= d->end || *d->at == 0) {
         d->token = T_END;
         return;
     }
-    const char *mark = *d->at != 0 ? strchr(marks, *d->at) : NULL;
+    const char *mark = strchr(marks, *d->at);
     if (mark != NULL) {
         d->token = of_mark[mark - marks];
         d->at++;
@@ -237,7 +237,7 @@ static void push_text(lua_State *L, struct decoder *d)
 static void descend(lua_State *L, struct decoder *d)
 {
     if (++d->depth > d->settings->decode_depth || !lua_checkstack(L, 6))
-        luaL_error(L, "Found too many nested data structures (%d)", d->depth);
+        luaL_error(L, "Found too many nested data structures (%d) at character %d", d->depth, (int)(d->at - d->text));
     lua_newtable(L);
 }
 

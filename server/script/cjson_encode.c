@@ -132,8 +132,7 @@ static void put_object(lua_State *L, struct encoder *e)
         } else if (type == LUA_TSTRING) {
             put_string(L, e, -2);
         } else {
-            lua_pop(L, 2);
-            cannot(L, -1, "table key must be a number or string");
+            cannot(L, -2, "table key must be a number or string");
         }
         put(L, e, ":", 1);
         put_value(L, e);
@@ -144,7 +143,7 @@ static void put_object(lua_State *L, struct encoder *e)
 static void put_table(lua_State *L, struct encoder *e)
 {
     if (++e->depth > e->settings->encode_depth || !lua_checkstack(L, 6))
-        luaL_error(L, "Cannot serialise, excessive depth (%d)", e->depth);
+        luaL_error(L, "Cannot serialise, excessive nesting (%d)", e->depth);
     int64_t n = list_length(L, e);
     if (n > 0)
         put_list(L, e, n);

@@ -130,6 +130,7 @@ static int open_all(lua_State *L)
     sandbox_open(L);
     lua_pushcfunction(L, on_error);
     env->handler = luaL_ref(L, LUA_REGISTRYINDEX);
+    lua_gc(L, LUA_GCSETPAUSE, 150);
     set_hook(env, TICK);
     return 0;
 }
@@ -187,6 +188,7 @@ struct script_env *script_env_of(struct shard *s, enum script_kind kind)
 struct compile {
     struct slice text;
     const char *chunk;
+    struct slice changed; /* the same, see keep_frames; empty: as it is */
     int ref;
 };
 
@@ -195,6 +197,9 @@ static int compile_body(lua_State *L)
     struct compile *job = lua_touserdata(L, 1);
     if (luaL_loadbufferx(L, (const char *)job->text.p, job->text.len, job->chunk, "t") != 0)
         return lua_error(L);
+    if (job->changed.len > 0 &&
+        luaL_loadbufferx(L, (const char *)job->changed.p, job->changed.len, job->chunk, "t") != 0)
+        lua_pop(L, 1);
     job->ref = luaL_ref(L, LUA_REGISTRYINDEX);
     return 0;
 }
@@ -209,12 +214,14 @@ static void append_error(lua_State *L, struct buf *error)
 
 int script_compile(struct script_env *env, struct slice text, const char *chunk, struct buf *error)
 {
-    struct compile job = {text, chunk, -1};
+    struct compile job = {text, chunk, {NULL, 0}, -1};
+    struct buf changed = {0};
+    if (keep_frames(text, &changed))
+        job.changed = buf_slice(&changed);
     env->limit = (size_t)env->server->config->script_memory_limit;
-    if (script_protected(env, compile_body, &job) != 0) {
+    if (script_protected(env, compile_body, &job) != 0)
         append_error(env->L, error);
-        return -1;
-    }
+    buf_free(&changed);
     publish_memory(env);
     return job.ref;
 }
@@ -232,6 +239,8 @@ void script_env_rest(struct script_env *env)
         set_hook(env, TICK);
     }
     env->collected = 0;
+    if (unlikely(env->used > env->limit / 4))
+        lua_gc(env->L, LUA_GCCOLLECT, 0); /* the next one finds room */
     buf_reset(&env->reply, 64 * KIB);
     buf_reset(&env->text, 64 * KIB);
     publish_memory(env);

@@ -55,6 +55,10 @@ int script_protected(struct script_env *env, lua_CFunction body, void *arg);
 /* After a run: ready for the next one. */
 void script_env_rest(struct script_env *env);
 
+/* Appends the text of a script with its tail calls changed so that errors in them have a line (returns.c). False: it
+ * has none that could be changed; `out` is not to be used. */
+bool keep_frames(struct slice text, struct buf *out);
+
 /* --- sandbox.c --- */
 
 /* The libraries, what is left of them, and the protection of all of them. Raises. */
@@ -66,9 +70,6 @@ void sandbox_protect(lua_State *L);
 void sandbox_show(lua_State *L, bool loading);
 /* Sets a global, which scripts cannot, to the value on top (pops it). */
 void sandbox_set_global(lua_State *L, const char *name);
-
-/* math.random's state at the start of a run. */
-void sandbox_seed(struct script_env *env, int32_t seed);
 
 /* --- libraries: each leaves its table on the stack --- */
 

@@ -188,7 +188,6 @@ void script_run(struct call *c, const struct script_run *what)
     env->limit = (size_t)c->server->config->script_memory_limit;
     r.reach = shards_in_reach(c, what);
     r.started_us = clock_mono_us(c->server->clock);
-    sandbox_seed(env, 0);
     env->run = &r;
     busy_begin(&r);
     int status = script_protected(env, body, &r);

@@ -270,9 +270,10 @@ static int os_clock(lua_State *L)
     return 1;
 }
 
-/* --- math.random: the 48-bit linear congruential generator of POSIX's lrand48, from the same seed in every run --- */
+/* --- math.random: the 48-bit linear congruential generator of POSIX's lrand48, as Redis has it: it begins the same way
+ * in every server, and goes on from one script to the next --- */
 
-void sandbox_seed(struct script_env *env, int32_t seed) { env->rand = (uint64_t)(uint32_t)seed << 16 | 0x330e; }
+#define RAND_START 0x1234abcd330eull
 
 static double next_random(struct script_env *env)
 {
@@ -299,7 +300,7 @@ static int math_random(lua_State *L)
 
 static int math_randomseed(lua_State *L)
 {
-    sandbox_seed(script_env_at(L), luaL_checkint(L, 1));
+    script_env_at(L)->rand = (uint64_t)(uint32_t)luaL_checkint(L, 1) << 16 | 0x330e;
     return 0;
 }
 
@@ -408,6 +409,7 @@ static void offer_table(lua_State *L, int globals)
 static void offer_math(lua_State *L, int globals)
 {
     static const struct change own[] = {{"random", math_random}, {"randomseed", math_randomseed}, {NULL, NULL}};
+    script_env_at(L)->rand = RAND_START;
     lua_getglobal(L, "math");
     change(L, own);
     copy_field(L, "fmod", "mod");

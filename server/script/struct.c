@@ -89,7 +89,7 @@ static void control(struct format *f, char option)
             luaL_error(f->L, "alignment %d is not a power of 2", (int)n);
         f->align = n;
     } else if (option != ' ') {
-        luaL_error(f->L, "invalid format option '%c'", option);
+        luaL_argerror(f->L, 1, lua_pushfstring(f->L, "invalid format option '%c'", option));
     }
 }
 
@@ -135,7 +135,7 @@ static void put_bytes(struct format *f, struct script_env *env, int arg, char op
     const char *s = luaL_checklstring(f->L, arg, &len);
     if (option == 's' || size == 0)
         size = len;
-    luaL_argcheck(f->L, len >= size, arg, "string too short");
+    luaL_argcheck(f->L, len >= size, arg + 1, "string too short"); /* as others count it */
     text_append(f->L, env, s, size);
     if (option == 's')
         text_append(f->L, env, "", 1);
@@ -146,6 +146,7 @@ static int struct_pack(lua_State *L)
     struct format f = format_of(L);
     struct script_env *env = script_env_at(L);
     int arg = 2;
+    lua_pushnil(L); /* what is missing */
     buf_clear(&env->text);
     while (*f.at != 0) {
         char option = *f.at++;
@@ -280,9 +281,9 @@ static int struct_size(lua_State *L)
         size_t size = take_size(&f, option);
         at += padding(&f, at, option, size);
         if (option == 's')
-            luaL_argerror(L, 1, "variable-size format in method 'size'");
+            luaL_argerror(L, 1, "option 's' has no fixed size");
         if (option == 'c' && size == 0)
-            luaL_argerror(L, 1, "variable-length format");
+            luaL_argerror(L, 1, "option 'c0' has no fixed size");
         if (isalpha((unsigned char)option) == 0)
             control(&f, option);
         at += size;
