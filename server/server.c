@@ -225,7 +225,7 @@ static void measure_rates(struct server *server)
     uint64_t now = server->shards[0]->now_us, us = now - r->last_us;
     if (us < 1000000)
         return;
-    measure_rate(&r->ops, &r->last_ops, OVER_SHARDS(server, commands), us);
+    measure_rate(&r->ops, &r->last_ops, timing_calls(server), us);
     measure_rate(&r->in, &r->last_in, OVER_SHARDS(server, net_in), us);
     measure_rate(&r->out, &r->last_out, OVER_SHARDS(server, net_out), us);
     measure_rate(&r->turns, &r->last_turns, OVER_SHARDS(server, turns), us);

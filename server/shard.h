@@ -48,7 +48,7 @@ struct list {
 
 /* Counters that other threads add up for INFO: written by the owner only, relaxed. */
 struct shard_stats {
-    _Atomic uint64_t commands, connections, rejected, expired, evicted, hits, misses, net_in, net_out, changes;
+    _Atomic uint64_t connections, rejected, expired, evicted, hits, misses, net_in, net_out, changes;
     _Atomic uint64_t expired_fields, forwarded, holds, turns, out_of_memory, errors, reads, writes;
     _Atomic uint64_t command_ticks, turn_ticks; /* of clients' commands, and of all turns, without sleep */
     _Atomic uint64_t input_cut, output_cut;     /* clients that were closed for what they sent, or did not read */

@@ -54,6 +54,8 @@ void timing_error(struct shard *s, struct slice text);
 void timing_reset(struct shard *s);
 void timing_free(struct shard *s);
 
+/* Of all commands. */
+uint64_t timing_calls(const struct server *server);
 /* The sums over all shards. `times` has HISTOGRAM_BUCKETS elements, or is NULL. */
 struct command_sums {
     uint64_t calls, rejected, failed, us;
