@@ -245,12 +245,9 @@ void call_run(struct call *c)
     struct shard *s = c->shard;
     bool outer = !c->in_exec && !c->apply;
     uint64_t from = outer ? s->tick : timing_now(&c->server->timing);
-    bool monitored = monitor_wanted(c);
 
     if (outer)
         stage_begin(&s->stage);
-    if (unlikely(monitored))
-        monitor_before(c);
     c->cmd->run(c);
     if (unlikely(c->track) && (c->cmd->flags & CMD_READONLY))
         tracking_remember(c);
@@ -261,7 +258,7 @@ void call_run(struct call *c)
         timing_start(s);
         return;
     }
-    if (unlikely(monitored) && c->blocked == NULL)
+    if (unlikely(monitor_wanted(c)) && c->blocked == NULL)
         monitor_after(c);
     if (unlikely(c->blocks)) { /* it is counted when it is answered */
         timing_start(s);

@@ -123,21 +123,21 @@ static struct blob *line_of(const struct call *c)
     return b;
 }
 
-static bool shown(const struct call *c) { return !c->apply && !(c->cmd->flags & CMD_ADMIN); }
-
 void monitor_before(struct call *c)
 {
-    if (shown(c) && (c->cmd->flags & CMD_SKIP_MONITOR))
+    monitor_forget(c); /* who listened to the last one may have gone before its end */
+    if (monitor_wanted(c) && !c->apply)
         keep(running_shard(c), line_of(c));
 }
 
 void monitor_after(struct call *c)
 {
     struct shard *s = running_shard(c);
-    if (!shown(c))
+    bool script = c->cmd->flags & CMD_SKIP_MONITOR;
+    if (c->apply || (c->cmd->flags & CMD_ADMIN))
         return;
     s->gave_always |= c->always;
-    if (c->cmd->flags & CMD_SKIP_MONITOR)
+    if (script && nkept(s) > 0)
         send_kept(s);
     else if (nkept(s) > 0)
         keep(s, line_of(c)); /* it is one of them, or was let in while a script took long */

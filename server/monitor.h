@@ -12,14 +12,15 @@
 void monitor_on(struct client *c);
 void monitor_off(struct client *c);
 
-/* Around a run, when somebody listens. Commands that have the flag skip_monitor run others (scripts): their lines come
- * before those, and none is sent before they have completed; if they have not, and run again, all are forgotten. */
+/* A run has ended, and somebody listens. */
 static inline bool monitor_wanted(const struct call *c)
 {
     return atomic_load_explicit(&c->server->monitor_homes, memory_order_relaxed) != 0;
 }
-void monitor_before(struct call *c);
 void monitor_after(struct call *c);
+/* Before a script runs: its own line comes before those of what it calls, and none is sent before it has completed. */
+void monitor_before(struct call *c);
+/* It has not, and runs again. */
 void monitor_forget(struct call *c);
 
 #endif

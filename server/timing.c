@@ -24,16 +24,41 @@ void timing_follow(struct server *server)
         latency = ticks_of_us(&t->ticks, (uint64_t)cfg->latency_monitor_threshold * 1000);
     atomic_store_explicit(&t->slowlog, slow, memory_order_relaxed);
     atomic_store_explicit(&t->latency, latency, memory_order_relaxed);
-    atomic_store_explicit(&t->least, min_u64(slow, latency), memory_order_relaxed);
+    uint64_t least = min_u64(min_u64(slow, latency), HISTOGRAM_LIMIT);
+    atomic_store_explicit(&t->least, cfg->latency_tracking ? least : 0, memory_order_relaxed);
 }
 
 /* --- runs --- */
 
 void timing_start(struct shard *s) { s->tick = timing_now(&s->server->timing); }
 
-static cold_fn void was_slow(struct call *c, uint64_t took)
+static inline void count(struct call *c, struct command_stats *stats, struct histogram *times, uint64_t took)
+{
+    stat_add(&stats->calls, 1);
+    stat_add(&stats->ticks, took);
+    if (unlikely(c->failed))
+        stat_add(&stats->failed, 1);
+    if (likely(times != NULL))
+        histogram_add(times, took);
+}
+
+static struct histogram *new_times(struct command_stats *stats)
+{
+    struct histogram *h = mem_zalloc(sizeof(*h));
+    atomic_store_explicit(&stats->times, h, memory_order_release);
+    return h;
+}
+
+/* It was slow, or is the first of its command on this shard, or times are not counted. */
+static cold_fn void book_rare(struct call *c, uint64_t took)
 {
     const struct timing *t = &c->server->timing;
+    struct command_stats *stats = &c->shard->commands[c->cmd->id];
+    struct histogram *times = atomic_load_explicit(&stats->times, memory_order_relaxed);
+    bool tracked = c->server->config->latency_tracking;
+
+    took = took > INT64_MAX ? 0 : min_u64(took, HISTOGRAM_LIMIT - 1); /* two processors' counters differ a little */
+    count(c, stats, tracked && times == NULL ? new_times(stats) : tracked ? times : NULL, took);
     if (took + c->waited >= atomic_load_explicit(&t->slowlog, memory_order_relaxed) &&
         !(c->cmd->flags & CMD_SKIP_SLOWLOG))
         slowlog_add(c, took);
@@ -41,37 +66,20 @@ static cold_fn void was_slow(struct call *c, uint64_t took)
         latency_add(c->shard, c->cmd->flags & CMD_FAST ? LATENCY_FAST_COMMAND : LATENCY_COMMAND, took);
 }
 
-/* The first of its command on this shard. */
-static cold_fn void book_first(struct call *c, uint64_t from, uint64_t now)
-{
-    struct histogram *h = mem_zalloc(sizeof(*h));
-    atomic_store_explicit(&c->shard->commands[c->cmd->id].times, h, memory_order_release);
-    timing_book(c, from, now);
-}
-
 /* What is rare is called last: so nothing has to be kept on the stack for it. */
 void timing_book(struct call *c, uint64_t from, uint64_t now)
 {
     struct shard *s = c->shard;
-    struct server *server = s->server;
     struct command_stats *stats = &s->commands[c->cmd->id];
     struct histogram *times = atomic_load_explicit(&stats->times, memory_order_relaxed);
-    uint64_t took = unlikely(now < from) ? 0 : now - from; /* the counters of two processors may differ a little */
+    uint64_t took = now - from;
 
-    if (likely(server->config->latency_tracking)) {
-        if (unlikely(times == NULL)) {
-            book_first(c, from, now);
-            return;
-        }
-        histogram_add(times, took);
-    }
     s->tick = now;
-    stat_add(&stats->calls, 1);
-    stat_add(&stats->ticks, took);
-    if (unlikely(c->failed))
-        stat_add(&stats->failed, 1);
-    if (unlikely(took + c->waited >= atomic_load_explicit(&server->timing.least, memory_order_relaxed)))
-        was_slow(c, took);
+    if (unlikely(took + c->waited >= atomic_load_explicit(&s->server->timing.least, memory_order_relaxed) ||
+                 times == NULL))
+        book_rare(c, took);
+    else
+        count(c, stats, times, took);
 }
 
 /* --- errors --- */

@@ -25,7 +25,7 @@ struct timing {
     /* In ticks, UINT64_MAX where it is off: */
     _Atomic uint64_t slowlog; /* slowlog-log-slower-than */
     _Atomic uint64_t latency; /* latency-monitor-threshold */
-    _Atomic uint64_t least;   /* of the two */
+    _Atomic uint64_t least;   /* runs that take less need no closer look */
 };
 
 #define ERROR_KINDS 128

@@ -9,30 +9,26 @@
 
 #define HISTOGRAM_SUB_BITS 4
 #define HISTOGRAM_SUB (1u << HISTOGRAM_SUB_BITS)
-#define HISTOGRAM_TOP_BIT 40 /* larger values are counted in the last bucket */
-#define HISTOGRAM_BUCKETS ((HISTOGRAM_TOP_BIT - HISTOGRAM_SUB_BITS + 1) * HISTOGRAM_SUB)
+#define HISTOGRAM_LIMIT ((uint64_t)1 << 40) /* values are below it */
+#define HISTOGRAM_BUCKETS ((40 - HISTOGRAM_SUB_BITS) * HISTOGRAM_SUB + 1)
 
 struct histogram {
     _Atomic uint64_t count[HISTOGRAM_BUCKETS];
 };
 
+/* 16 is added first, so that small values need no case of their own. */
 static inline unsigned histogram_bucket(uint64_t v)
 {
-    if (v < HISTOGRAM_SUB)
-        return (unsigned)v;
-    if (unlikely(v >> HISTOGRAM_TOP_BIT))
-        return HISTOGRAM_BUCKETS - 1;
+    v += HISTOGRAM_SUB;
     unsigned octave = 63 - (unsigned)__builtin_clzll(v) - HISTOGRAM_SUB_BITS;
-    return octave * HISTOGRAM_SUB + (unsigned)(v >> octave);
+    return octave * HISTOGRAM_SUB + (unsigned)(v >> octave) - HISTOGRAM_SUB;
 }
 
 /* The largest value of a bucket. */
 static inline uint64_t histogram_upper(unsigned bucket)
 {
-    if (bucket < 2 * HISTOGRAM_SUB)
-        return bucket;
-    unsigned octave = bucket / HISTOGRAM_SUB - 1;
-    return ((uint64_t)(bucket % HISTOGRAM_SUB + HISTOGRAM_SUB + 1) << octave) - 1;
+    unsigned octave = bucket / HISTOGRAM_SUB;
+    return ((uint64_t)(bucket % HISTOGRAM_SUB + HISTOGRAM_SUB + 1) << octave) - 1 - HISTOGRAM_SUB;
 }
 
 static inline void histogram_add(struct histogram *h, uint64_t v)

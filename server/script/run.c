@@ -1,6 +1,7 @@
 /* One run: from an admitted call to its reply. */
 #include "core/base/panic.h"
 #include "server/dispatch.h"
+#include "server/monitor.h"
 #include "server/reply.h"
 #include "server/script/busy.h"
 #include "server/script/env.h"
@@ -185,6 +186,7 @@ void script_run(struct call *c, const struct script_run *what)
         return;
     }
     ensure(env->run == NULL);
+    monitor_before(c);
     env->limit = (size_t)c->server->config->script_memory_limit;
     r.reach = shards_in_reach(c, what);
     r.started_us = clock_mono_us(c->server->clock);
