@@ -191,6 +191,7 @@ static void script_figures(const struct server *s, struct buf *b)
     info_number(b, "used_memory_vm_total", eval + functions);
     info_human(b, "used_memory_vm_total_human", eval + functions);
     info_number(b, "used_memory_scripts", cache.bytes + atomic_load(&s->figures_of_functions.bytes));
+    info_human(b, "used_memory_scripts_human", cache.bytes + atomic_load(&s->figures_of_functions.bytes));
 }
 
 static void memory_section(struct call *c, struct buf *b)
