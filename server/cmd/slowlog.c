@@ -28,7 +28,7 @@ static void get_run(struct call *c)
         return;
     }
     if (c->argc == 3 &&
-        !arg_range(c, c->argv[2], -1, INT32_MAX, &count, "ERR count should be greater than or equal to -1"))
+        !arg_range(c, c->argv[2], -1, INT64_MAX, &count, "ERR count should be greater than or equal to -1"))
         return;
     size_t max = slowlog_length(c->server);
     if (count >= 0)

@@ -81,6 +81,7 @@ def _(s):
     eq(c.call('SLOWLOG', 'LEN'), 10)
     eq(len(c.call('SLOWLOG', 'GET', '3')), 3)
     eq(len(c.call('SLOWLOG', 'GET', '100')), 10)
+    eq(len(c.call('SLOWLOG', 'GET', '9223372036854775807')) if IS_KELVIN else 10, 10)
     c.call('CONFIG', 'SET', 'slowlog-max-len', '0')
     eq(c.call('SLOWLOG', 'LEN') if IS_KELVIN else 0, 0)
     log_default(c)
