@@ -1,5 +1,8 @@
 #include "server/snapshot.h"
 
+#include <errno.h>
+#include <stdlib.h>
+
 #include "core/base/mem.h"
 #include "core/base/panic.h"
 #include "core/keyspace/cut.h"
@@ -7,8 +10,10 @@
 #include "server/lazy.h"
 #include "tier/record.h"
 
-#define CHUNK_BYTES (64 * KIB)
-#define SLICE_STEPS 48 /* some 300 keys */
+#define CHUNK_BYTES (64 * KIB)   /* handed over at once … */
+#define CHUNK_VALUES (256 * KIB) /* … or so much, with the values that are on flash */
+#define READERS 4                /* chunks whose values are being read: the rest of the pool is left to clients */
+#define SLICE_STEPS 48           /* some 300 keys */
 #define SLICE_BYTES (64 * KIB)
 #define LARGE (64 * KIB) /* a value that has to be encoded, which is done in parts */
 #define PART_BYTES (64 * KIB)
@@ -27,11 +32,19 @@ struct item {
     uint32_t db, name_len;
 };
 
+/* One that has values on flash is read by the pool, while the consumer is at those before it. */
 struct snapshot_chunk {
     struct snapshot_chunk *next;
+    struct snapshot *snapshot;
+    struct pool_job job;
+    enum { CHUNK_READY, CHUNK_UNREAD, CHUNK_READING } state;
+    bool orphan; /* nobody wants it any more: freed when it has been read */
     struct buf bytes;
-    size_t at; /* where the consumer is */
-    struct buf store_key, record, payload;
+    uint64_t weight;      /* with the values on flash, about */
+    size_t at;            /* where the consumer is */
+    struct buf *values;   /* of the items that are on flash, in their order; … */
+    size_t stored, taken; /* … how many there are, and how many of them the consumer has taken */
+    int error;            /* one could not be read */
 };
 
 /* One keyspace of one shard. */
@@ -57,6 +70,8 @@ struct snapshot_part {
     struct walk *walks; /* by database; those with a keyspace that held keys */
     unsigned n, at;
     struct buf building;
+    size_t stored;                    /* items of it that are on flash */
+    uint64_t stored_bytes;            /* what their values take in RAM */
     struct large *large, **large_end; /* empty when the walk goes on */
     struct buf encoded;               /* of the first of them, as an item, as far as it is done */
     uint64_t encode_cursor;
@@ -83,6 +98,8 @@ struct snapshot {
     pthread_mutex_t lock; /* held for a few instructions */
     pthread_cond_t more;
     struct snapshot_chunk *first, *last;
+    struct snapshot_chunk *unread; /* the first one in that state */
+    unsigned reading;
 };
 
 struct snapshot *snapshot_new(struct server *server)
@@ -149,22 +166,141 @@ static void free_chunk(struct snapshot *sn, struct snapshot_chunk *c)
 {
     struct item item;
     struct slice name, payload;
-    while (next_item(c, &item, &name, &payload))
+    for (c->at = 0; next_item(c, &item, &name, &payload);)
         if (item.late != NULL)
             sn->server->store->ops->release(sn->server->store, item.late);
+    for (size_t i = 0; c->values != NULL && i < c->stored; i++)
+        buf_free(&c->values[i]);
+    mem_free(c->values, c->stored * sizeof(*c->values));
     buf_free(&c->bytes);
-    buf_free(&c->store_key);
-    buf_free(&c->record);
-    buf_free(&c->payload);
     mem_free(c, sizeof(*c));
+}
+
+/* --- values on flash --- */
+
+static int read_value(struct snapshot *sn, struct store_cursor *from, const struct item *item, struct slice name,
+                      struct buf *store_key, struct buf *payload)
+{
+    struct store *store = sn->server->store;
+    struct slice record;
+    uint64_t stamp;
+    record_value_key(store_key, item->space, (struct key){name, item->hash});
+    int err = store->ops->seek(store, from, buf_slice(store_key), &record);
+    if (err == 0)
+        err = record_value_decode(buf_slice(store_key), record, trainer_dictionaries(sn->server->trainer), &stamp,
+                                  payload);
+    return err;
+}
+
+static int read_late(struct snapshot *sn, const struct item *item, struct slice name, struct buf *store_key,
+                     struct buf *payload)
+{
+    struct store *store = sn->server->store;
+    struct store_cursor *from = store->ops->cursor(store, item->late);
+    int err = read_value(sn, from, item, name, store_key, payload);
+    store->ops->cursor_free(store, from);
+    return err;
+}
+
+struct wanted {
+    struct item item;
+    struct slice name;
+    size_t index; /* among the chunk's items that are on flash */
+};
+
+static int flash_order(const void *a, const void *b)
+{
+    const struct wanted *x = a, *y = b;
+    return x->item.hash < y->item.hash ? -1 : x->item.hash > y->item.hash;
+}
+
+static struct wanted *wanted_of(struct snapshot_chunk *c)
+{
+    struct wanted *all = mem_alloc(c->stored * sizeof(*all)), *next = all;
+    struct slice payload;
+    while (next < all + c->stored && next_item(c, &next->item, &next->name, &payload))
+        if (next->item.payload_len == 0) {
+            next->index = (size_t)(next - all);
+            next++;
+        }
+    c->at = 0;
+    qsort(all, c->stored, sizeof(*all), flash_order);
+    return all;
+}
+
+/* Reads the values of a chunk that are on flash, in its order: that of the walk, but for neighbours. */
+static void read_chunk(struct snapshot *sn, struct snapshot_chunk *c)
+{
+    struct store *store = sn->server->store;
+    struct store_cursor *cursor = store->ops->cursor(store, sn->store);
+    struct wanted *all = wanted_of(c);
+    struct buf store_key = {0};
+    c->values = mem_zalloc(c->stored * sizeof(*c->values));
+    for (size_t i = 0; i < c->stored && c->error == 0; i++) {
+        const struct wanted *w = &all[i];
+        struct buf *to = &c->values[w->index];
+        c->error = abandoned(sn)          ? -ECANCELED
+                   : w->item.late != NULL ? read_late(sn, &w->item, w->name, &store_key, to)
+                                          : read_value(sn, cursor, &w->item, w->name, &store_key, to);
+    }
+    buf_free(&store_key);
+    mem_free(all, c->stored * sizeof(*all));
+    store->ops->cursor_free(store, cursor);
+}
+
+static void read_run(struct pool_job *job);
+
+/* With the lock. */
+static void read_ahead(struct snapshot *sn)
+{
+    struct snapshot_chunk *c = sn->unread;
+    while (c != NULL && sn->reading < READERS) {
+        if (c->state == CHUNK_UNREAD) {
+            c->state = CHUNK_READING;
+            c->job.run = read_run;
+            sn->reading++;
+            pool_submit(sn->server->pool, POOL_READ, &c->job);
+        }
+        c = c->next;
+    }
+    sn->unread = c;
+}
+
+static void read_run(struct pool_job *job)
+{
+    struct snapshot_chunk *c = container_of(job, struct snapshot_chunk, job);
+    struct snapshot *sn = c->snapshot;
+    read_chunk(sn, c);
+    pthread_mutex_lock(&sn->lock);
+    bool orphan = c->orphan;
+    c->state = CHUNK_READY;
+    if (!orphan) {
+        sn->reading--;
+        read_ahead(sn);
+        pthread_cond_signal(&sn->more);
+    }
+    pthread_mutex_unlock(&sn->lock);
+    if (!orphan)
+        return;
+    free_chunk(sn, c);
+    pthread_mutex_lock(&sn->lock);
+    sn->reading--;
+    pthread_cond_signal(&sn->more);
+    pthread_mutex_unlock(&sn->lock);
 }
 
 static void post(struct snapshot_part *p)
 {
     struct snapshot *sn = p->snapshot;
     struct snapshot_chunk *c = mem_zalloc(sizeof(*c));
+    c->snapshot = sn;
     c->bytes = p->building;
+    c->stored = p->stored;
+    c->weight = c->bytes.len + p->stored_bytes;
+    c->state = c->stored > 0 ? CHUNK_UNREAD : CHUNK_READY;
     p->building = (struct buf){0};
+    p->stored = 0;
+    p->stored_bytes = 0;
     pthread_mutex_lock(&sn->lock);
     bool wanted = !abandoned(sn);
     if (wanted) {
@@ -173,7 +309,10 @@ static void post(struct snapshot_part *p)
         else
             sn->first = c;
         sn->last = c;
-        atomic_fetch_add(&sn->queued, c->bytes.len);
+        if (sn->unread == NULL)
+            sn->unread = c;
+        atomic_fetch_add(&sn->queued, c->weight);
+        read_ahead(sn);
         pthread_cond_signal(&sn->more);
     }
     pthread_mutex_unlock(&sn->lock);
@@ -214,6 +353,10 @@ static void put_item(struct buf *b, const struct walk *w, const struct entry *e,
                         .name_len = (uint32_t)name.len,
                         .hash = flash ? key_of(ks, name).hash : 0};
     put_heat(w->part->shard, w->db, e, &item);
+    if (flash) {
+        w->part->stored++;
+        w->part->stored_bytes += keyspace_ram_bytes(e);
+    }
     buf_append(b, &item, sizeof(item));
     buf_append_slice(b, name);
 }
@@ -275,7 +418,7 @@ static bool hand_over(struct cut *c, const struct entry *e, enum cut_why why)
     else
         put_encoded(b, w, e);
     p->given += b->len - before;
-    if (b->len >= CHUNK_BYTES)
+    if (b->len >= CHUNK_BYTES || p->stored_bytes >= CHUNK_VALUES)
         post(p);
     return true;
 }
@@ -502,14 +645,24 @@ static void drop_queue(struct snapshot *sn)
 {
     pthread_mutex_lock(&sn->lock);
     struct snapshot_chunk *c = sn->first;
-    sn->first = sn->last = NULL;
+    sn->first = sn->last = sn->unread = NULL;
+    for (struct snapshot_chunk *o = c; o != NULL; o = o->next)
+        o->orphan = o->state == CHUNK_READING;
     atomic_store(&sn->abandoned, true);
     atomic_store(&sn->queued, 0);
     pthread_cond_signal(&sn->more);
-    pthread_mutex_unlock(&sn->lock);
+    struct snapshot_chunk *mine = NULL; /* the others are freed by who reads them */
     for (struct snapshot_chunk *next; c != NULL; c = next) {
         next = c->next;
-        free_chunk(sn, c);
+        if (c->orphan)
+            continue;
+        c->next = mine;
+        mine = c;
+    }
+    pthread_mutex_unlock(&sn->lock);
+    for (struct snapshot_chunk *next; mine != NULL; mine = next) {
+        next = mine->next;
+        free_chunk(sn, mine);
     }
 }
 
@@ -528,7 +681,7 @@ void snapshot_end_walks(struct snapshot *sn)
 struct snapshot_chunk *snapshot_take(struct snapshot *sn)
 {
     pthread_mutex_lock(&sn->lock);
-    while (sn->first == NULL && atomic_load(&sn->left) > 0 && !abandoned(sn))
+    while (sn->first != NULL ? sn->first->state != CHUNK_READY : atomic_load(&sn->left) > 0 && !abandoned(sn))
         pthread_cond_wait(&sn->more, &sn->lock);
     struct snapshot_chunk *c = sn->first;
     if (c != NULL) {
@@ -540,19 +693,13 @@ struct snapshot_chunk *snapshot_take(struct snapshot *sn)
     return c;
 }
 
-static int read_stored(struct snapshot *sn, struct snapshot_chunk *c, const struct item *item, struct slice name)
+/* The next value that was on flash; the one before is not needed any more. */
+static int take_stored(struct snapshot_chunk *c, struct slice *payload)
 {
-    struct store *store = sn->server->store;
-    uint64_t stamp;
-    record_value_key(&c->store_key, item->space, (struct key){name, item->hash});
-    int err =
-        store->ops->get_at(store, item->late != NULL ? item->late : sn->store, buf_slice(&c->store_key), &c->record);
-    if (item->late != NULL)
-        store->ops->release(store, item->late);
-    if (err == 0)
-        err = record_value_decode(buf_slice(&c->store_key), buf_slice(&c->record),
-                                  trainer_dictionaries(sn->server->trainer), &stamp, &c->payload);
-    return err;
+    if (c->taken > 0)
+        buf_free(&c->values[c->taken - 1]);
+    *payload = buf_slice(&c->values[c->taken++]);
+    return c->error;
 }
 
 int snapshot_next(struct snapshot *sn, struct snapshot_chunk *c, struct rdb_entry *e)
@@ -563,8 +710,7 @@ int snapshot_next(struct snapshot *sn, struct snapshot_chunk *c, struct rdb_entr
     if (!next_item(c, &item, &name, &payload))
         return 0;
     if (item.payload_len == 0) {
-        err = read_stored(sn, c, &item, name);
-        payload = buf_slice(&c->payload);
+        err = take_stored(c, &payload);
     }
     *e = (struct rdb_entry){.db = item.db,
                             .name = name,
@@ -579,9 +725,9 @@ int snapshot_next(struct snapshot *sn, struct snapshot_chunk *c, struct rdb_entr
 /* Shards that paused are woken when half of the room is there again. */
 void snapshot_give_back(struct snapshot *sn, struct snapshot_chunk *c)
 {
-    uint64_t len = c->bytes.len;
+    uint64_t weight = c->weight;
     pthread_mutex_lock(&sn->lock);
-    uint64_t before = atomic_load(&sn->queued), now = before > len ? before - len : 0;
+    uint64_t before = atomic_load(&sn->queued), now = before > weight ? before - weight : 0;
     atomic_store(&sn->queued, now);
     pthread_mutex_unlock(&sn->lock);
     free_chunk(sn, c);
@@ -595,9 +741,13 @@ bool snapshot_finish(struct snapshot *sn)
     pthread_mutex_lock(&sn->lock);
     bool whole = atomic_load(&sn->left) == 0 && sn->first == NULL && !abandoned(sn);
     pthread_mutex_unlock(&sn->lock);
-    sn->server->store->ops->release(sn->server->store, sn->store);
     if (!whole)
         drop_queue(sn);
+    pthread_mutex_lock(&sn->lock);
+    while (sn->reading > 0)
+        pthread_cond_wait(&sn->more, &sn->lock);
+    pthread_mutex_unlock(&sn->lock);
+    sn->server->store->ops->release(sn->server->store, sn->store);
     atomic_store(&sn->consuming, false);
     return whole;
 }

@@ -7,13 +7,15 @@
  *
  * What was dirty at the cut is encoded from RAM by the shard, a large value in parts: writers of it wait in admission
  * until that is done (and it is done next); a change that does not wait – inside a hold, expiry, eviction – encodes it
- * in one go. Of what was on flash then the shard gives the key alone, and the consumer reads the value from the store's
- * snapshot; but a small value that is in RAM is encoded, which takes the shard less than handing over its key would
- * save. A large value that has just been written to flash is read from there, as of that moment.
+ * in one go. Of what was on flash then the shard gives the key alone, and the pool reads the values of a chunk from the
+ * store's snapshot, in flash's order and some chunks ahead of the consumer; but a small value that is in RAM is
+ * encoded, which takes the shard less than handing over its key would save. A large value that has just been written
+ * to flash is read from there, as of that moment.
  *
- * Memory: what is handed over and not yet consumed is bounded. When that much waits, the walks pause, and writers of
- * keys that are still to be handed over wait in admission, and values are not cleaned; inside a hold nothing waits, and
- * the bound is overshot. A keyspace that is flushed away stays until its walk has ended. */
+ * Memory: what is handed over and not yet consumed, the values on flash included, is bounded. When that much waits, the
+ * walks pause, and writers of keys that are still to be handed over wait in admission, and values are not cleaned;
+ * inside a hold nothing waits, and the bound is overshot. A keyspace that is flushed away stays until its walk has
+ * ended. */
 #ifndef SERVER_SNAPSHOT_H
 #define SERVER_SNAPSHOT_H
 

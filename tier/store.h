@@ -30,6 +30,7 @@ void store_batch_free(struct store_batch *b);
 bool store_batch_next(const struct store_batch *b, size_t *pos, bool *put, struct slice *key, struct slice *value);
 
 struct store_snapshot;
+struct store_cursor;
 
 struct store_stats {
     uint64_t bytes_on_disk;  /* table and blob files */
@@ -46,7 +47,6 @@ struct store_ops {
     int (*write)(struct store *s, struct store_batch *b);
     /* *out is cleared and filled. */
     int (*get)(struct store *s, struct slice key, struct buf *out);
-    int (*get_at)(struct store *s, struct store_snapshot *snap, struct slice key, struct buf *out);
     /* All writes that returned before are durable, atomically over everything. */
     int (*flush)(struct store *s);
     /* Removes [from, to). */
@@ -59,6 +59,11 @@ struct store_ops {
     int (*compact)(struct store *s, bool (*stop)(void *arg), void *arg);
     struct store_snapshot *(*snapshot)(struct store *s);
     void (*release)(struct store *s, struct store_snapshot *snap);
+    /* For reading many values of a snapshot, by one thread, mostly in the order of their keys: the one behind the last
+     * costs a fraction of a get. *value borrows until the next call. The snapshot outlives its cursors. */
+    struct store_cursor *(*cursor)(struct store *s, struct store_snapshot *snap);
+    int (*seek)(struct store *s, struct store_cursor *c, struct slice key, struct slice *value);
+    void (*cursor_free)(struct store *s, struct store_cursor *c);
     void (*stats)(struct store *s, struct store_stats *out);
     void (*close)(struct store *s);
 };

@@ -35,6 +35,10 @@ struct store_snapshot {
     rocksdb_readoptions_t *read;
 };
 
+struct store_cursor {
+    rocksdb_iterator_t *it;
+};
+
 static const struct store_ops rocks_ops;
 
 /* RocksDB's messages are text; the code is told from their beginning. */
@@ -142,10 +146,11 @@ static int rocks_write(struct store *s, struct store_batch *b)
     return 0;
 }
 
-static int get_with(struct rocks *r, rocksdb_readoptions_t *options, struct slice key, struct buf *out)
+static int rocks_get(struct store *s, struct slice key, struct buf *out)
 {
+    struct rocks *r = (struct rocks *)s;
     char *message = NULL;
-    rocksdb_pinnableslice_t *found = rocksdb_get_pinned(r->db, options, (const char *)key.p, key.len, &message);
+    rocksdb_pinnableslice_t *found = rocksdb_get_pinned(r->db, r->read, (const char *)key.p, key.len, &message);
     size_t len;
 
     buf_clear(out);
@@ -157,17 +162,6 @@ static int get_with(struct rocks *r, rocksdb_readoptions_t *options, struct slic
     buf_append(out, p, len);
     rocksdb_pinnableslice_destroy(found);
     return 0;
-}
-
-static int rocks_get(struct store *s, struct slice key, struct buf *out)
-{
-    struct rocks *r = (struct rocks *)s;
-    return get_with(r, r->read, key, out);
-}
-
-static int rocks_get_at(struct store *s, struct store_snapshot *snap, struct slice key, struct buf *out)
-{
-    return get_with((struct rocks *)s, snap->read, key, out);
 }
 
 static int rocks_flush(struct store *s)
@@ -306,6 +300,7 @@ static struct store_snapshot *rocks_snapshot(struct store *s)
     snap->snap = rocksdb_create_snapshot(r->db);
     snap->read = rocksdb_readoptions_create();
     rocksdb_readoptions_set_snapshot(snap->read, snap->snap);
+    rocksdb_readoptions_set_fill_cache(snap->read, 0);
     return snap;
 }
 
@@ -314,6 +309,48 @@ static void rocks_release(struct store *s, struct store_snapshot *snap)
     rocksdb_release_snapshot(((struct rocks *)s)->db, snap->snap);
     rocksdb_readoptions_destroy(snap->read);
     mem_free(snap, sizeof(*snap));
+}
+
+static struct store_cursor *rocks_cursor(struct store *s, struct store_snapshot *snap)
+{
+    struct store_cursor *c = mem_alloc(sizeof(*c));
+    c->it = rocksdb_create_iterator(((struct rocks *)s)->db, snap->read);
+    return c;
+}
+
+static void rocks_cursor_free(struct store *s, struct store_cursor *c)
+{
+    (void)s;
+    rocksdb_iter_destroy(c->it);
+    mem_free(c, sizeof(*c));
+}
+
+static bool stands_on(rocksdb_iterator_t *it, struct slice key)
+{
+    size_t len;
+    if (!rocksdb_iter_valid(it))
+        return false;
+    const char *p = rocksdb_iter_key(it, &len);
+    return slice_eq(slice_of(p, len), key);
+}
+
+static int rocks_seek(struct store *s, struct store_cursor *c, struct slice key, struct slice *value)
+{
+    char *message = NULL;
+    size_t len;
+    (void)s;
+    if (rocksdb_iter_valid(c->it))
+        rocksdb_iter_next(c->it);
+    if (!stands_on(c->it, key))
+        rocksdb_iter_seek(c->it, (const char *)key.p, key.len);
+    rocksdb_iter_get_error(c->it, &message);
+    if (message != NULL)
+        return error_of(message);
+    if (!stands_on(c->it, key))
+        return -ENOENT;
+    const char *p = rocksdb_iter_value(c->it, &len);
+    *value = slice_of(p, len);
+    return 0;
 }
 
 static uint64_t property(struct rocks *r, const char *name)
@@ -341,13 +378,15 @@ static const struct store_ops rocks_ops = {
     .name = "rocksdb",
     .write = rocks_write,
     .get = rocks_get,
-    .get_at = rocks_get_at,
     .flush = rocks_flush,
     .delete_range = rocks_delete_range,
     .scan = rocks_scan,
     .compact = rocks_compact,
     .snapshot = rocks_snapshot,
     .release = rocks_release,
+    .cursor = rocks_cursor,
+    .seek = rocks_seek,
+    .cursor_free = rocks_cursor_free,
     .stats = rocks_stats,
     .close = rocks_close,
 };

@@ -23,6 +23,7 @@
 #include "server/lazy.h"
 #include "server/recovery.h"
 #include "server/server.h"
+#include "server/timing.h"
 #include "tests/sim/fs_sim.h"
 #include "tests/sim/store_mem.h"
 #include "tests/sim/tap.h"
@@ -182,6 +183,7 @@ static void build(struct world *w)
     s->fs = fs_sim_fs(w->disk);
     s->logger = logger_open(s->clock, "/dev/null", LOG_WARNING);
     s->entropy->fill(s->entropy, &s->hash_seed, sizeof(s->hash_seed));
+    timing_init(s);
     holds_init(&s->holds);
     functions_install(s, functions_new());
     w->gate.base.ops = &gate_ops;

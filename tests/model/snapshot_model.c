@@ -25,6 +25,7 @@
 #include "server/recovery.h"
 #include "server/save.h"
 #include "server/snapshot.h"
+#include "server/timing.h"
 #include "tests/sim/fs_sim.h"
 #include "tests/sim/store_mem.h"
 #include "tests/sim/tap.h"
@@ -119,6 +120,7 @@ static void start(struct store_mem_disk *flash)
     server->clock = clock_real();
     server->entropy = entropy_real();
     server->fs = fs_sim_fs(disk);
+    timing_init(server);
     server->hash_seed = rng_u64(&rng);
     holds_init(&server->holds);
     functions_install(server, functions_new());

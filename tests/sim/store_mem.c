@@ -288,12 +288,34 @@ static int mem_get(struct store *base, struct slice key, struct buf *out)
     return err < 0 ? err : leave(s, map_get(&s->now, key, out));
 }
 
-static int mem_get_at(struct store *base, struct store_snapshot *snap, struct slice key, struct buf *out)
+struct store_cursor {
+    struct store_snapshot *snap;
+    struct buf value;
+};
+
+static struct store_cursor *mem_cursor(struct store *base, struct store_snapshot *snap)
+{
+    struct store_cursor *c = mem_zalloc(sizeof(*c));
+    (void)base;
+    c->snap = snap;
+    return c;
+}
+
+static int mem_seek(struct store *base, struct store_cursor *c, struct slice key, struct slice *value)
 {
     struct store_mem *s = (struct store_mem *)base;
     int err = enter(s, STORE_MEM_GET);
-    buf_clear(out);
-    return err < 0 ? err : leave(s, map_get(&snap->map, key, out));
+    buf_clear(&c->value);
+    err = err < 0 ? err : leave(s, map_get(&c->snap->map, key, &c->value));
+    *value = buf_slice(&c->value);
+    return err;
+}
+
+static void mem_cursor_free(struct store *base, struct store_cursor *c)
+{
+    (void)base;
+    buf_free(&c->value);
+    mem_free(c, sizeof(*c));
 }
 
 static int mem_flush(struct store *base)
@@ -358,12 +380,14 @@ static const struct store_ops mem_ops = {
     .name = "memory",
     .write = mem_write,
     .get = mem_get,
-    .get_at = mem_get_at,
     .flush = mem_flush,
     .delete_range = mem_delete_range,
     .scan = mem_scan,
     .snapshot = mem_snapshot,
     .release = mem_release,
+    .cursor = mem_cursor,
+    .seek = mem_seek,
+    .cursor_free = mem_cursor_free,
     .stats = mem_store_stats,
     .close = mem_close,
 };

@@ -154,19 +154,23 @@ static void ranges(struct store *s, const char *name)
 
 static void snapshots(struct store *s, const char *name)
 {
-    struct buf out = {0};
+    struct slice value;
     put(s, LIT("s1"), LIT("old"));
     put(s, LIT("s2"), LIT("old"));
     struct store_snapshot *snap = s->ops->snapshot(s);
     put(s, LIT("s1"), LIT("new"));
     put(s, LIT("s3"), LIT("new"));
     ensure(s->ops->delete_range(s, LIT("s2"), LIT("s3")) == 0 && s->ops->flush(s) == 0);
-    bool good = s->ops->get_at(s, snap, LIT("s1"), &out) == 0 && slice_eq(buf_slice(&out), LIT("old"));
-    good &= s->ops->get_at(s, snap, LIT("s2"), &out) == 0 && slice_eq(buf_slice(&out), LIT("old"));
-    good &= s->ops->get_at(s, snap, LIT("s3"), &out) == -ENOENT && out.len == 0;
+    struct store_cursor *c = s->ops->cursor(s, snap);
+    bool good = s->ops->seek(s, c, LIT("s1"), &value) == 0 && slice_eq(value, LIT("old"));
+    good &= s->ops->seek(s, c, LIT("s2"), &value) == 0 && slice_eq(value, LIT("old"));
+    good &= s->ops->seek(s, c, LIT("s3"), &value) == -ENOENT;
     ok(good && holds(s, LIT("s1"), LIT("new")) && lacks(s, LIT("s2")), "%s: a snapshot shows what was", name);
+    good = s->ops->seek(s, c, LIT("s2"), &value) == 0 && slice_eq(value, LIT("old"));
+    good &= s->ops->seek(s, c, LIT("s1"), &value) == 0 && slice_eq(value, LIT("old"));
+    ok(good && s->ops->seek(s, c, LIT("s11"), &value) == -ENOENT, "%s: in any order", name);
+    s->ops->cursor_free(s, c);
     s->ops->release(s, snap);
-    buf_free(&out);
 }
 
 static void spaces(struct store *s, const char *name)
