@@ -474,7 +474,7 @@ static enum ran route(struct shard *s, struct client *c, struct request *r, stru
         return run_here(s, c, call);
     }
     if (one_bit(mask) && may_be_forwarded(call)) {
-        if (strict && unlikely(push_unposted(&s->pushes)))
+        if (unlikely(push_unposted(&s->pushes, strict)))
             post_pushes(s);
         if (!(c->subs > 0 && (blocking || (strict && (c->sub_mask & ~mask)))) &&
             forward(s, r, s->server->shards[__builtin_ctzll(mask)])) {

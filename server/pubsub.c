@@ -446,6 +446,7 @@ static void hand_over(struct shard *s, struct shard *owner, enum channel_kind ki
 uint64_t pubsub_publish(struct call *c, enum channel_kind kind, struct slice name, struct slice message)
 {
     struct shard *owner = everywhere(kind, name) ? c->shard : shard_of(c->server, name);
+    c->shard->pushes.published = true;
     if (likely(owner == c->shard || c->held))
         return publish(c->shard, owner, kind, name, message);
     hand_over(c->shard, owner, kind, name, message);

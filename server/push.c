@@ -177,6 +177,7 @@ void push_to(struct shard *s, unsigned home, uint64_t client_id, const struct pu
 void push_post(struct shard *s)
 {
     struct push_queues *q = &s->pushes;
+    q->published = false;
     for (; q->out_mask != 0; q->out_mask &= q->out_mask - 1) {
         unsigned home = (unsigned)__builtin_ctzll(q->out_mask);
         struct push_batch *b = q->out[home];

@@ -56,6 +56,7 @@ struct push_queues {
     struct push_batch *in, **in_last;   /* received, not delivered */
     uint64_t written_lsn, durable_lsn;  /* gates of the batch that is being delivered; else 0 */
     _Atomic uint64_t backlog;           /* cost of what was posted to this shard and is not delivered */
+    bool published;                     /* PUBLISH has run since something was last posted */
     bool waited_for;                    /* somebody here waits for a backlog to go down */
     const struct client *running;       /* whose command runs here */
     bool delivering;                    /* a batch is */
@@ -75,7 +76,12 @@ bool push_congested(const struct server *server);
 void push_post(struct shard *s);
 /* Delivers what has been received while the data was lent. When the clients of this shard may be touched again. */
 void push_deliver(struct shard *s);
-static inline bool push_unposted(const struct push_queues *q) { return q->out_mask != 0; }
+/* Whether a command that goes elsewhere could overtake what was pushed here: PUBLISH is not overtaken by any, other
+ * pushes not by a `strict` one. */
+static inline bool push_unposted(const struct push_queues *q, bool strict)
+{
+    return q->out_mask != 0 && (strict || q->published);
+}
 /* Around a command of a client of this shard. */
 void push_begin(struct shard *s, const struct client *c);
 /* After any command: what was kept is delivered. */

@@ -2,12 +2,15 @@
 """Publish/subscribe: the exact bytes that clients get, compared with a redis-server; who is cut, who gets what when
 subscriptions change under publishers."""
 import os
+import random
 import sys
 import threading
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), '..', 'lib'))
-from exact import compare
-from kelvin import IS_KELVIN, Push, SANITIZED, Server, Skip, Status, encode, eq, eventually, expect, ok, run, test
+from exact import compare, oracle
+from kelvin import IS_KELVIN, Push, SANITIZED, Server, Skip, Status, encode, eq, eventually, expect, ok, run, seed, test
+
+SEED = seed()
 
 
 @test('what subscribers get is what they get from a redis-server')
@@ -140,6 +143,28 @@ def _(s):
     eq(sorted(reply), [b'__keyevent@0__:x', b'a', b'b', b'both'])
     info = s.info('stats')
     eq((info['pubsub_channels'], info['pubsub_patterns'], info['pubsubshard_channels']), ('4', '0', '0'))
+
+
+def random_step(r):
+    """Patterns do not overlap, and nobody leaves several channels unnamed: Redis has no order for either."""
+    channels = ['a1', 'a2', 'b1', 'c', 'd1', '__keyspace@0__:k', '__keyevent@0__:set', '']
+    some = ' '.join(f'"{c}"' for c in r.sample(channels, r.randint(1, 3)))
+    one, pattern, n = r.choice(channels), r.choice(['a*', 'b?', '[cd]*', '*__:*']), r.randint(0, 99)
+    change = r.choice([f'SUBSCRIBE {some}', f'UNSUBSCRIBE {some}', f'PSUBSCRIBE {pattern}', f'PUNSUBSCRIBE {pattern}',
+                       f'SSUBSCRIBE {some}', f'SUNSUBSCRIBE {some}', f'MULTI ; SUBSCRIBE {some} ; UNSUBSCRIBE "{one}" ; EXEC'])
+    do = [r.choice([f'PUBLISH "{r.choice(channels)}" {n}', f'SPUBLISH a1 {n}', 'SET k 1', 'DEL k', 'GET none'])
+          for _ in range(4)]
+    more = do + [r.choice(['SET j 1', 'DEL j l k', 'RPUSH l 1', 'RENAME k l'])]  # several keys: they overlap in a pipeline
+    return r.choice([f'{r.choice("stuv")}> {change}', f'{r.choice("pq")}> PUBLISH "{one}" {n}', 'p> ' + ' ; '.join(do),
+                     'q> MULTI ; ' + ' ; '.join(more) + ' ; EXEC', 'p> PUBSUB NUMSUB a1 a2 b1 c ; PUBSUB NUMPAT ; PUBSUB SHARDNUMSUB a1'])
+
+
+@test('random sessions')
+def _(s):
+    r = random.Random(SEED)
+    compare(s, '\n'.join(random_step(r) for _ in range(150)), [('notify-keyspace-events', 'KEA')])
+    for each in (s, oracle()):
+        each.client().call('CONFIG', 'SET', 'notify-keyspace-events', '')
 
 
 @test('a push comes behind the reply of the command that causes it, and never inside one')
