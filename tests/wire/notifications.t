@@ -7,7 +7,7 @@ import time
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), '..', 'lib'))
 from exact import compare
-from kelvin import IS_KELVIN, Push, Server, eq, expect, need_kelvin, ok, run, split, test
+from kelvin import Failure, IS_KELVIN, Push, Server, eq, expect, need_kelvin, ok, run, split, test
 
 LISTENER = 's> PSUBSCRIBE __key*__:*\n'
 ALL = [('notify-keyspace-events', 'AKEmn')]
@@ -483,8 +483,8 @@ def listen(s, flags):
     listener.read()
 
     def heard(until=None):
-        out = []
-        while True:
+        out, deadline = [], time.monotonic() + 20
+        while time.monotonic() < deadline:
             listener.send('PING', 'token')
             while True:
                 tree = listener.read()
@@ -494,6 +494,7 @@ def listen(s, flags):
             if until is None or until(out):
                 return out
             time.sleep(0.01)
+        raise Failure(f'not heard, but: {out[:10]}')
     return control, heard
 
 
