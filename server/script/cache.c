@@ -55,6 +55,8 @@ static int sha_chain(struct slice sha)
 
 static bool same_sha(const struct script *s, struct slice sha)
 {
+    if (likely(memcmp(s->sha, sha.p, 40) == 0))
+        return true;
     for (int i = 0; i < 40; i++)
         if ((uint8_t)s->sha[i] != (sha.p[i] >= 'A' && sha.p[i] <= 'F' ? sha.p[i] + 32 : sha.p[i]))
             return false;

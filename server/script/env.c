@@ -7,6 +7,8 @@
 #include "server/script/busy.h"
 #include "server/server.h"
 
+#define LIMIT_MIN (8 * MIB)
+
 /* --- memory --- */
 
 static void *allocate(void *arg, void *p, size_t old, size_t size)
@@ -28,6 +30,15 @@ struct script_env *script_env_at(lua_State *L)
     lua_getallocf(L, &env);
     return env;
 }
+
+/* No more than a quarter of the process's memory, however little that is. */
+static size_t limit_of(const struct server *server)
+{
+    uint64_t most = server->config->maxmemory > 0 ? max_u64(server->config->maxmemory / 4, LIMIT_MIN) : UINT64_MAX;
+    return (size_t)min_u64(server->config->script_memory_limit, most);
+}
+
+void script_env_limit(struct script_env *env) { env->limit = limit_of(env->server); }
 
 static void publish_memory(const struct script_env *env)
 {
@@ -140,7 +151,7 @@ struct script_env *script_env_new(struct server *server, enum script_kind kind)
     struct script_env *env = mem_zalloc(sizeof(*env));
     env->server = server;
     env->kind = kind;
-    env->limit = (size_t)server->config->script_memory_limit;
+    env->limit = limit_of(server);
     env->L = lua_newstate(allocate, env);
     if (env->L != NULL) {
         lua_atpanic(env->L, panicked);
@@ -218,7 +229,7 @@ int script_compile(struct script_env *env, struct slice text, const char *chunk,
     struct buf changed = {0};
     if (keep_frames(text, &changed))
         job.changed = buf_slice(&changed);
-    env->limit = (size_t)env->server->config->script_memory_limit;
+    script_env_limit(env);
     if (script_protected(env, compile_body, &job) != 0)
         append_error(env->L, error);
     buf_free(&changed);

@@ -52,6 +52,8 @@ void push_stop_error(lua_State *L, const struct script_env *env);
 /* Calls what is on the stack as lua_pcall does; what is on top afterwards is the result, or the error. */
 int script_protected(struct script_env *env, lua_CFunction body, void *arg);
 
+/* The limit of memory as it is configured now. */
+void script_env_limit(struct script_env *env);
 /* After a run: ready for the next one. */
 void script_env_rest(struct script_env *env);
 

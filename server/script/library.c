@@ -162,7 +162,7 @@ int script_load(struct script_env *env, struct slice text, const char *chunk, st
 {
     struct load job = {text, chunk, false};
     env->loader = l;
-    env->limit = (size_t)env->server->config->script_memory_limit;
+    script_env_limit(env);
     env->load_until_us = l->timeout_ms > 0 ? clock_mono_us(env->server->clock) + l->timeout_ms * 1000 : 0;
     int status = script_protected(env, load_body, &job);
     if (status != 0)

@@ -187,7 +187,7 @@ void script_run(struct call *c, const struct script_run *what)
     }
     ensure(env->run == NULL);
     monitor_before(c);
-    env->limit = (size_t)c->server->config->script_memory_limit;
+    script_env_limit(env);
     r.reach = shards_in_reach(c, what);
     r.started_us = clock_mono_us(c->server->clock);
     env->run = &r;
