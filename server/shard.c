@@ -513,6 +513,14 @@ static bool room_moved(struct shard *s)
     return has;
 }
 
+/* The arguments are still looked at when the script has ended (slow log). */
+static void drop_runner_input(struct shard *s)
+{
+    if (s->runner_in != NULL)
+        rbuf_unref(s->runner_in);
+    s->runner_in = NULL;
+}
+
 static bool turn(struct shard *s)
 {
     bool more;
@@ -540,6 +548,8 @@ static bool turn(struct shard *s)
         serve_after_hold(s);
         flush_outgoing(s);
     }
+    if (unlikely(s->runner_in != NULL))
+        drop_runner_input(s);
     s->gave_always = false;
     stat_add(&s->stats.turns, 1);
     return more;
@@ -551,6 +561,7 @@ void shard_busy_begin(struct shard *s, struct client *runner, bool held)
 {
     uint64_t touched = held ? s->server->holds.held : 1ull << s->index;
     s->busy_held = held;
+    drop_runner_input(s);
     s->runner = runner;
     if (runner != NULL && runner->in != NULL) {
         rbuf_ref(runner->in);
@@ -573,9 +584,6 @@ void shard_busy_end(struct shard *s)
     hold_long_script_ended(s->server, s->busy_held);
     s->runner = NULL;
     s->busy_silent = false;
-    if (s->runner_in != NULL)
-        rbuf_unref(s->runner_in);
-    s->runner_in = NULL;
 }
 
 static void *shard_main(void *arg)
