@@ -170,6 +170,8 @@ struct command {
     bool (*secret)(const struct slice *argv, int argc, int arg);
     /* Optional: a route that depends on the arguments. */
     enum command_route (*route_of)(const struct server *server, const struct slice *argv, int argc);
+    /* Optional, with CMD_BLOCKING: whether this call may block; without it, it may. */
+    bool (*may_block)(const struct slice *argv, int argc);
     const char *group, *summary, *since, *complexity;
     const char *const *tips;                    /* NULL-ended, or NULL */
     const struct command_arg *args;             /* ended by ARG_END, or NULL */
@@ -245,6 +247,10 @@ static inline bool command_secret(const struct command *cmd, const struct slice 
     return cmd->secret != NULL && cmd->secret(argv, argc, arg);
 }
 bool command_arity_ok(const struct command *cmd, int argc);
+static inline bool command_may_block(const struct command *cmd, const struct slice *argv, int argc)
+{
+    return (cmd->flags & CMD_BLOCKING) && (cmd->may_block == NULL || cmd->may_block(argv, argc));
+}
 /* Calls `each` for every top-level command. */
 void command_each(void (*each)(void *arg, const struct command *cmd), void *arg);
 unsigned command_ids(void); /* number of dense ids */

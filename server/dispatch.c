@@ -465,7 +465,7 @@ static enum ran route(struct shard *s, struct client *c, struct request *r, stru
 {
     uint64_t mask = wanted_shards(call);
     uint64_t home = 1ull << s->index;
-    bool blocking = call->cmd->flags & CMD_BLOCKING;
+    bool blocking = command_may_block(call->cmd, call->argv, call->argc);
     bool strict = s->server->config->pipeline_order_strict || c->publishing || keeps_its_place(call->cmd) || blocking;
 
     if (mask == 0 || mask == home) {

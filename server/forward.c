@@ -83,7 +83,7 @@ bool forward(struct shard *s, struct request *r, struct shard *target)
     own_args(c, item, r);
     item->track = c->tracking != NULL && tracking_wanted(c);
     sub->mute = c->flags & (CLIENT_REPLY_OFF | CLIENT_REPLY_SKIP);
-    sub->blocking = r->cmd->flags & CMD_BLOCKING;
+    sub->blocking = command_may_block(r->cmd, r->argv, r->argc);
     if (sub->blocking)
         c->blocking_sub = sub;
     item->seg = sub->mute || sub->blocking ? NULL : outbox_pending(&c->out);

@@ -341,6 +341,15 @@ static void run(struct call *c, bool group_form)
 static void xread_run(struct call *c) { run(c, false); }
 static void xreadgroup_run(struct call *c) { run(c, true); }
 
+/* A group called so does no harm. */
+static bool may_block(const struct slice *argv, int argc)
+{
+    for (int i = 1; i < argc && !slice_is(argv[i], "streams"); i++)
+        if (slice_is(argv[i], "block"))
+            return true;
+    return false;
+}
+
 /* --- declarations --- */
 
 static const struct command_arg streams_args[] = {
@@ -378,6 +387,7 @@ static const struct command_arg xreadgroup_args[] = {
 struct command stream_read_commands[] = {
     {.name = "xread",
      .run = xread_run,
+     .may_block = may_block,
      .arity = -4,
      .flags = CMD_READONLY | CMD_BLOCKING | CMD_MOVABLE_KEYS,
      STREAM,
@@ -392,6 +402,7 @@ struct command stream_read_commands[] = {
      .args = xread_args},
     {.name = "xreadgroup",
      .run = xreadgroup_run,
+     .may_block = may_block,
      .arity = -7,
      .flags = CMD_WRITE | CMD_BLOCKING | CMD_MOVABLE_KEYS,
      STREAM,
