@@ -117,6 +117,23 @@ def _lmpop(g):
     return call + [g.option()] if g.chance(0.05) else call
 
 
+def _seconds(g):
+    return g.one(b'0.001', b'1e-3', b'.0005', b'0.0001') if g.chance(0.94) else g.one(b'-1', b'x', b'', b'nan', b'-0.5', b'0.1.2')
+
+
+def _blocking(g):
+    """All that wait; where there is nothing, for no longer than a millisecond. Who comes first is in wire/blocking.t."""
+    keys = [_key(g) for _ in range(g.one(1, 2, 3, 4))]
+    kind = g.rng.randrange(6)
+    if kind < 2:
+        return [g.one(b'BLPOP', b'BRPOP')] + keys + [_seconds(g)]
+    if kind < 3:
+        return [b'BRPOPLPUSH', _key(g), _key(g), _seconds(g)]
+    if kind < 4:
+        return [b'BLMOVE', _key(g), _key(g), _end(g), _end(g), _seconds(g)]
+    return [b'BLMPOP', _seconds(g)] + _lmpop(g)[1:]
+
+
 GENERATORS = {
     'LPUSH': _push(b'LPUSH'),
     'RPUSH': _push(b'RPUSH'),
@@ -135,6 +152,7 @@ GENERATORS = {
     'LMOVE': _among(lambda g: [b'LMOVE', _key(g), _key(g), _end(g), _end(g)]),
     'RPOPLPUSH': _among(lambda g: [b'RPOPLPUSH', _key(g), _key(g)]),
     'LMPOP': _among(_lmpop),
+    'BLPOP': _among(_blocking),
 }
 
 

@@ -110,6 +110,8 @@ def _xread(g):
     call = [b'XREAD']
     if g.chance(0.6):
         call += [g.case(b'COUNT'), b'%d' % g.one(1, 2, 5, 0, 100, -1) if g.chance(0.97) else g.integer(0.4)]
+    if g.chance(0.1):
+        call += [g.case(b'BLOCK'), g.one(b'1', b'1', b'2', b'1.5')]
     if g.chance(0.04):
         call += g.one([b'NOACK'], [g.option()], [b'BLOCK', b'-1'], [b'BLOCK', b'x'], [b'GROUP', b'g1', b'c'], [b'COUNT'])
     keys = [_key(g) for _ in range(g.one(1, 1, 2, 3))]

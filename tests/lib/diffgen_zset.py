@@ -228,6 +228,14 @@ def _rank(name):
     return _on_member(name)
 
 
+def _blocking(g):
+    """All that wait; where there is nothing, for no longer than a millisecond. Who comes first is in wire/blocking.t."""
+    seconds = g.one(b'0.001', b'1e-3', b'.0005') if g.chance(0.94) else g.one(b'-1', b'x', b'', b'nan')
+    if g.chance(0.5):
+        return [g.one(b'BZPOPMIN', b'BZPOPMAX')] + [_key(g) for _ in range(g.one(1, 2, 3, 4))] + [seconds]
+    return [b'BZMPOP', seconds] + _zmpop(g)[1:]
+
+
 GENERATORS = {
     'ZADD': _among(_zadd),
     'ZINCRBY': _among(lambda g: [b'ZINCRBY', _key(g), score(g), member(g)]),
@@ -252,6 +260,7 @@ GENERATORS = {
     'ZPOPMIN': _pop(b'ZPOPMIN'),
     'ZPOPMAX': _pop(b'ZPOPMAX'),
     'ZMPOP': _among(_zmpop),
+    'BZPOPMIN': _among(_blocking),
     'ZRANDMEMBER': _among(_zrandmember),
     'ZSCAN': _among(_zscan),
     'ZUNION': _algebra(b'ZUNION', False, [b'WEIGHTS', b'AGGREGATE', b'WITHSCORES']),
@@ -298,6 +307,7 @@ def _withscore(args, ours, theirs):
 
 
 _SCORED = ('ZADD ZINCRBY ZSCORE ZMSCORE ZRANGE ZREVRANGE ZRANGEBYSCORE ZREVRANGEBYSCORE ZPOPMIN ZPOPMAX ZMPOP ZUNION '
+           'BZPOPMIN BZPOPMAX BZMPOP '
            'ZINTER ZDIFF').split()
 _SHORTEST = 'scores are the shortest decimals that read back, as since 7.2; 7.0 writes 17 digits'
 DIFFERENCES = [(_name, same_doubles, _SHORTEST) for _name in _SCORED]

@@ -102,7 +102,7 @@ def scenarios(name, *texts):
         if not ORACLE:
             raise Skip('there is no redis-server')
         if not _oracle:
-            _oracle.append(Server(binary=ORACLE))
+            _oracle.append(Server({'hz': 500}, binary=ORACLE))  # for its timeouts
         for text in texts:
             server.fresh()
             _oracle[0].fresh()

@@ -20,7 +20,7 @@ SEED = seed()
 CALLS = int(os.environ.get('KELVIN_DIFF_CALLS', 2000))
 BATCH = 250
 DIFFERENCES_MAX = 3
-oracle = Server(binary=ORACLE)
+oracle = Server({'hz': 500}, binary=ORACLE)  # it looks for timeouts no more often than that
 
 
 def payloads():
