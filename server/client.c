@@ -159,7 +159,6 @@ static void check_input_limits(struct client *c)
 static void received(struct conn *conn, struct rbuf *buf, size_t off, size_t len)
 {
     struct client *c = conn->arg;
-    c->net_in += len;
     stat_add(&c->home->stats.net_in, len);
     stat_add(&c->home->stats.reads, 1);
     c->active_us = c->home->now_us;
@@ -292,7 +291,6 @@ void client_flush(struct client *c)
         outbox_sent(&c->out, segs);
     } else {
         c->out_sending = segs;
-        c->net_out += bytes;
         stat_add(&c->home->stats.net_out, bytes);
         stat_add(&c->home->stats.writes, 1);
         conn_send(c->conn, iov, n);
@@ -605,6 +603,7 @@ static void append_command_name(const struct client *c, struct buf *out)
     buf_append_str(out, c->last_cmd ? c->last_cmd->full_name : "NULL");
 }
 
+/* The fields of Redis 7.4, and no more: there are client libraries that refuse a line with a field they do not know. */
 void client_append_info(struct client *c, struct buf *out)
 {
     uint64_t now = c->home->now_us;
@@ -625,6 +624,4 @@ void client_append_info(struct client *c, struct buf *out)
     buf_printf(out, " user=default redir=%lld resp=%d lib-name=%s lib-ver=%s",
                c->tracking ? (long long)c->tracking->redirect : -1, c->proto, c->lib_name ? c->lib_name : "",
                c->lib_ver ? c->lib_ver : "");
-    buf_printf(out, " tot-net-in=%llu tot-net-out=%llu tot-cmds=%llu", (unsigned long long)c->net_in,
-               (unsigned long long)c->net_out, (unsigned long long)c->commands);
 }

@@ -49,7 +49,6 @@ struct client {
     bool is_unix; /* never changes, as the two before it */
     uint64_t created_us, active_us;
     const struct command *last_cmd;
-    uint64_t commands, net_in, net_out;
 
     /* input: bytes [in_off, in_off + in_len) of `in` are not consumed yet */
     struct resp_reader reader;

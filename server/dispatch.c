@@ -303,7 +303,6 @@ static void finish(struct client *c, struct call *call)
     admit_release(&c->waiter);
     if (call->always)
         c->always_dep = call->shard->gave_always = true;
-    c->commands++;
     if (unlikely(c->tracking != NULL))
         tracking_ran(c, call->cmd);
     next_reply_mode(c);

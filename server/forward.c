@@ -98,7 +98,6 @@ bool forward(struct shard *s, struct request *r, struct shard *target)
     }
     c->publishing |= r->cmd->route == ROUTE_CHANNEL;
     c->last_cmd = r->cmd;
-    c->commands++;
     client_wrote(c);
     return true;
 }
