@@ -3,6 +3,7 @@
 #include <errno.h>
 #include <stdio.h>
 
+#include "core/base/mem.h"
 #include "server/script/loaded.h"
 #include "tier/record.h"
 
@@ -22,40 +23,63 @@ void functions_install(struct server *server, struct functions *f)
 
 struct load {
     struct shard *shard;
-    struct functions *now;
+    struct functions *none;
+    struct library **libraries;
+    unsigned n, cap;
     struct buf *error;
     uint64_t until_us; /* 0: no limit */
 };
 
-static uint64_t time_left_ms(const struct load *load)
+/* False: it is over. */
+static bool time_left(const struct load *load, uint64_t *ms)
 {
     uint64_t now = clock_mono_us(load->shard->server->clock);
+    *ms = 0;
     if (load->until_us == 0)
-        return 0;
-    return load->until_us > now + 1000 ? (load->until_us - now) / 1000 : 1;
+        return true;
+    if (now >= load->until_us)
+        return false;
+    *ms = (load->until_us - now) / 1000 + 1;
+    return true;
 }
 
 static bool load_one(void *arg, struct slice code)
 {
     struct load *load = arg;
-    struct library *l = library_load(load->shard, code, load->now, LIBRARY_NEW, time_left_ms(load), load->error);
-    struct functions *next = l != NULL ? functions_with(load->now, l, load->error) : NULL;
-    if (next == NULL)
+    uint64_t ms;
+    if (!time_left(load, &ms)) {
+        buf_clear(load->error);
+        buf_append_str(load->error, "FUNCTION RESTORE timeout");
         return false;
-    functions_unref(load->now);
-    load->now = next;
+    }
+    struct library *l = library_load(load->shard, code, load->none, LIBRARY_NEW, ms, load->error);
+    if (l == NULL)
+        return false;
+    if (load->n == load->cap) {
+        unsigned cap = load->cap ? 2 * load->cap : 16;
+        load->libraries =
+            mem_realloc(load->libraries, sizeof(*load->libraries) * load->cap, sizeof(*load->libraries) * cap);
+        load->cap = cap;
+    }
+    load->libraries[load->n++] = l;
     return true;
 }
 
 struct functions *functions_load(struct shard *s, struct slice payload, uint64_t timeout_ms, struct buf *error)
 {
-    struct load load = {s, functions_new(), error, 0};
+    struct load load = {.shard = s, .none = functions_new(), .error = error};
+    struct functions *f = NULL;
     if (timeout_ms > 0)
         load.until_us = clock_mono_us(s->server->clock) + timeout_ms * 1000;
-    if (functions_decode(payload, load_one, &load, error))
-        return load.now;
-    functions_unref(load.now);
-    return NULL;
+    if (functions_decode(payload, load_one, &load, error)) {
+        f = functions_of(load.libraries, load.n, error);
+    } else {
+        for (unsigned i = 0; i < load.n; i++)
+            library_unref(load.libraries[i]);
+    }
+    mem_free(load.libraries, sizeof(*load.libraries) * load.cap);
+    functions_unref(load.none);
+    return f;
 }
 
 static int write_record(struct server *server, const struct functions *f, uint64_t stamp, struct slice key)

@@ -257,8 +257,18 @@ static int order_functions(const void *a, const void *b)
     return d != 0 ? d : x->library->id > y->library->id ? -1 : x->library->id < y->library->id;
 }
 
-/* The set of these libraries, one of a name each; takes their references in any case. */
-static struct functions *set_of(struct library **libraries, unsigned n, struct buf *error)
+static bool unique(const struct functions *f, struct buf *error)
+{
+    for (unsigned i = 1; i < f->nlibraries; i++)
+        if (slice_eq(f->libraries[i - 1]->name, f->libraries[i]->name))
+            return say_about(error, "Library '", f->libraries[i]->name, "' already exists");
+    for (unsigned i = 1; i < f->nfunctions; i++)
+        if (compare_folded(f->by_name[i - 1]->name, f->by_name[i]->name) == 0)
+            return say_about(error, "Function ", f->by_name[i - 1]->name, " already exists");
+    return true;
+}
+
+struct functions *functions_of(struct library **libraries, unsigned n, struct buf *error)
 {
     unsigned functions = 0, at = 0;
     for (unsigned i = 0; i < n; i++)
@@ -274,13 +284,10 @@ static struct functions *set_of(struct library **libraries, unsigned n, struct b
         qsort(f->libraries, n, sizeof(*f->libraries), order_libraries);
     if (functions > 1)
         qsort(f->by_name, functions, sizeof(*f->by_name), order_functions);
-    for (unsigned i = 1; i < functions; i++)
-        if (compare_folded(f->by_name[i - 1]->name, f->by_name[i]->name) == 0) {
-            say_about(error, "Function ", f->by_name[i - 1]->name, " already exists");
-            functions_unref(f);
-            return NULL;
-        }
-    return f;
+    if (unique(f, error))
+        return f;
+    functions_unref(f);
+    return NULL;
 }
 
 struct functions *functions_with(const struct functions *old, struct library *l, struct buf *error)
@@ -291,7 +298,7 @@ struct functions *functions_with(const struct functions *old, struct library *l,
         if (!slice_eq(old->libraries[i]->name, l->name))
             all[n++] = library_ref(old->libraries[i]);
     all[n++] = l;
-    struct functions *f = set_of(all, n, error);
+    struct functions *f = functions_of(all, n, error);
     mem_free(all, sizeof(*all) * (old->nlibraries + 1));
     return f;
 }
@@ -315,7 +322,7 @@ struct functions *functions_join(const struct functions *old, const struct funct
     for (unsigned i = 0; i < more->nlibraries; i++)
         all[n++] = library_ref(more->libraries[i]);
     if (!clash)
-        f = set_of(all, n, error);
+        f = functions_of(all, n, error);
     for (unsigned i = 0; clash && i < n; i++)
         library_unref(all[i]);
     mem_free(all, bytes);
@@ -330,7 +337,7 @@ struct functions *functions_without(const struct functions *old, const struct li
     for (unsigned i = 0; i < old->nlibraries; i++)
         if (old->libraries[i] != l)
             all[n++] = library_ref(old->libraries[i]);
-    struct functions *f = set_of(all, n, &error);
+    struct functions *f = functions_of(all, n, &error);
     ensure(f != NULL);
     mem_free(all, sizeof(*all) * old->nlibraries);
     return f;

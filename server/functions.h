@@ -72,6 +72,9 @@ void functions_unref(struct functions *f);
 /* NULL: there is none. O(log n). */
 struct library *functions_library(const struct functions *f, struct slice name);
 const struct function *functions_find(const struct functions *f, struct slice name);
+/* The set of these libraries; takes their references in any case. NULL, with Redis's error, if a name of a library or a
+ * function is there twice. */
+struct functions *functions_of(struct library **libraries, unsigned n, struct buf *error);
 /* What becomes of `old` when this library comes, in the place of one of its name. Takes its reference in any case.
  * NULL, with Redis's error, if another library has a function of one of its names. */
 struct functions *functions_with(const struct functions *old, struct library *l, struct buf *error);

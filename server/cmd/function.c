@@ -6,6 +6,7 @@
 #include "server/script/loaded.h"
 
 #define LOAD_TIMEOUT_MS 500
+#define RESTORE_TIMEOUT_MS 5000 /* of all libraries together */
 
 /* --- calling --- */
 
@@ -74,7 +75,7 @@ static void changed(struct call *c, struct functions *now)
 }
 
 /* What is in the log has been loaded in time once. */
-static uint64_t time_limit(const struct call *c) { return c->apply ? 0 : LOAD_TIMEOUT_MS; }
+static uint64_t time_limit(const struct call *c, uint64_t ms) { return c->apply ? 0 : ms; }
 
 static bool load_options(struct call *c, enum library_load *how)
 {
@@ -97,7 +98,7 @@ static void load_run(struct call *c)
     enum library_load how;
     if (!load_options(c, &how))
         return;
-    struct library *l = library_load(c->shard, c->argv[c->argc - 1], now, how, time_limit(c), &error);
+    struct library *l = library_load(c->shard, c->argv[c->argc - 1], now, how, time_limit(c, LOAD_TIMEOUT_MS), &error);
     if (l != NULL)
         next = functions_with(now, l, &error);
     if (next == NULL) {
@@ -167,7 +168,7 @@ static void restore_run(struct call *c)
         reply_error(c, "ERR DUMP payload version or checksum are wrong");
         return;
     }
-    struct functions *next = functions_load(c->shard, c->argv[2], time_limit(c), &error);
+    struct functions *next = functions_load(c->shard, c->argv[2], time_limit(c, RESTORE_TIMEOUT_MS), &error);
     if (next != NULL && policy != POLICY_FLUSH) {
         struct functions *more = next;
         next = functions_join(c->server->functions, more, policy == POLICY_REPLACE, &error);
