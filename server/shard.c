@@ -24,6 +24,7 @@
 #define EXPIRE_SLICE_US 1000
 #define SCAN_MAILBOX 10000 /* tasks a turn */
 #define LENDER_POLL_US 20000
+#define SHARD_STACK (32 * MIB) /* scripts nest C frames (script/env.c); untouched, it is no memory */
 
 struct shard *shard_of(struct server *server, struct slice key)
 {
@@ -697,8 +698,12 @@ int shard_create(struct shard **out, struct server *server, unsigned index)
 
 void shard_start(struct shard *s)
 {
+    pthread_attr_t attr;
     s->started = true;
-    ensure(pthread_create(&s->thread, NULL, shard_main, s) == 0);
+    pthread_attr_init(&attr);
+    ensure(pthread_attr_setstacksize(&attr, SHARD_STACK) == 0);
+    ensure(pthread_create(&s->thread, &attr, shard_main, s) == 0);
+    pthread_attr_destroy(&attr);
 }
 
 void shard_join(struct shard *s)

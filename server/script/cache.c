@@ -182,6 +182,16 @@ static struct script *publish(struct script_cache *cache, struct script *s)
     return s;
 }
 
+/* Scripts are compiled again when they are called: what nobody calls any more is not. */
+static void forget_compiled(struct script_cache *cache, struct shard *shard)
+{
+    for (int i = 0; i < CHAINS; i++)
+        for (struct script *s = atomic_load_explicit(&cache->by_sha[i], memory_order_acquire); s != NULL;
+             s = s->next_sha)
+            s->refs[shard->index] = 0;
+    script_env_set(shard, SCRIPT_EVAL, NULL);
+}
+
 int script_ref(struct script *s, struct shard *shard, struct buf *error)
 {
     int *ref = &s->refs[shard->index];
@@ -189,6 +199,10 @@ int script_ref(struct script *s, struct shard *shard, struct buf *error)
     if (likely(*ref > 0))
         return *ref;
     env = script_env_of(shard, SCRIPT_EVAL);
+    if (env != NULL && unlikely(script_crowded(env))) {
+        forget_compiled(shard->server->scripts, shard);
+        env = script_env_of(shard, SCRIPT_EVAL);
+    }
     if (env == NULL) {
         buf_append_str(error, "ERR not enough memory to run scripts (script-memory-limit)");
         return -1;

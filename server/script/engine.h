@@ -51,6 +51,8 @@ uint64_t script_memory(const struct server *server, enum script_kind kind);
 /* Compiles text (never bytecode) into a function, which is kept until script_unref. `chunk` names it in errors:
  * "@user_script". Returns its reference, above 0, or -1 with the compiler's message in `error`. */
 int script_compile(struct script_env *env, struct slice text, const char *chunk, struct buf *error);
+/* Whether it is so full between runs that what is not needed should go. */
+bool script_crowded(struct script_env *env);
 void script_unref(struct script_env *env, int ref);
 
 /* A library's code is run once; it may call redis.register_function, redis.log, redis.setresp and nothing else of

@@ -8,12 +8,19 @@
 #include "server/server.h"
 
 #define LIMIT_MIN (8 * MIB)
+#define C_STACK_MAX ((ptrdiff_t)(4 * MIB)) /* of SHARD_STACK: beyond it only what one Lua stack can nest */
+
+#define LARGE_VALUE MIB
 
 /* --- memory --- */
+
+static void large_value(struct script_env *env);
 
 static void *allocate(void *arg, void *p, size_t old, size_t size)
 {
     struct script_env *env = arg;
+    if (unlikely(size >= LARGE_VALUE) && !env->large)
+        large_value(env);
     if (size > old && env->used + (size - old) > env->limit)
         return NULL;
     env->used = env->used - old + size;
@@ -63,22 +70,70 @@ static void collect_near_limit(lua_State *L, struct script_env *env)
     env->collected = env->used;
 }
 
+/* Between runs: what one has left behind is in the way of the next one. */
+static void collect_rest(struct script_env *env)
+{
+    if (unlikely(env->used > env->limit / 4 && env->used > env->kept + env->limit / 8)) {
+        lua_gc(env->L, LUA_GCCOLLECT, 0);
+        env->kept = env->used;
+    }
+    env->collected = env->kept;
+}
+
+bool script_crowded(struct script_env *env) { return env->used > env->limit - env->limit / 4; }
+
 void text_append(lua_State *L, struct script_env *env, const void *p, size_t n)
 {
     if (unlikely(n > env->limit || env->text.len + n > env->limit))
         luaL_error(L, "not enough memory");
+    if (unlikely((env->text.len ^ (env->text.len + n)) / MIB > 0))
+        script_tick(L, env); /* what builds it is one instruction, however long it takes */
     buf_append(&env->text, p, n);
 }
 
 /* --- ends --- */
 
-static void hook(lua_State *L, lua_Debug *ar)
+static void hook(lua_State *L, lua_Debug *ar);
+static void set_hook(struct script_env *env, int count) { lua_sethook(env->L, hook, LUA_MASKCOUNT, count); }
+
+static void set_tick(struct script_env *env, int tick)
 {
-    (void)ar;
-    script_tick(L, script_env_at(L));
+    if (tick == env->tick)
+        return;
+    env->tick = tick;
+    set_hook(env, tick);
 }
 
-static void set_hook(struct script_env *env, int count) { lua_sethook(env->L, hook, LUA_MASKCOUNT, count); }
+static void large_value(struct script_env *env)
+{
+    if (env->run == NULL || env->stop != STOP_NOT)
+        return;
+    env->large = true;
+    if (env->tick > TICK_LARGE)
+        set_tick(env, TICK_LARGE);
+}
+
+static void adapt_tick(struct script_env *env, uint64_t now)
+{
+    uint64_t since = env->run != NULL ? max_u64(env->ticked_us, env->run->started_us) : now;
+    uint64_t took = now > since ? now - since : 0;
+    int most = env->large ? TICK_LARGE : TICK_MOST, tick = env->tick;
+    if (took > 2 * TICK_US)
+        tick = (int)max_u64((uint64_t)tick * TICK_US / took, 1);
+    else if (took < TICK_US / 2)
+        tick = 2 * tick < most ? 2 * tick : most;
+    set_tick(env, tick);
+}
+
+static void hook(lua_State *L, lua_Debug *ar)
+{
+    struct script_env *env = script_env_at(L);
+    uint64_t now = clock_mono_us(env->server->clock);
+    (void)ar;
+    script_tick(L, env);
+    adapt_tick(env, now);
+    env->ticked_us = clock_mono_us(env->server->clock);
+}
 
 static const char *stop_text(const struct script_env *env)
 {
@@ -132,7 +187,15 @@ int script_protected(struct script_env *env, lua_CFunction body, void *arg)
 {
     lua_State *L = env->L;
     lua_settop(L, 0);
+    env->stack = __builtin_frame_address(0);
     return lua_cpcall(L, body, arg);
+}
+
+void script_check_stack(lua_State *L)
+{
+    const char *here = __builtin_frame_address(0);
+    if (unlikely(script_env_at(L)->stack - here > C_STACK_MAX))
+        luaL_error(L, "C stack overflow");
 }
 
 static int open_all(lua_State *L)
@@ -142,7 +205,7 @@ static int open_all(lua_State *L)
     lua_pushcfunction(L, on_error);
     env->handler = luaL_ref(L, LUA_REGISTRYINDEX);
     lua_gc(L, LUA_GCSETPAUSE, 150);
-    set_hook(env, TICK);
+    set_tick(env, TICK_FIRST);
     return 0;
 }
 
@@ -237,7 +300,11 @@ int script_compile(struct script_env *env, struct slice text, const char *chunk,
     return job.ref;
 }
 
-void script_unref(struct script_env *env, int ref) { luaL_unref(env->L, LUA_REGISTRYINDEX, ref); }
+void script_unref(struct script_env *env, int ref)
+{
+    luaL_unref(env->L, LUA_REGISTRYINDEX, ref);
+    env->kept = 0; /* there may be more to collect */
+}
 
 /* --- between runs --- */
 
@@ -247,11 +314,11 @@ void script_env_rest(struct script_env *env)
     lua_settop(env->L, 0);
     if (unlikely(env->stop != STOP_NOT)) {
         env->stop = STOP_NOT;
-        set_hook(env, TICK);
+        env->tick = 0;
     }
-    env->collected = 0;
-    if (unlikely(env->used > env->limit / 4))
-        lua_gc(env->L, LUA_GCCOLLECT, 0); /* the next one finds room */
+    env->large = false;
+    set_tick(env, TICK_FIRST);
+    collect_rest(env);
     buf_reset(&env->reply, 64 * KIB);
     buf_reset(&env->text, 64 * KIB);
     publish_memory(env);

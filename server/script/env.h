@@ -15,7 +15,12 @@
 
 #define NAMES 64
 #define NAME_MAX_LEN 23
-#define TICK 100000 /* instructions between two looks at the clock */
+/* Instructions between two looks at the clock: few at first, then as many as take about TICK_US; few to the end once
+ * there is a value of a megabyte, which one instruction copies or compares. */
+#define TICK_FIRST 1000
+#define TICK_MOST 100000
+#define TICK_LARGE 64
+#define TICK_US 5000
 
 /* Why a run has to end. Each is an error that no pcall of the script's can keep: from then on every instruction raises
  * it anew. */
@@ -27,14 +32,20 @@ struct script_env {
     enum script_kind kind;
     lua_State *L;
     size_t used, limit; /* bytes */
+    const char *stack;  /* where the C stack stood when Lua was entered */
     struct run *run;    /* NULL: none */
     struct script_loader *loader;
     enum stop stop;
-    uint64_t rand; /* 48 bits: the state of math.random */
+    int tick;
+    uint32_t compared;  /* by table.sort */
+    bool large;         /* something large was made in this run */
+    uint64_t ticked_us; /* when the last look at the clock ended */
+    uint64_t rand;      /* 48 bits: the state of math.random */
     int body, handler;
     struct buf reply;       /* of a nested command */
     struct buf text;        /* what library functions build */
     uint64_t load_until_us; /* 0: no limit */
+    size_t kept;            /* bytes in use after the last full collection between runs */
     size_t collected;       /* bytes in use after the last full collection that the limit made necessary */
     struct command_name {
         const struct command *cmd;
@@ -54,6 +65,9 @@ int script_protected(struct script_env *env, lua_CFunction body, void *arg);
 
 /* The limit of memory as it is configured now. */
 void script_env_limit(struct script_env *env);
+/* By C functions that call Lua: raises when they are nested so deeply that the thread's stack could end. Lua counts its
+ * own stack only, and each coroutine has another one. */
+void script_check_stack(lua_State *L);
 /* After a run: ready for the next one. */
 void script_env_rest(struct script_env *env);
 

@@ -8,6 +8,7 @@
 #define CAPTURES 32
 #define DEPTH_MAX 2000
 #define STEPS 100000
+#define BYTES_A_STEP 256 /* when text is compared */
 
 enum { OPEN = -1, POSITION = -2 };
 
@@ -228,6 +229,8 @@ static const char *match_again(struct match *m, const char *s, int digit)
     if (i < 0 || i >= m->captures || m->capture[i].len == OPEN)
         luaL_error(m->L, "invalid capture index");
     size_t len = m->capture[i].len < 0 ? 0 : (size_t)m->capture[i].len;
+    m->steps += (unsigned)min_u64(len / BYTES_A_STEP, STEPS);
+    step(m);
     if ((size_t)(m->end - s) < len || memcmp(m->capture[i].at, s, len) != 0)
         return NULL;
     return s + len;
@@ -457,6 +460,8 @@ static void add_template(struct match *m, luaL_Buffer *b, const char *s, const c
 static void add_value(struct match *m, luaL_Buffer *b, const char *s, const char *end, int type)
 {
     lua_State *L = m->L;
+    if (type != LUA_TSTRING)
+        script_check_stack(L);
     if (type == LUA_TFUNCTION) {
         lua_pushvalue(L, 3);
         lua_call(L, push_captures(m, s, end), 1);

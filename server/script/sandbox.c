@@ -10,6 +10,8 @@
 #include "core/base/panic.h"
 #include "server/script/env.h"
 
+#define SORTED_ALONE 10000 /* elements that are sorted without looking at the clock */
+
 static char mark;            /* its address is the key in metatables of protected tables */
 static char loading_globals; /* and this one's in the registry */
 
@@ -159,12 +161,34 @@ static int sandboxed_insert(lua_State *L)
     return insert(L);
 }
 
+static int less(lua_State *L)
+{
+    struct script_env *env = script_env_at(L);
+    if (++env->compared % (env->large ? 16 : 4096) == 0)
+        script_tick(L, env);
+    lua_pushboolean(L, lua_lessthan(L, 1, 2));
+    return 1;
+}
+
+/* Upvalue: Lua's own. What takes long compares with a function, which looks at the clock. */
+static int sandboxed_sort(lua_State *L)
+{
+    luaL_checktype(L, 1, LUA_TTABLE);
+    if (lua_isnoneornil(L, 2) && (lua_objlen(L, 1) > SORTED_ALONE || script_env_at(L)->large)) {
+        lua_settop(L, 1);
+        lua_pushcfunction(L, less);
+    }
+    lua_CFunction sort = lua_tocfunction(L, lua_upvalueindex(1));
+    return sort(L);
+}
+
 static int setn(lua_State *L) { return luaL_error(L, "'setn' is obsolete"); }
 
 /* What Redis gives to scripts: an error that is a table with `err` becomes that text. */
 static int sandboxed_pcall(lua_State *L)
 {
     luaL_checkany(L, 1);
+    script_check_stack(L);
     int status = lua_pcall(L, lua_gettop(L) - 1, LUA_MULTRET, 0);
     luaL_checkstack(L, 2, "too many results");
     if (status != 0 && lua_istable(L, -1)) {
@@ -184,6 +208,7 @@ static int sandboxed_pcall(lua_State *L)
 static int sandboxed_xpcall(lua_State *L)
 {
     luaL_checkany(L, 2);
+    script_check_stack(L);
     lua_settop(L, 2);
     lua_pushvalue(L, 1);
     if (lua_pcall(L, 0, LUA_MULTRET, 0) == 0) {
@@ -240,6 +265,7 @@ static int load_body(lua_State *L)
  * hooks disabled, for good. */
 static int sandboxed_load(lua_State *L)
 {
+    script_check_stack(L);
     luaL_optstring(L, 2, NULL);
     luaL_checktype(L, 1, LUA_TFUNCTION);
     lua_settop(L, 2);
@@ -403,6 +429,10 @@ static void offer_table(lua_State *L, int globals)
     ensure(lua_tocfunction(L, -1) != NULL);
     lua_pushcclosure(L, sandboxed_insert, 1);
     lua_setfield(L, -2, "insert");
+    lua_getfield(L, -1, "sort");
+    ensure(lua_tocfunction(L, -1) != NULL);
+    lua_pushcclosure(L, sandboxed_sort, 1);
+    lua_setfield(L, -2, "sort");
     offer(L, globals, "table");
 }
 
@@ -416,6 +446,37 @@ static void offer_math(lua_State *L, int globals)
     offer(L, globals, "math");
 }
 
+/* Upvalue: the function that is called with the same arguments. */
+static int checked(lua_State *L)
+{
+    script_check_stack(L);
+    lua_pushvalue(L, lua_upvalueindex(1));
+    lua_insert(L, 1);
+    lua_call(L, lua_gettop(L) - 1, LUA_MULTRET);
+    return lua_gettop(L);
+}
+
+/* Upvalue: Lua's own. */
+static int checked_wrap(lua_State *L)
+{
+    lua_pushvalue(L, lua_upvalueindex(1));
+    lua_insert(L, 1);
+    lua_call(L, lua_gettop(L) - 1, 1);
+    lua_pushcclosure(L, checked, 1);
+    return 1;
+}
+
+/* Coroutines that resume each other nest C frames, and LuaJIT does not count them. */
+static void check_coroutines(lua_State *L)
+{
+    lua_getfield(L, -1, "resume");
+    lua_pushcclosure(L, checked, 1);
+    lua_setfield(L, -2, "resume");
+    lua_getfield(L, -1, "wrap");
+    lua_pushcclosure(L, checked_wrap, 1);
+    lua_setfield(L, -2, "wrap");
+}
+
 static void offer_rest(lua_State *L, int globals)
 {
     static const struct change os[] = {{"clock", os_clock}, {NULL, NULL}};
@@ -424,6 +485,7 @@ static void offer_rest(lua_State *L, int globals)
     offer(L, globals, "bit");
     lua_getglobal(L, "coroutine");
     change(L, less);
+    check_coroutines(L);
     offer(L, globals, "coroutine");
     lua_newtable(L);
     change(L, os);
