@@ -59,14 +59,14 @@ def at_once(n, work):
 def _(s):
     queue = WorkQueue(connect(s), 'jobs')
     WorkQueue(connect(s), 'jobs')  # a second start finds the group
-    done, tries, lock = [], {}, threading.Lock()
+    done, tries, lock = set(), {}, threading.Lock()  # a set: a job whose worker is slow is done twice
 
     def handle(id_, job):
         with lock:
             tries[id_] = tries.get(id_, 0) + 1
             if job['kind'] == 'poison' or (job['kind'] == 'flaky' and tries[id_] == 1):
                 raise RuntimeError(job['kind'])
-            done.append(job['n'])
+            done.add(int(job['n']))
 
     for n in range(120):
         queue.publish({'n': n, 'kind': 'poison' if n % 40 == 7 else 'flaky' if n % 10 == 3 else 'good'})
@@ -84,9 +84,9 @@ def _(s):
         stop.set()
         for t in threads:
             t.join(30)
-    eq(sorted(map(int, done)), [n for n in range(120) if n % 40 != 7])
+    eq(done, {n for n in range(120) if n % 40 != 7})
     dead = queue.r.xrange('jobs:dead')
-    eq(sorted(int(job['n']) for _, job in dead), [7, 47, 87])
+    eq({int(job['n']) for _, job in dead}, {7, 47, 87})
     ok(all(job['kind'] == 'poison' and tries[job['origin']] >= 2 for _, job in dead), f'{dead}')
     eq({c['name']: c['pending'] for c in queue.r.xinfo_consumers('jobs', 'workers')},
        {'dead': 0, 'w0': 0, 'w1': 0, 'w2': 0})
@@ -428,10 +428,9 @@ def _(s):
     r = connect(s)
     presence, steady = Presence(r, 100), Presence(connect(s), 600000)
     try:
-        for user in 'ada', 'bob', 'cyd', 'dan':
+        steady.heartbeat('ada')
+        for user in 'bob', 'cyd', 'dan':
             presence.heartbeat(user)
-            if user < 'b':
-                steady.heartbeat(user)
         r.set('unrelated', 1, px=1)
         for watcher in presence, steady:
             ok(watcher.wait_until_left({'bob', 'cyd', 'dan'}), f'it was not told: {watcher.left}')
