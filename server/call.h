@@ -185,6 +185,8 @@ void effect_in(struct call *c, uint32_t db, int argc, const struct slice *argv);
 /* The same for what belongs to the server and to no database (functions): logged if any database is, and as durable as
  * the most durable of them. */
 void effect_of_server(struct call *c, int argc, const struct slice *argv);
+/* Whether an effect in this database is kept at all: else its arguments need not be made. */
+bool effect_matters(const struct call *c, uint32_t db);
 /* The command as it was sent is already canonical. */
 static inline void effect_verbatim(struct call *c) { effect(c, c->argc, c->argv); }
 

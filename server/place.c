@@ -236,6 +236,8 @@ void effect_in(struct call *c, uint32_t db, int argc, const struct slice *argv)
         stage_effect_in(c->shard, db, argc, argv);
 }
 
+bool effect_matters(const struct call *c, uint32_t db) { return !c->apply && server_logged(c->server, db); }
+
 void effect(struct call *c, int argc, const struct slice *argv) { effect_in(c, c->db, argc, argv); }
 
 void effect_of_server(struct call *c, int argc, const struct slice *argv)

@@ -42,12 +42,17 @@ const struct value_class *value_class_of_rdb(uint8_t rdb_type, uint8_t *type)
     return NULL;
 }
 
+#define RESERVE_FROM (MIB)
+
 void value_encode(const struct value *v, struct buf *out)
 {
     const struct value_class *cls = value_class_of(v->type);
     size_t at = out->len;
     uint64_t cursor = 0;
     uint8_t type;
+    size_t memory = cls->memory(v);
+    if (memory >= RESERVE_FROM)
+        buf_reserve(out, memory); /* growing would copy; what is not touched is not resident */
     buf_append_byte(out, 0);
     do
         type = cls->encode(v, &cursor, out, SIZE_MAX);

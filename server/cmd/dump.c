@@ -89,6 +89,16 @@ void effect_restore(struct call *c, const struct place *p, int64_t expire_ms, st
     effect_in(c, p->db, when == 0 ? 5 : 6, argv); /* ABSTTL says what a time is */
 }
 
+void effect_value(struct call *c, const struct place *p, int64_t expire_ms)
+{
+    struct value v = entry_value(p->e);
+    struct buf payload = {0};
+    if (effect_matters(c, p->db))
+        dump_encode(&v, &payload);
+    effect_restore(c, p, expire_ms, buf_slice(&payload));
+    buf_free(&payload);
+}
+
 static void restore_value(struct call *c, struct place *p, const struct restore *o, int64_t ttl, struct value *v)
 {
     int64_t when = ttl == 0 ? ENTRY_NO_EXPIRY : ttl;

@@ -14,4 +14,7 @@ int dump_decode(struct slice payload, const struct value_limits *limits, struct 
  */
 void effect_restore(struct call *c, const struct place *p, int64_t expire_ms, struct slice payload);
 
+/* The same of the value that is there. Costs nothing where effects go nowhere. */
+void effect_value(struct call *c, const struct place *p, int64_t expire_ms);
+
 #endif

@@ -57,16 +57,12 @@ static void carry(struct call *c, struct place *src, struct place *dst, bool tak
 {
     struct value v = place_value(src);
     int64_t when = entry_expiry(src->e);
-    struct buf payload = {0};
     bool replaced = dst->e != NULL;
-
-    dump_encode(&v, &payload);
     struct value carried = take ? place_take(c, src) : value_class_of(v.type)->copy(&v);
     place_put(c, dst, &carried, when);
     if (replaced)
         key_event(c, dst, EVENT_NEW, "new");
-    effect_restore(c, dst, when, buf_slice(&payload));
-    buf_free(&payload);
+    effect_value(c, dst, when);
 }
 
 static void rename_with(struct call *c, bool only_new)

@@ -9,11 +9,8 @@ void store_result(struct call *c, int arg, struct value *v, uint32_t event_class
     struct place dst = place_write(c, arg);
     uint64_t n = cls->length(v);
     if (n > 0) {
-        struct buf payload = {0};
-        dump_encode(v, &payload);
-        effect_restore(c, &dst, ENTRY_NO_EXPIRY, buf_slice(&payload));
-        buf_free(&payload);
         place_put(c, &dst, v, ENTRY_NO_EXPIRY);
+        effect_value(c, &dst, ENTRY_NO_EXPIRY);
         key_event(c, &dst, event_class, event);
     } else {
         cls->release(v);
