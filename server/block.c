@@ -17,7 +17,8 @@ struct blocked_key {
     struct block_link *at;           /* the one to be tried next, while it is being served */
     struct block_link *asked;        /* is trying: nobody behind it may */
     struct blocked_key *ready_next;
-    unsigned nokey; /* waiters with `nokey` */
+    uint64_t changed_at; /* when it became ready, among all keys of all shards */
+    unsigned nokey;      /* waiters with `nokey` */
     uint32_t db;
     bool queued; /* in the ready list */
     struct slice name;
@@ -108,6 +109,8 @@ static void touch(struct blocked_key *k)
     if (k->owner->blocking.served == k)
         return;
     k->round++;
+    if (!k->queued && k->asked == NULL)
+        k->changed_at = atomic_fetch_add_explicit(&k->owner->server->blocked_changes, 1, memory_order_relaxed);
     make_ready(k);
 }
 
@@ -291,10 +294,13 @@ const void *call_notes(const struct call *c) { return c->blocked != NULL ? c->bl
 int call_ready_key(const struct call *c)
 {
     const struct blocked *b = c->blocked;
-    for (int i = 0; b != NULL && i < b->n && b->links[i].key != NULL; i++)
-        if (b->links[i].key->asked == &b->links[i])
-            return b->links[i].arg;
-    return 0;
+    const struct block_link *first = NULL;
+    for (int i = 0; b != NULL && i < b->n && b->links[i].key != NULL; i++) {
+        const struct block_link *l = &b->links[i];
+        if (l->key->asked == l && (first == NULL || l->key->changed_at < first->key->changed_at))
+            first = l;
+    }
+    return first != NULL ? first->arg : 0;
 }
 
 void block_wait(struct call *c, struct blocked **at, struct waiter *w, void (*again)(struct waiter *w))

@@ -69,6 +69,7 @@ struct server {
     bool db_limits;                       /* some database has a maxmemory of its own */
     _Atomic uint64_t next_client_id;
     _Atomic uint64_t connected;
+    _Atomic uint64_t blocked_changes; /* block.c */
     _Atomic uint64_t tracking_clients, pubsub_clients, watching_clients, watched_keys;
     _Atomic uint64_t transit_bytes;  /* what values on their way to flash took lately, at most */
     _Atomic uint64_t overhead_bytes; /* resident memory that is not accounted data: what maxmemory must leave for it */

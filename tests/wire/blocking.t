@@ -286,6 +286,15 @@ scenarios('several keys at once: the one that was pushed to first', '''
     > EXEC
     a?
 ''', '''
+    a< BLPOP {A} {B} {C} 0
+    > MULTI
+    > RPUSH {C} 1
+    > RPUSH {A} 2
+    > RPUSH {C} 3
+    > EXEC
+    a?
+    > LRANGE {A} 0 -1
+''', '''
     # what comes and goes within one transaction is nothing
     a< BLPOP {A} {B} 0
     > MULTI
@@ -486,6 +495,25 @@ scenarios('inside MULTI nothing blocks', '''
     b! PING
     b! EXEC
 ''')
+
+
+scenarios('inside scripts nothing blocks, and a script wakes when it has ended', """
+    a< BLPOP {A} 0
+    b< BLMPOP 0 2 {B} {A} RIGHT
+    > EVAL "redis.call('RPUSH', KEYS[1], 1, 2) redis.call('LPOP', KEYS[1]) return redis.call('LLEN', KEYS[1])" 1 {A}
+    a?
+    b-
+    > EVAL "redis.call('RPUSH', KEYS[1], 1) redis.call('DEL', KEYS[1])" 1 {A}
+    b-
+    > EVAL "redis.call('RPUSH', KEYS[1], 3) redis.call('RPUSH', KEYS[2], 4)" 2 {A} {B}
+    b?
+    > EXISTS {A} {B}
+    > DEL {A} {B}
+    > EVAL "return redis.call('BLMPOP', 0, 1, KEYS[1], 'LEFT')" 1 {B}
+    > EVAL "return redis.call('BZMPOP', 0, 1, KEYS[1], 'MIN')" 1 {C}
+    > EVAL "return redis.call('XREAD', 'BLOCK', 0, 'STREAMS', KEYS[1], '$')" 1 {B}
+    kelvin: nil
+""")
 
 
 def client_of(server):
