@@ -254,7 +254,6 @@ void call_run(struct call *c)
     if (outer)
         stage_end(&s->stage);
     if (unlikely(c->again)) { /* as if it had not run */
-        monitor_forget(c);
         timing_start(s);
         return;
     }

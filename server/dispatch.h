@@ -64,6 +64,8 @@ enum ran { RAN_DONE, RAN_PARKED };
 
 /* Fills a call for a request of this session. */
 void call_init(struct call *c, struct shard *s, const struct request *r);
+/* The shard whose thread this is. Inside EXEC and scripts a call may be for another one, which is held. */
+static inline struct shard *call_runner(const struct call *c) { return c->client != NULL ? c->client->home : c->shard; }
 /* Runs an admitted call: effects are grouped, statistics kept. Afterwards call->always tells whether what it gives out
  * depends on an `always` database. */
 void call_run(struct call *c);

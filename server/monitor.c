@@ -3,7 +3,7 @@
 #include <stdio.h>
 
 #include "core/base/mem.h"
-#include "server/client.h"
+#include "server/dispatch.h"
 #include "server/push.h"
 
 /* --- who listens --- */
@@ -76,9 +76,6 @@ static void append_line(struct buf *b, const struct call *c)
     buf_append(b, "\r\n", 2);
 }
 
-/* The shard whose thread this is. Inside a transaction a call may be for another one, which is held. */
-static struct shard *running_shard(const struct call *c) { return c->client != NULL ? c->client->home : c->shard; }
-
 static void send(struct shard *s, struct blob *line)
 {
     uint64_t homes = atomic_load_explicit(&s->server->monitor_homes, memory_order_relaxed);
@@ -106,7 +103,7 @@ static void send_kept(struct shard *s)
 
 void monitor_forget(struct call *c)
 {
-    struct shard *s = running_shard(c);
+    struct shard *s = call_runner(c);
     for (size_t i = 0; i < nkept(s); i++)
         blob_unref(kept(s, i));
     buf_reset(&s->script_lines, 4 * KIB);
@@ -127,12 +124,12 @@ void monitor_before(struct call *c)
 {
     monitor_forget(c); /* who listened to the last one may have gone before its end */
     if (monitor_wanted(c) && !c->apply)
-        keep(running_shard(c), line_of(c));
+        keep(call_runner(c), line_of(c));
 }
 
 void monitor_after(struct call *c)
 {
-    struct shard *s = running_shard(c);
+    struct shard *s = call_runner(c);
     bool script = c->cmd->flags & CMD_SKIP_MONITOR;
     if (c->apply || (c->cmd->flags & CMD_ADMIN))
         return;

@@ -5,7 +5,7 @@
 #include <stdlib.h>
 
 #include "core/base/mem.h"
-#include "server/client.h"
+#include "server/dispatch.h"
 #include "server/server.h"
 
 /* --- an entry --- */
@@ -93,17 +93,10 @@ static void drop_oldest(struct slowlog *log)
     mem_free(e, e->bytes);
 }
 
-void slowlog_add(struct call *c, uint64_t took)
+static void append(struct call *c, struct slowlog *log, struct slowlog_entry *e)
 {
-    struct slowlog *log = &c->shard->slowlog;
-    const struct client *client = c->origin;
-    struct draft d;
-    draft(&d, c);
-    struct slowlog_entry *e = new_entry(&d, client ? slice_str(client->peer) : SLICE_LIT("?:0"),
-                                        client && client->name ? slice_str(client->name) : slice_of("", 0));
     e->id = atomic_fetch_add(&c->server->slowlog_next_id, 1);
-    e->at_s = clock_wall_us(c->server->clock) / 1000000;
-    e->duration_us = ticks_ns(&c->server->timing.ticks, took + c->waited) / 1000;
+    e->next = NULL;
     if (log->last != NULL)
         log->last->next = e;
     else
@@ -112,6 +105,51 @@ void slowlog_add(struct call *c, uint64_t took)
     log->n++;
     while (log->n > (size_t)c->server->config->slowlog_max_len)
         drop_oldest(log);
+}
+
+void slowlog_add(struct call *c, uint64_t took)
+{
+    struct slowlog *log = &call_runner(c)->slowlog;
+    const struct client *client = c->origin;
+    struct draft d;
+    draft(&d, c);
+    struct slowlog_entry *e = new_entry(&d, client ? slice_str(client->peer) : SLICE_LIT("?:0"),
+                                        client && client->name ? slice_str(client->name) : slice_of("", 0));
+    e->at_s = clock_wall_us(c->server->clock) / 1000000;
+    e->duration_us = ticks_ns(&c->server->timing.ticks, took + c->waited) / 1000;
+    if (!c->in_script) {
+        append(c, log, e);
+        return;
+    }
+    if (log->script_last != NULL)
+        log->script_last->next = e;
+    else
+        log->script_first = e;
+    log->script_last = e;
+}
+
+static struct slowlog_entry *take_script(struct slowlog *log)
+{
+    struct slowlog_entry *e = log->script_first;
+    log->script_first = log->script_last = NULL;
+    return e;
+}
+
+void slowlog_script_done(struct call *c)
+{
+    struct slowlog *log = &call_runner(c)->slowlog;
+    for (struct slowlog_entry *e = take_script(log), *next; e != NULL; e = next) {
+        next = e->next;
+        append(c, log, e);
+    }
+}
+
+void slowlog_script_again(struct call *c)
+{
+    for (struct slowlog_entry *e = take_script(&call_runner(c)->slowlog), *next; e != NULL; e = next) {
+        next = e->next;
+        mem_free(e, e->bytes);
+    }
 }
 
 void slowlog_reset(struct slowlog *log)

@@ -32,10 +32,14 @@ struct slowlog_entry {
 struct slowlog {
     struct slowlog_entry *first, *last;
     size_t n;
+    struct slowlog_entry *script_first, *script_last; /* of the script that runs: logged when it has completed */
 };
 
 /* Logs the run that ends now and took so many ticks. */
 void slowlog_add(struct call *c, uint64_t took);
+/* A script has completed; or it runs again, and what it called is forgotten. */
+void slowlog_script_done(struct call *c);
+void slowlog_script_again(struct call *c);
 void slowlog_reset(struct slowlog *log);
 /* How many there are; and the newest `max` of them, newest first, which stay the shards'. Returns how many. All are
  * held. */

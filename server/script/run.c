@@ -174,6 +174,17 @@ static void finish(struct run *r, int status, size_t out_start)
         error_reply(r);
 }
 
+/* What it called shows in MONITOR and in the slow log if it has completed. */
+static void note_end(struct call *c)
+{
+    if (c->again) {
+        monitor_forget(c);
+        slowlog_script_again(c);
+    } else {
+        slowlog_script_done(c);
+    }
+}
+
 void script_run(struct call *c, const struct script_run *what)
 {
     struct script_env *env = script_env_of(c->shard, what->kind);
@@ -194,6 +205,7 @@ void script_run(struct call *c, const struct script_run *what)
     busy_begin(&r);
     int status = script_protected(env, body, &r);
     finish(&r, status, out_start);
+    note_end(c);
     busy_end(&r);
     script_env_rest(env);
 }

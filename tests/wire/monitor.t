@@ -97,7 +97,7 @@ def _(s):
         (0, address, '"EXEC"')])
 
 
-@test('a script that is run again for cold values is shown once')
+@test('a script that is run again for cold values is shown once, in the slow log too')
 def _(_s):
     need_kelvin('flash')
     server = Server({'maxmemory': '96mb', 'tier': 'on', 'tier-memory': '8mb', 'durability': 'none'},
@@ -113,6 +113,8 @@ def _(_s):
         c.call('ECHO', 'end')
         return [what for _, _, what in until(m, 'end') if 'INFO' not in what and 'HELLO' not in what]
 
+    c.call('CONFIG', 'SET', 'slowlog-log-slower-than', '0', 'slowlog-max-len', '4096')
+    c.call('SLOWLOG', 'RESET')
     before, n = fetches(), 0
     lines()
     while fetches() < before + 8 and n < 300:
@@ -122,6 +124,8 @@ def _(_s):
         eq(have[1:], ['"get" "x"', f'"get" "k{n}"', f'"get" "k{n + 1}"'])
         n += 2
     ok(fetches() > before, 'cold values')
+    logged = [bytes(e[3][1]) for e in c.call('SLOWLOG', 'GET', '-1') if e[3][0] == b'get' and e[3][1] != b'x']
+    eq(logged, [b'k%d' % i for i in reversed(range(n))])
     server.stop()
 
 
