@@ -638,6 +638,24 @@ def _(s):
         eq(a.reply(), b'after')
 
 
+@test('messages and invalidations reach a client that is blocked')
+def _(s):
+    main = s.client()
+    for names in ([A], [B], [C], [A, B, C]):
+        a = s.client(resp=3)
+        a.call('CLIENT', 'TRACKING', 'ON')
+        a.call('GET', 'cached')
+        a.send('SUBSCRIBE', 'news')
+        eq(show(a.read()), '>["subscribe", "news", 1]')
+        block(s, a, 'BLPOP', *names, 0)
+        main.call('PUBLISH', 'news', 'hello')
+        eq(show(a.read()), '>["message", "news", "hello"]')
+        main.call('SET', 'cached', 1)
+        eq(show(a.read()), '>["invalidate", ["cached"]]')
+        main.call('RPUSH', names[0], 'x')
+        eq(show(a.read()), f'["{names[0]}", "x"]')
+
+
 @test('CLIENT PAUSE WRITE: nobody is served meanwhile, and time runs out')
 def _(s):
     main, a, b = s.client(), s.client(), s.client()
