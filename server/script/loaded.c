@@ -29,9 +29,8 @@ static struct loaded_libraries *libraries_of(struct shard *s)
 
 static void free_loaded(struct shard *s, struct loaded *l)
 {
-    struct script_env *env = script_env_of(s, SCRIPT_FUNCTION);
     for (unsigned i = 0; i < l->n; i++)
-        script_unref(env, l->refs[i]);
+        script_unref(script_env_of(s, SCRIPT_FUNCTION), l->refs[i]);
     mem_free(l->refs, sizeof(*l->refs) * l->n);
     library_unref(l->library);
     mem_free(l, sizeof(*l));
@@ -92,7 +91,9 @@ static bool run(struct shard *s, struct loading *l, struct slice code, size_t li
     struct script_env *env = script_env_of(s, SCRIPT_FUNCTION);
     struct slice text = slice_of(code.p + line, code.len - line);
     buf_clear(error);
-    bool good = script_load(env, text, CHUNK, &l->loader, error) == 0;
+    if (env == NULL)
+        buf_append_str(error, "not enough memory to run scripts (script-memory-limit)");
+    bool good = env != NULL && script_load(env, text, CHUNK, &l->loader, error) == 0;
     if (good && l->loaded->n == 0) {
         buf_append_str(error, "No functions registered");
         good = false;
