@@ -757,8 +757,13 @@ void shards_end_clients(struct server *server)
         }
     }
     ensure(!left);
-    for (unsigned i = 0; i < server->nshards; i++)
-        run_mailbox(server->shards[i]); /* what the last ones have left to others */
+    for (unsigned i = 0; i < server->nshards; i++) {
+        struct shard *s = server->shards[i];
+        struct task *t;
+        run_mailbox(s);
+        while ((t = mailbox_take(&s->mailbox)) != NULL) /* what the last ones have left to others, however much */
+            t->run(t, s);
+    }
 }
 
 /* The thread has ended. What the tier has under way is waited for first (shard_drain). */
