@@ -83,10 +83,10 @@ def _(s):
                    'while true do xpcall(function() while true do end end, function() while true do end end) end',
                    'while true do load(function() while true do end end) end',
                    "return string.find(string.rep('a', 1e5), '.-.-.-b')",
-                   "return string.find(string.rep('a', 1e7), '(a*)%1b')",
-                   "while true do local b = string.rep('x', 2e7) end",
-                   "local a, b = string.rep('x', 2e7) .. 'a', string.rep('x', 2e7) .. 'b' while a < b do end",
-                   'local t = {} for i = 1, 5e6 do t[i] = (i * 7919) % 5e6 end while true do table.sort(t) end',
+                   "return string.find(string.rep('a', 1e6), '(a*)%1b')",
+                   "while true do local b = string.rep('x', 2e6) end",
+                   "local a, b = string.rep('x', 2e6) .. 'a', string.rep('x', 2e6) .. 'b' while a < b do end",
+                   'local t = {} for i = 1, 2e5 do t[i] = (i * 7919) % 2e5 end while true do table.sort(t) end',
                    "while true do pcall(cjson.decode, string.rep('[', 100)) end"):
         busy.send('EVAL', script, 0)
         eventually(lambda: other.call('SCRIPT', 'KILL') == b'OK', f'it is killed: {script}')
