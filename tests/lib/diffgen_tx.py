@@ -3,9 +3,14 @@ them refused when they are queued, and EXEC or DISCARD.
 
 A block is a list of (connection, arguments), as batch() in diffgen.py gives them.
 """
+import diffgen_geo
+import diffgen_script
+
 # Calls that concern the connection, or that are compared in tests of their own.
 APART = {'FLUSHALL', 'FLUSHDB', 'MULTI', 'MULTI errors', 'WATCH', 'SORT', 'SORT_RO', 'SCAN',
-          'DBSIZE'}  # which a WATCH of an expired key changes here, and not in Redis
+         'DBSIZE',  # which a WATCH of an expired key changes here, and not in Redis
+         'PFDEBUG'}  # which makes sparse ones dense: a change here, and not in Redis
+APART |= {name for name in diffgen_geo.GENERATORS if 'RADIUS' in name or 'SEARCH' in name}  # points at one place
 
 
 def _refused(g):
@@ -19,16 +24,18 @@ def _queued(g, generators, names):
     if g.chance(0.03):
         return g.one([b'SELECT', g.one(b'0', b'1', b'99')], [b'UNWATCH'], [b'PING'], [b'FLUSHDB'],
                      [b'SWAPDB', b'0', b'1'])
+    if g.chance(0.05):
+        return diffgen_script.script(g, generators, names)
     return generators[g.of(names)](g)
 
 
 def _touch(g, key):
     """A call that changes a key, or only looks as if it did."""
-    return g.one([b'SET', key, g.value()], [b'DEL', key], [b'APPEND', key, b''], [b'EXPIREAT', key, g.one(b'5000000000', b'1')],
-                 [b'PERSIST', key], [b'RENAME', g.key(), key], [b'RENAME', key, key], [b'COPY', g.key(), key],
-                 [b'MOVE', key, b'1'], [b'GET', key], [b'SETNX', key, b'x'], [b'LPUSH', key, b'x'], [b'SREM', key, b'x'],
-                 [b'SWAPDB', b'0', b'1'], [b'FLUSHDB'], [b'GETDEL', key],
-                 [b'XGROUP', b'CREATE', key, b'g', b'$', b'MKSTREAM'])
+    return g.one([b'SET', key, g.value()], [b'DEL', key], [b'APPEND', key, b''],
+                 [b'EXPIREAT', key, g.one(b'5000000000', b'1')], [b'PERSIST', key],
+                 [b'RENAME', g.key(), key], [b'RENAME', key, key], [b'COPY', g.key(), key], [b'MOVE', key, b'1'],
+                 [b'GET', key], [b'SETNX', key, b'x'], [b'LPUSH', key, b'x'], [b'SREM', key, b'x'],
+                 [b'SWAPDB', b'0', b'1'], [b'FLUSHDB'], [b'GETDEL', key], [b'XADD', key, b'9-9', b'f', b'v'])
 
 
 def _watch(g):
