@@ -20,6 +20,7 @@
 #define WRITE_OVERHEAD 128            /* bytes of RAM a write may take beside its arguments */
 #define FRAME_MAX ((uint64_t)3 << 30) /* a frame's length has 32 bits; effects are a little longer than commands */
 #define SCRIPT_RESERVE 4096           /* bytes of RAM and log that a script should find */
+#define SCRIPT_OVERDRAFT (4 * MIB)    /* what it may take from a full memory, if a sixteenth of the budget is less */
 #define SCRIPT_PINS 256               /* keys for which a script is run again; then it reads on the spot */
 #define EVICTIONS_A_SLICE 64
 #define WANTED_PROCESS SIZE_MAX
@@ -758,7 +759,7 @@ bool memory_refuses(struct call *c) { return room_for(c->shard, c->db, args_byte
 static enum admit overdraw(struct call *c, const struct nested_admission *n, uint64_t bytes)
 {
     *n->overdrawn += bytes;
-    return *n->overdrawn <= memory_budget(c->server) / 16 ? ADMIT_RUN : refuse_oom(c);
+    return *n->overdrawn <= max_u64(memory_budget(c->server) / 16, SCRIPT_OVERDRAFT) ? ADMIT_RUN : refuse_oom(c);
 }
 
 static enum admit nested_memory(struct call *c, const struct nested_admission *n)
@@ -772,7 +773,7 @@ static enum admit nested_memory(struct call *c, const struct nested_admission *n
         return ADMIT_RUN;
     if (room == ROOM_SOON && n->waiter != NULL)
         return wait_retry(c, n->waiter, WAIT_MEMORY);
-    if (room == ROOM_NEVER && !n->changed && !n->allow_oom)
+    if (room == ROOM_NEVER && !n->wrote && !n->allow_oom)
         return refuse_oom(c);
     return overdraw(c, n, bytes);
 }
@@ -785,7 +786,7 @@ static enum admit nested_write(struct call *c, const struct nested_admission *n)
     if (n->waiter != NULL && unlikely(c->shard->cut_part != NULL) && !c->held &&
         each_declared(c, NEED_META, snapshot_wants, NULL))
         return wait_retry(c, n->waiter, WAIT_SNAPSHOT);
-    if (unlikely(save_stops_writes(server)) && !n->changed)
+    if (unlikely(save_stops_writes(server)) && !n->wrote)
         return refuse_unsaved(c);
     if (server->config_logged) {
         if (unlikely(c->shard->stage.bytes.len + args_bytes(c) > FRAME_MAX)) {

@@ -93,7 +93,7 @@ enum admit admit_values(struct call *calls, int n, struct waiter *w);
  * again from the start; afterwards what is missing is read on the spot, and memory may be overdrawn a little. */
 struct nested_admission {
     struct waiter *waiter; /* NULL: it cannot wait */
-    bool changed;          /* as Redis does: once it has written, a full memory is no reason to stop */
+    bool wrote;            /* as in Redis: once it has written, a full memory is no reason to stop */
     bool allow_oom;
     uint64_t *overdrawn; /* bytes taken beyond the budget so far */
 };

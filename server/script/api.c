@@ -124,6 +124,7 @@ static int call_command(lua_State *L, bool raise)
         nested_run(L, r, nested_command(env, argv, argc), argv, argc);
         at = env->reply.p;
         failed = *at == '-';
+        lua_settop(L, 0); /* there may have been as many arguments as the stack can hold */
         reply_to_lua(L, &at);
         if (unlikely(++r->commands % 16 == 0))
             script_tick(L, env);

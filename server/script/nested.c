@@ -118,7 +118,7 @@ static enum admit admit_now(struct run *r, struct call *q)
 {
     struct nested_admission n = {
         .waiter = r->changed ? NULL : r->call->waiter,
-        .changed = r->changed,
+        .wrote = r->wrote || r->changed,
         .allow_oom = r->what->flags & SCRIPT_ALLOW_OOM,
         .overdrawn = &r->overdrawn,
     };

@@ -73,6 +73,9 @@ return redis.call('mget', 'nosuch', KEYS[1], 'none')
 return redis.call('lrange', KEYS[2], 0, -1)
 local t = {} for i = 1, 100 do t[i] = 'm' .. i end redis.call('del', KEYS[1]) return redis.call('rpush', KEYS[1], unpack(t))
 return redis.call('object', 'freq')
+local a = {} for i = 1, 7999 do a[i] = 1 end redis.call('del', 'l') return redis.call('lpush', 'l', unpack(a))
+return unpack({1, 2, 3}, -2, 2147483647)
+return table.concat(cjson.decode('[0.0, -5e3, -1, 0.3e-3, -1023.2, 0e10]'), ' ')
 return redis.call('flushall')
 '''
 

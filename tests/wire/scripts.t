@@ -259,6 +259,35 @@ def _(server):
     other.call('CONFIG', 'SET', 'busy-reply-threshold', '5000')
 
 
+@test('a long script on one shard: the others go on, and wait for it only if they must')
+def _(server):
+    need_kelvin('shards')
+    if int(server.info('server').get('shards', '1')) < 3:
+        raise Skip('one shard')
+    other = server.client()
+    other.call('CONFIG', 'SET', 'busy-reply-threshold', '20')
+    runners = [server.client() for _ in range(2)]
+    runners[0].send('EVAL', '#!lua\nwhile true do end', '1', THREE[0])
+    eventually(lambda: show(other.call('GET', THREE[0])).startswith('-BUSY'), 'its shard is busy')
+    eq(other.call('SET', THREE[1], '1'), b'OK')
+    runners[1].send('EVAL', "#!lua\nredis.call('get', KEYS[1]) while true do end", '1', THREE[1])
+    eventually(lambda: show(other.call('GET', THREE[1])).startswith('-BUSY'), 'a second one is')
+    eq(other.call('SET', THREE[2], '1'), b'OK')
+    flusher = server.client()
+    flusher.send('FLUSHALL')
+    eventually(lambda: show(other.call('GET', THREE[2])).startswith('-BUSY'), 'all are: somebody wants to hold them')
+    expect(other, 'PING', '/BUSY|PONG/')
+    leaver = server.client()
+    leaver.send('BLPOP', THREE[2], '0')
+    leaver.close()
+    expect(other, 'SCRIPT KILL', '+OK')
+    for runner in runners:
+        ok('killed' in show(runner.reply()), 'both were killed')
+    eq(flusher.reply(), b'OK')
+    eq(other.call('EXISTS', *THREE), 0)
+    other.call('CONFIG', 'SET', 'busy-reply-threshold', '5000')
+
+
 @test('a script that has written cannot be killed; SHUTDOWN NOSAVE ends it, and nothing of it stays')
 def _(server):
     need_kelvin('patience')
