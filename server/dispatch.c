@@ -702,6 +702,20 @@ static void busy_error(struct call *call)
         reply_error(call, text);
 }
 
+/* A command whose keys are all on one other shard goes there as ever. */
+static bool forward_busy(struct shard *s, struct request *r, struct call *call)
+{
+    if (s->server->nshards == 1 || tx_queueing(call->client) || is_exec(call) || (call->cmd->flags & CMD_NOT_QUEUED))
+        return false;
+    uint64_t mask = wanted_shards(call);
+    if (mask == 0 || mask == 1ull << s->index || !one_bit(mask) ||
+        (call->client->subs > 0 && s->server->config->pipeline_order_strict && (call->client->sub_mask & ~mask)) ||
+        !forward(s, r, s->server->shards[__builtin_ctzll(mask)]))
+        return false;
+    next_reply_mode(call->client);
+    return true;
+}
+
 /* As run_request. What runs here has no effects, so the script's group is not disturbed. */
 static void busy_request(struct request *r, bool lender)
 {
@@ -712,6 +726,8 @@ static void busy_request(struct request *r, bool lender)
     call.in_exec = true;
     bool refused = call_refused(&call, r, c->flags & CLIENT_AUTHENTICATED);
     bool runs = !refused && may_run_busy(&call, lender);
+    if (!refused && !runs && forward_busy(c->home, r, &call))
+        return;
     if (!refused && !runs)
         busy_error(&call);
     if (tx_queueing(c) && !runs && !(r->cmd != NULL && is_exec(&call)))
@@ -739,6 +755,7 @@ static void busy_wave(struct shard *s, bool lender)
         if (c->in_len > 0 && c->reader.pos == 0)
             client_ready(c);
     }
+    forward_post(s);
     release_wave(w);
 }
 
