@@ -384,10 +384,12 @@ static void make_busy_wave(struct shard *s)
 }
 
 /* Tasks that would touch data wait for the end of the script; some know what to do instead. */
-static void busy_mailbox(struct shard *s)
+static struct task *busy_mailbox(struct shard *s, bool lender)
 {
     struct task *t;
     for (int i = 0; i < SCAN_MAILBOX && (t = mailbox_take(&s->mailbox)) != NULL; i++) {
+        if (t->control && lender)
+            return t; /* a grant: for when it does not serve any more */
         if (t->control)
             t->run(t, s);
         else if (t->busy != NULL)
@@ -395,6 +397,7 @@ static void busy_mailbox(struct shard *s)
         else
             defer(s, t);
     }
+    return NULL;
 }
 
 /* Those that came before the script was known to be long. */
@@ -412,7 +415,7 @@ static void busy_deferred(struct shard *s)
 }
 
 /* One pass of the loop, of its own clients and for requests from other shards. */
-static void serve_without_data(struct shard *s, int64_t timeout_us, bool lender)
+static struct task *serve_without_data(struct shard *s, int64_t timeout_us, bool lender)
 {
     struct wave *outer = s->wave;
     make_busy_wave(s);
@@ -422,7 +425,7 @@ static void serve_without_data(struct shard *s, int64_t timeout_us, bool lender)
     ensure(loop_poll(s->loop, timeout_us) >= 0);
     mailbox_awake(&s->mailbox);
     busy_deferred(s);
-    busy_mailbox(s);
+    struct task *granted = busy_mailbox(s, lender);
     dispatch_busy(s, lender);
     if (!s->busy_silent) {
         forward_answer(s);
@@ -430,14 +433,18 @@ static void serve_without_data(struct shard *s, int64_t timeout_us, bool lender)
         flush_outgoing(s);
     }
     s->wave = outer;
+    return granted;
 }
 
 static void serve_as_lender(struct shard *s)
 {
+    struct task *granted = NULL;
     atomic_store(&s->serving, true);
     if (hold_lender_serves(s->server))
-        serve_without_data(s, s->ready.first != NULL ? 0 : LENDER_POLL_US, true);
+        granted = serve_without_data(s, s->ready.first != NULL ? 0 : LENDER_POLL_US, true);
     atomic_store(&s->serving, false);
+    if (granted != NULL)
+        granted->run(granted, s);
 }
 
 /* While its data is lent the thread does nothing but take control tasks: no handler runs that could touch clients or
