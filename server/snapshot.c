@@ -1,18 +1,14 @@
-#include "server/snapshot.h"
-
-#include <errno.h>
-#include <stdlib.h>
+/* The cut, the walks of the shards, and what they hand over. */
 
 #include "core/base/mem.h"
 #include "core/base/panic.h"
 #include "core/keyspace/cut.h"
 #include "server/dispatch.h"
 #include "server/lazy.h"
-#include "tier/record.h"
+#include "server/snapshot_impl.h"
 
 #define CHUNK_BYTES (64 * KIB)   /* handed over at once … */
 #define CHUNK_VALUES (256 * KIB) /* … or so much, with the values that are on flash */
-#define READERS 4                /* chunks whose values are being read: the rest of the pool is left to clients */
 #define SLICE_STEPS 48           /* some 300 keys */
 #define SLICE_BYTES (64 * KIB)
 #define LARGE (64 * KIB) /* a value that has to be encoded, which is done in parts */
@@ -21,31 +17,6 @@
 #define QUEUED_MIN (MIB)
 #define QUEUED_MAX (16 * MIB)
 #define WAIT_US 200
-
-/* What stands before each key in a chunk: then the key, then the payload. A length of 0: it is on flash. */
-struct item {
-    struct space_id space;
-    struct store_snapshot *late; /* where it is on flash, if not in the snapshot of the cut; the item's */
-    uint64_t hash;
-    uint64_t payload_len;
-    int64_t expire_ms, idle_s, freq;
-    uint32_t db, name_len;
-};
-
-/* One that has values on flash is read by the pool, while the consumer is at those before it. */
-struct snapshot_chunk {
-    struct snapshot_chunk *next;
-    struct snapshot *snapshot;
-    struct pool_job job;
-    enum { CHUNK_READY, CHUNK_UNREAD, CHUNK_READING } state;
-    bool orphan; /* nobody wants it any more: freed when it has been read */
-    struct buf bytes;
-    uint64_t weight;      /* with the values on flash, about */
-    size_t at;            /* where the consumer is */
-    struct buf *values;   /* of the items that are on flash, in their order; … */
-    size_t stored, taken; /* … how many there are, and how many of them the consumer has taken */
-    int error;            /* one could not be read */
-};
 
 /* One keyspace of one shard. */
 struct walk {
@@ -78,28 +49,6 @@ struct snapshot_part {
     uint64_t given; /* bytes handed over */
     bool walking;   /* the walk at `at` has not come to its end */
     bool paused;    /* it was crowded at the last slice */
-};
-
-struct snapshot {
-    struct server *server;
-    struct snapshot_part *parts;
-    struct size {
-        uint64_t keys, expires;
-    } * sizes; /* by database */
-    uint64_t lsn;
-    int64_t wall_ms;
-    uint64_t keys;
-    struct store_snapshot *store; /* the consumer's */
-    uint64_t limit;
-    _Atomic bool consuming;
-    _Atomic unsigned left; /* parts that have not ended */
-    _Atomic bool abandoned;
-    _Atomic uint64_t queued, taken;
-    pthread_mutex_t lock; /* held for a few instructions */
-    pthread_cond_t more;
-    struct snapshot_chunk *first, *last;
-    struct snapshot_chunk *unread; /* the first one in that state */
-    unsigned reading;
 };
 
 struct snapshot *snapshot_new(struct server *server)
@@ -139,189 +88,17 @@ void snapshot_free(struct snapshot *sn)
 
 bool snapshot_busy(const struct snapshot *sn) { return atomic_load(&sn->consuming) || atomic_load(&sn->left) > 0; }
 
-static bool abandoned(const struct snapshot *sn) { return atomic_load_explicit(&sn->abandoned, memory_order_relaxed); }
-
-bool snapshot_crowded(const struct snapshot *sn)
-{
-    return atomic_load_explicit(&sn->queued, memory_order_relaxed) >= sn->limit && !abandoned(sn);
-}
-
 /* --- handing over --- */
-
-/* The next item of a chunk; false at the end. */
-static bool next_item(struct snapshot_chunk *c, struct item *item, struct slice *name, struct slice *payload)
-{
-    if (c->at == c->bytes.len)
-        return false;
-    struct reader r = reader_of(slice_of(c->bytes.p + c->at, c->bytes.len - c->at));
-    memcpy(item, reader_bytes(&r, sizeof(*item)).p, sizeof(*item));
-    *name = reader_bytes(&r, item->name_len);
-    *payload = reader_bytes(&r, item->payload_len);
-    ensure(!r.bad);
-    c->at = (size_t)(r.p - c->bytes.p);
-    return true;
-}
-
-static void free_chunk(struct snapshot *sn, struct snapshot_chunk *c)
-{
-    struct item item;
-    struct slice name, payload;
-    for (c->at = 0; next_item(c, &item, &name, &payload);)
-        if (item.late != NULL)
-            sn->server->store->ops->release(sn->server->store, item.late);
-    for (size_t i = 0; c->values != NULL && i < c->stored; i++)
-        buf_free(&c->values[i]);
-    mem_free(c->values, c->stored * sizeof(*c->values));
-    buf_free(&c->bytes);
-    mem_free(c, sizeof(*c));
-}
-
-/* --- values on flash --- */
-
-static int read_value(struct snapshot *sn, struct store_cursor *from, const struct item *item, struct slice name,
-                      struct buf *store_key, struct buf *payload)
-{
-    struct store *store = sn->server->store;
-    struct slice record;
-    uint64_t stamp;
-    record_value_key(store_key, item->space, (struct key){name, item->hash});
-    int err = store->ops->seek(store, from, buf_slice(store_key), &record);
-    if (err == 0)
-        err = record_value_decode(buf_slice(store_key), record, trainer_dictionaries(sn->server->trainer), &stamp,
-                                  payload);
-    return err;
-}
-
-static int read_late(struct snapshot *sn, const struct item *item, struct slice name, struct buf *store_key,
-                     struct buf *payload)
-{
-    struct store *store = sn->server->store;
-    struct store_cursor *from = store->ops->cursor(store, item->late);
-    int err = read_value(sn, from, item, name, store_key, payload);
-    store->ops->cursor_free(store, from);
-    return err;
-}
-
-struct wanted {
-    struct item item;
-    struct slice name;
-    size_t index; /* among the chunk's items that are on flash */
-};
-
-static int flash_order(const void *a, const void *b)
-{
-    const struct wanted *x = a, *y = b;
-    return x->item.hash < y->item.hash ? -1 : x->item.hash > y->item.hash;
-}
-
-static struct wanted *wanted_of(struct snapshot_chunk *c)
-{
-    struct wanted *all = mem_alloc(c->stored * sizeof(*all)), *next = all;
-    struct slice payload;
-    while (next < all + c->stored && next_item(c, &next->item, &next->name, &payload))
-        if (next->item.payload_len == 0) {
-            next->index = (size_t)(next - all);
-            next++;
-        }
-    c->at = 0;
-    qsort(all, c->stored, sizeof(*all), flash_order);
-    return all;
-}
-
-/* Reads the values of a chunk that are on flash, in its order: that of the walk, but for neighbours. */
-static void read_chunk(struct snapshot *sn, struct snapshot_chunk *c)
-{
-    struct store *store = sn->server->store;
-    struct store_cursor *cursor = store->ops->cursor(store, sn->store);
-    struct wanted *all = wanted_of(c);
-    struct buf store_key = {0};
-    c->values = mem_zalloc(c->stored * sizeof(*c->values));
-    for (size_t i = 0; i < c->stored && c->error == 0; i++) {
-        const struct wanted *w = &all[i];
-        struct buf *to = &c->values[w->index];
-        c->error = abandoned(sn)          ? -ECANCELED
-                   : w->item.late != NULL ? read_late(sn, &w->item, w->name, &store_key, to)
-                                          : read_value(sn, cursor, &w->item, w->name, &store_key, to);
-    }
-    buf_free(&store_key);
-    mem_free(all, c->stored * sizeof(*all));
-    store->ops->cursor_free(store, cursor);
-}
-
-static void read_run(struct pool_job *job);
-
-/* With the lock. */
-static void read_ahead(struct snapshot *sn)
-{
-    struct snapshot_chunk *c = sn->unread;
-    while (c != NULL && sn->reading < READERS) {
-        if (c->state == CHUNK_UNREAD) {
-            c->state = CHUNK_READING;
-            c->job.run = read_run;
-            sn->reading++;
-            pool_submit(sn->server->pool, POOL_READ, &c->job);
-        }
-        c = c->next;
-    }
-    sn->unread = c;
-}
-
-static void read_run(struct pool_job *job)
-{
-    struct snapshot_chunk *c = container_of(job, struct snapshot_chunk, job);
-    struct snapshot *sn = c->snapshot;
-    read_chunk(sn, c);
-    pthread_mutex_lock(&sn->lock);
-    bool orphan = c->orphan;
-    c->state = CHUNK_READY;
-    if (!orphan) {
-        sn->reading--;
-        read_ahead(sn);
-        pthread_cond_signal(&sn->more);
-    }
-    pthread_mutex_unlock(&sn->lock);
-    if (!orphan)
-        return;
-    free_chunk(sn, c);
-    pthread_mutex_lock(&sn->lock);
-    sn->reading--;
-    pthread_cond_signal(&sn->more);
-    pthread_mutex_unlock(&sn->lock);
-}
 
 static void post(struct snapshot_part *p)
 {
-    struct snapshot *sn = p->snapshot;
-    struct snapshot_chunk *c = mem_zalloc(sizeof(*c));
-    c->snapshot = sn;
-    c->bytes = p->building;
-    c->stored = p->stored;
-    c->weight = c->bytes.len + p->stored_bytes;
-    c->state = c->stored > 0 ? CHUNK_UNREAD : CHUNK_READY;
-    p->building = (struct buf){0};
+    snapshot_give(p->snapshot, &p->building, p->stored, p->stored_bytes);
     p->stored = 0;
     p->stored_bytes = 0;
-    pthread_mutex_lock(&sn->lock);
-    bool wanted = !abandoned(sn);
-    if (wanted) {
-        if (sn->last != NULL)
-            sn->last->next = c;
-        else
-            sn->first = c;
-        sn->last = c;
-        if (sn->unread == NULL)
-            sn->unread = c;
-        atomic_fetch_add(&sn->queued, c->weight);
-        read_ahead(sn);
-        pthread_cond_signal(&sn->more);
-    }
-    pthread_mutex_unlock(&sn->lock);
-    if (!wanted)
-        free_chunk(sn, c);
 }
 
 /* What the policy of its database knows of an entry's use, as Redis tells it. */
-static void put_heat(const struct shard *s, uint32_t db, const struct entry *e, struct item *item)
+static void put_heat(const struct shard *s, uint32_t db, const struct entry *e, struct snapshot_item *item)
 {
     int policy = s->server->config->db[db].eviction;
     if (policy == EVICT_ALLKEYS_LRU || policy == EVICT_VOLATILE_LRU)
@@ -345,13 +122,13 @@ static void put_item(struct buf *b, const struct walk *w, const struct entry *e,
 {
     const struct keyspace *ks = w->cut.ks;
     struct slice name = entry_key(e);
-    struct item item = {.space = ks->id,
-                        .expire_ms = entry_expiry(e),
-                        .idle_s = -1,
-                        .freq = -1,
-                        .db = w->db,
-                        .name_len = (uint32_t)name.len,
-                        .hash = flash ? key_of(ks, name).hash : 0};
+    struct snapshot_item item = {.space = ks->id,
+                                 .expire_ms = entry_expiry(e),
+                                 .idle_s = -1,
+                                 .freq = -1,
+                                 .db = w->db,
+                                 .name_len = (uint32_t)name.len,
+                                 .hash = flash ? key_of(ks, name).hash : 0};
     put_heat(w->part->shard, w->db, e, &item);
     if (flash) {
         w->part->stored++;
@@ -374,7 +151,7 @@ static void put_encoded(struct buf *b, const struct walk *w, const struct entry 
     struct value v = entry_value(e);
     value_encode(&v, b);
     uint64_t len = b->len - from;
-    patch(b, at, offsetof(struct item, payload_len), &len, sizeof(len));
+    patch(b, at, offsetof(struct snapshot_item, payload_len), &len, sizeof(len));
 }
 
 /* A large value whose write has just completed is read from flash as it is now. */
@@ -384,7 +161,7 @@ static void put_late(struct buf *b, const struct walk *w, const struct entry *e)
     struct store_snapshot *late = store->ops->snapshot(store);
     size_t at = b->len;
     put_item(b, w, e, true);
-    patch(b, at, offsetof(struct item, late), &late, sizeof(late));
+    patch(b, at, offsetof(struct snapshot_item, late), &late, sizeof(late));
 }
 
 static void put_off(struct walk *w, const struct entry *e)
@@ -404,7 +181,7 @@ static bool hand_over(struct cut *c, const struct entry *e, enum cut_why why)
     struct snapshot_part *p = w->part;
     struct buf *b = &p->building;
     size_t before = b->len;
-    if (abandoned(p->snapshot))
+    if (snapshot_abandoned(p->snapshot))
         return true;
     bool large = is_large(c->ks, e);
     if (large && why == CUT_WALK) {
@@ -448,14 +225,14 @@ static bool encode_part(struct snapshot_part *p, const struct walk *w, const str
         put_item(b, w, e, false);
         buf_append_byte(b, 0);
     }
-    size_t type_at = sizeof(struct item) + entry_key(e).len;
+    size_t type_at = sizeof(struct snapshot_item) + entry_key(e).len;
     uint8_t type = value_class_of(v.type)->encode(&v, &p->encode_cursor, b, PART_BYTES);
     b->p[type_at] = type;
     p->given += b->len - before;
     if (p->encode_cursor != 0)
         return false;
     uint64_t len = b->len - type_at;
-    patch(b, 0, offsetof(struct item, payload_len), &len, sizeof(len));
+    patch(b, 0, offsetof(struct snapshot_item, payload_len), &len, sizeof(len));
     return true;
 }
 
@@ -481,7 +258,7 @@ static void step_large(struct snapshot_part *p)
         drop_first_large(p);
         return;
     }
-    if (abandoned(p->snapshot) || !is_large(ks, e)) {
+    if (snapshot_abandoned(p->snapshot) || !is_large(ks, e)) {
         cut_touch(ks, e, CUT_CHANGE);
         drop_first_large(p);
         return;
@@ -496,7 +273,7 @@ static void step_large(struct snapshot_part *p)
 bool snapshot_makes_wait(struct shard *s, const struct keyspace *ks, const struct entry *e)
 {
     struct snapshot_part *p = s->cut_part;
-    if (p == NULL || ks->cut == NULL || !cut_wants(ks, e) || abandoned(p->snapshot))
+    if (p == NULL || ks->cut == NULL || !cut_wants(ks, e) || snapshot_abandoned(p->snapshot))
         return false;
     if (!is_large(ks, e))
         return snapshot_crowded(p->snapshot);
@@ -641,115 +418,12 @@ bool snapshot_keep(struct shard *s, struct keyspace *ks)
     return true;
 }
 
-static void drop_queue(struct snapshot *sn)
-{
-    pthread_mutex_lock(&sn->lock);
-    struct snapshot_chunk *c = sn->first;
-    sn->first = sn->last = sn->unread = NULL;
-    for (struct snapshot_chunk *o = c; o != NULL; o = o->next)
-        o->orphan = o->state == CHUNK_READING;
-    atomic_store(&sn->abandoned, true);
-    atomic_store(&sn->queued, 0);
-    pthread_cond_signal(&sn->more);
-    struct snapshot_chunk *mine = NULL; /* the others are freed by who reads them */
-    for (struct snapshot_chunk *next; c != NULL; c = next) {
-        next = c->next;
-        if (c->orphan)
-            continue;
-        c->next = mine;
-        mine = c;
-    }
-    pthread_mutex_unlock(&sn->lock);
-    for (struct snapshot_chunk *next; mine != NULL; mine = next) {
-        next = mine->next;
-        free_chunk(sn, mine);
-    }
-}
-
-void snapshot_abandon(struct snapshot *sn) { drop_queue(sn); }
-
 void snapshot_end_walks(struct snapshot *sn)
 {
     snapshot_abandon(sn);
     for (unsigned i = 0; i < sn->server->nshards; i++)
         while (sn->parts[i].shard->cut_part != NULL)
             walk(&sn->parts[i], UINT32_MAX, SIZE_MAX / 2);
-}
-
-/* --- the consumer --- */
-
-struct snapshot_chunk *snapshot_take(struct snapshot *sn)
-{
-    pthread_mutex_lock(&sn->lock);
-    while (sn->first != NULL ? sn->first->state != CHUNK_READY : atomic_load(&sn->left) > 0 && !abandoned(sn))
-        pthread_cond_wait(&sn->more, &sn->lock);
-    struct snapshot_chunk *c = sn->first;
-    if (c != NULL) {
-        sn->first = c->next;
-        if (sn->first == NULL)
-            sn->last = NULL;
-    }
-    pthread_mutex_unlock(&sn->lock);
-    return c;
-}
-
-/* The next value that was on flash; the one before is not needed any more. */
-static int take_stored(struct snapshot_chunk *c, struct slice *payload)
-{
-    if (c->taken > 0)
-        buf_free(&c->values[c->taken - 1]);
-    *payload = buf_slice(&c->values[c->taken++]);
-    return c->error;
-}
-
-int snapshot_next(struct snapshot *sn, struct snapshot_chunk *c, struct rdb_entry *e)
-{
-    struct item item;
-    struct slice name, payload;
-    int err = 0;
-    if (!next_item(c, &item, &name, &payload))
-        return 0;
-    if (item.payload_len == 0) {
-        err = take_stored(c, &payload);
-    }
-    *e = (struct rdb_entry){.db = item.db,
-                            .name = name,
-                            .expire_ms = item.expire_ms,
-                            .idle_s = item.idle_s,
-                            .freq = item.freq,
-                            .payload = payload};
-    atomic_fetch_add_explicit(&sn->taken, 1, memory_order_relaxed);
-    return err < 0 ? err : 1;
-}
-
-/* Shards that paused are woken when half of the room is there again. */
-void snapshot_give_back(struct snapshot *sn, struct snapshot_chunk *c)
-{
-    uint64_t weight = c->weight;
-    pthread_mutex_lock(&sn->lock);
-    uint64_t before = atomic_load(&sn->queued), now = before > weight ? before - weight : 0;
-    atomic_store(&sn->queued, now);
-    pthread_mutex_unlock(&sn->lock);
-    free_chunk(sn, c);
-    if (before >= sn->limit / 2 && now < sn->limit / 2)
-        for (unsigned i = 0; i < sn->server->nshards; i++)
-            loop_wake(sn->server->shards[i]->loop);
-}
-
-bool snapshot_finish(struct snapshot *sn)
-{
-    pthread_mutex_lock(&sn->lock);
-    bool whole = atomic_load(&sn->left) == 0 && sn->first == NULL && !abandoned(sn);
-    pthread_mutex_unlock(&sn->lock);
-    if (!whole)
-        drop_queue(sn);
-    pthread_mutex_lock(&sn->lock);
-    while (sn->reading > 0)
-        pthread_cond_wait(&sn->more, &sn->lock);
-    pthread_mutex_unlock(&sn->lock);
-    sn->server->store->ops->release(sn->server->store, sn->store);
-    atomic_store(&sn->consuming, false);
-    return whole;
 }
 
 void snapshot_about(const struct snapshot *sn, struct snapshot_about *out)
