@@ -48,7 +48,7 @@ static void *lazy_main(void *arg)
         if (i->ks != NULL)
             keyspace_free(i->ks);
         else
-            value_class_of(i->value.type)->release(&i->value);
+            value_release(&i->value);
         if (i->bytes >= PURGE_FROM)
             mem_purge();
         atomic_fetch_sub(&l->bytes, i->bytes);

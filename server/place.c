@@ -191,7 +191,7 @@ void place_unchanged(struct call *c, struct place *p)
     if (p->e != NULL)
         p->e = keyspace_changed(p->ks, p->e, p->key, &p->value, false);
     else
-        value_class_of(p->value.type)->release(&p->value);
+        value_release(&p->value);
 }
 
 struct value place_take(struct call *c, struct place *p)

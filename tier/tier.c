@@ -264,8 +264,6 @@ static int read_value(struct tier *t, struct slice store_key, const struct value
     return err;
 }
 
-static void value_free(struct value *v) { value_class_of(v->type)->release(v); }
-
 /* On a pool thread. */
 static void fetch_run(struct pool_job *job)
 {
@@ -283,7 +281,7 @@ static void tell_moved(const struct tier *t, const struct keyspace *ks, struct k
 static int install(const struct tier *t, struct keyspace *ks, struct entry **e, struct key key, struct value *v)
 {
     if (v->type != (*e)->type) {
-        value_free(v);
+        value_release(v);
         return -EBADMSG;
     }
     *e = keyspace_install(ks, *e, key, v);
@@ -317,7 +315,7 @@ static int fetch_install(struct tier *t, struct fetch *f)
     struct entry *e = s ? keyspace_find(s->ks, key) : NULL;
     if (e == NULL || !entry_cold(e) || entry_ticket(e) != f->ticket) {
         if (f->result == 0)
-            value_free(&f->value);
+            value_release(&f->value);
         return 0;
     }
     if (f->result == 0)

@@ -84,7 +84,7 @@ uint64_t keyspace_memory(const struct keyspace *ks)
            btree_memory(ks->inner_expiry) + ks->dirty.memory + sizeof(*ks);
 }
 
-static void value_release(struct keyspace *ks, struct value *raw)
+static void release_value(struct keyspace *ks, struct value *raw)
 {
     if (!owns_memory(raw->encoding))
         return;
@@ -99,7 +99,7 @@ static void free_item(void *arg, void *item)
 {
     struct entry *e = item;
     struct value raw = entry_raw(e);
-    value_release(arg, &raw);
+    release_value(arg, &raw);
     entry_free_shell(e);
 }
 
@@ -332,7 +332,7 @@ static struct entry *replace_raw(struct keyspace *ks, struct entry *e, struct ke
         now = relocate(ks, e, key, v, times);
         entry_free_shell(e);
     }
-    value_release(ks, &old);
+    release_value(ks, &old);
     charge(ks, now);
     count_added(ks, now);
     reindex(ks, old_times, times, key.hash);
@@ -348,7 +348,7 @@ static struct entry *put(struct keyspace *ks, struct entry *e, struct key key, c
     bool spare = fit(v, key.name.len, expire_ms != ENTRY_NO_EXPIRY, &raw, room);
     e = e == NULL ? create(ks, key, &raw, times) : replace_raw(ks, e, key, &raw, times);
     if (spare)
-        value_class_of(v->type)->release(&owned);
+        value_release(&owned);
     return e;
 }
 
@@ -490,7 +490,7 @@ void keyspace_delete(struct keyspace *ks, struct entry *e, struct key key)
 {
     struct value raw = entry_raw(e);
     unlink_entry(ks, e, key.hash);
-    value_release(ks, &raw);
+    release_value(ks, &raw);
     entry_free_shell(e);
 }
 

@@ -109,6 +109,8 @@ static inline struct slice value_digest_bytes(const struct value_digest *d) { re
 
 /* NULL if the type is not known (a type byte from flash or RESTORE may be anything). */
 const struct value_class *value_class_of(uint8_t type);
+/* Frees what the value owns outside its entry. Any thread. */
+static inline void value_release(struct value *v) { value_class_of(v->type)->release(v); }
 /* Which class reads this RDB type byte; NULL if none. */
 const struct value_class *value_class_of_rdb(uint8_t rdb_type, uint8_t *type);
 

@@ -105,7 +105,7 @@ static void restore_value(struct call *c, struct place *p, const struct restore 
     if (ttl != 0 && !o->absttl && __builtin_add_overflow(ttl, c->now_ms, &when))
         when = 0; /* as in Redis, where the sum turns negative: long past */
     if (when != ENTRY_NO_EXPIRY && call_past(c, when)) {
-        value_class_of(v->type)->release(v);
+        value_release(v);
         if (p->e != NULL)
             place_remove(c, p);
         reply_ok(c);
