@@ -2,7 +2,6 @@
 
 #include <stdio.h>
 
-#include "core/base/mem.h"
 #include "core/base/num.h"
 #include "core/base/panic.h"
 #include "server/block.h"
@@ -13,151 +12,6 @@
 #include "server/script/engine.h"
 #include "server/server.h"
 #include "server/tracking.h"
-
-/* --- parsing ahead --- */
-
-static struct slice *take_args(struct wave *w, struct request *r, int argc)
-{
-    if (w->nargs + (size_t)argc <= WAVE_ARGS) {
-        struct slice *args = w->args + w->nargs;
-        w->nargs += (size_t)argc;
-        r->own_argv = false;
-        return args;
-    }
-    r->own_argv = true;
-    return mem_alloc(sizeof(struct slice) * (size_t)argc);
-}
-
-static void find_first_key(struct shard *s, struct request *r)
-{
-    const struct key_spec *k = &r->cmd->keys[0];
-    int first = k->first + k->counted;
-    r->first_key = 0;
-    if (k->first <= 0 || first >= r->argc)
-        return;
-    r->first_key = first;
-    r->hash = hash_key(r->argv[first], s->server->hash_seed);
-    table_prefetch_bucket(s->spaces[r->client->db]->entries, r->hash);
-}
-
-/* Clients send the same few commands again and again, spelled the same way. */
-static const struct command *find_command(struct wave *w, struct request *r)
-{
-    struct slice name = r->argv[0];
-    r->parent = NULL;
-    if (likely(name.len == w->last_len && memcmp(name.p, w->last_name, name.len) == 0))
-        return w->last;
-    const struct command *cmd = command_find(r->argv, r->argc, &r->parent);
-    if (cmd != NULL && cmd->parent == NULL && cmd->subcommands == NULL && name.len <= sizeof(w->last_name)) {
-        w->last = cmd;
-        w->last_len = name.len;
-        memcpy(w->last_name, name.p, name.len);
-    }
-    return cmd;
-}
-
-static void fill_request(struct shard *s, struct request *r, const uint8_t *base, size_t consumed)
-{
-    struct client *c = r->client;
-    struct resp_reader *reader = &c->reader;
-
-    r->argc = (int)reader->argc;
-    r->argv = take_args(s->wave, r, r->argc);
-    for (int i = 0; i < r->argc; i++) {
-        const struct resp_arg *a = &reader->args[i];
-        r->argv[i] = slice_of(a->ext ? a->ext : base + a->off, a->len);
-    }
-    r->consumed = consumed;
-    r->error = NULL;
-    r->first_key = 0;
-    r->cmd = find_command(s->wave, r);
-    if (r->cmd != NULL)
-        find_first_key(s, r);
-}
-
-static struct resp_limits limits_of(const struct client *c)
-{
-    const struct config *cfg = c->home->server->config;
-    bool in = c->flags & CLIENT_AUTHENTICATED;
-    return (struct resp_limits){
-        .max_bulk = cfg->proto_max_bulk_len,
-        .max_inline = 64 * KIB,
-        .max_args = in ? 1024 * 1024 : 10,
-        .max_bulk_unauth = in ? cfg->proto_max_bulk_len : 16384,
-        .big_arg = 64 * KIB,
-    };
-}
-
-/* The rest of a big argument is received straight into its blob. */
-static void begin_big(struct client *c)
-{
-    struct resp_reader *r = &c->reader;
-    size_t have = c->in_len - r->big_off;
-    c->big = blob_new(r->big_len);
-    memcpy(c->big->data, c->in->data + c->in_off + r->big_off, have);
-    c->big->len = have;
-    c->in_len = r->big_off;
-    conn_set_target(c->conn, c->big->data + have, r->big_len + 2 - have);
-}
-
-/* Adds this client's complete requests to the wave. */
-static void parse_client(struct shard *s, struct client *c)
-{
-    struct wave *w = s->wave;
-    struct resp_limits limits = limits_of(c);
-    size_t ahead = 0;
-
-    if (c->complete > 0) {
-        w->req[w->n].client = c;
-        fill_request(s, &w->req[w->n++], c->in->data + c->in_off, c->complete);
-        return;
-    }
-    if (c->reader.pos == 0)
-        resp_reader_reset(&c->reader);
-    while (w->n < w->max && ahead < c->in_len) {
-        const uint8_t *base = c->in->data + c->in_off + ahead;
-        struct request *r = &w->req[w->n];
-        size_t consumed = 0;
-        enum resp_status st = resp_read(&c->reader, &limits, base, c->in_len - ahead, &consumed);
-        if (st == RESP_MORE || (st == RESP_BIG && (c->flags & CLIENT_EOF))) {
-            if (ahead == 0 && (c->flags & CLIENT_EOF))
-                client_close(c, true); /* the rest of this request will never come */
-            return;
-        }
-        if (st == RESP_BIG) {
-            if (ahead == 0)
-                begin_big(c);
-            else
-                resp_reader_reset(&c->reader);
-            return;
-        }
-        r->client = c;
-        w->n++;
-        if (st == RESP_BAD) {
-            *r = (struct request){.client = c, .error = c->reader.error};
-            return;
-        }
-        ahead += consumed;
-        if (st == RESP_EMPTY) {
-            *r = (struct request){.client = c, .consumed = consumed};
-            resp_reader_reset(&c->reader);
-            continue;
-        }
-        if (c->reader.inline_copy || c->nbigs > 0) {
-            /* Its arguments live in the reader and in blobs: it is not parsed twice, once those before it are gone. */
-            if (ahead == consumed) {
-                fill_request(s, r, base, consumed);
-                c->complete = consumed;
-            } else {
-                resp_reader_reset(&c->reader);
-                w->n--;
-            }
-            return;
-        }
-        fill_request(s, r, base, consumed);
-        resp_reader_reset(&c->reader);
-    }
-}
 
 /* --- one request --- */
 
@@ -522,7 +376,7 @@ static bool refused_to_subscriber(struct call *c)
     return true;
 }
 
-static enum ran run_request(struct shard *s, struct request *r, bool held)
+enum ran request_run(struct shard *s, struct request *r, bool held)
 {
     struct client *c = r->client;
     struct call call;
@@ -561,129 +415,7 @@ static enum ran run_request(struct shard *s, struct request *r, bool held)
     return held ? route_held(s, c, &call) : route(s, c, r, &call);
 }
 
-/* --- waves --- */
-
-static void release_wave(struct wave *w)
-{
-    for (unsigned i = 0; i < w->n; i++)
-        if (w->req[i].own_argv)
-            mem_free(w->req[i].argv, sizeof(struct slice) * (size_t)w->req[i].argc);
-    buf_reset(&w->nowhere, 64 * KIB);
-    w->n = 0;
-    w->nargs = 0;
-}
-
-/* A value in a block of its own that the request will look into. */
-static bool value_to_prefetch(struct shard *s, const struct request *r, struct value *v)
-{
-    if (r->cmd == NULL || r->cmd->prefetch == NULL || r->first_key == 0)
-        return false;
-    struct key key = {r->argv[r->first_key], r->hash};
-    const struct entry *e = keyspace_find(s->spaces[r->client->db], key);
-    if (e == NULL || e->encoding <= ENC_EMBED)
-        return false;
-    *v = entry_value(e);
-    return true;
-}
-
-static void prefetch_values(struct shard *s, struct wave *w)
-{
-    struct value values[WAVE_MAX];
-    uint64_t wanted = 0;
-    for (unsigned i = 0; i < w->n; i++)
-        if (value_to_prefetch(s, &w->req[i], &values[i]))
-            wanted |= 1ull << i;
-    for (int step = 0; step < 2; step++)
-        for (uint64_t left = wanted; left != 0; left &= left - 1) {
-            const struct request *r = &w->req[__builtin_ctzll(left)];
-            r->cmd->prefetch(&values[__builtin_ctzll(left)], r->argv, r->argc, step);
-        }
-}
-
-static void prefetch_wave(struct shard *s, struct wave *w)
-{
-    for (unsigned i = 0; i < w->n; i++)
-        if (w->req[i].first_key)
-            table_prefetch_item(s->spaces[w->req[i].client->db]->entries, w->req[i].hash);
-    prefetch_values(s, w);
-}
-
-static void run_wave(struct shard *s)
-{
-    struct wave *w = s->wave;
-
-    if (w->n > 1)
-        prefetch_wave(s, w);
-    timing_start(s);
-    uint64_t from = s->tick;
-    for (w->at = 0; w->at < w->n; w->at++) {
-        struct request *r = &w->req[w->at];
-        struct client *c = r->client;
-        if (!(c->flags & (CLIENT_PARKED | CLIENT_CLOSING | CLIENT_CLOSE_AFTER_REPLY)) &&
-            run_request(s, r, false) == RAN_DONE)
-            client_consume(c, r->consumed);
-        else if (c->reader.pos != 0 && c->big == NULL && c->complete == 0)
-            c->reader.pos = 0; /* what was parsed ahead is parsed again */
-        if (c->in_len > 0 && c->reader.pos == 0 && !(c->flags & CLIENT_PARKED))
-            client_ready(c); /* the wave was full, or parsing stopped on purpose */
-    }
-    stat_add(&s->stats.command_ticks, s->tick - from);
-    forward_post(s);
-    release_wave(w);
-}
-
-static bool can_parse(const struct client *c)
-{
-    return !(c->flags & (CLIENT_PARKED | CLIENT_CLOSING | CLIENT_CLOSE_AFTER_REPLY)) && c->in_len > 0 && c->big == NULL;
-}
-
-static struct client *next_ready(struct shard *s)
-{
-    struct client *c = s->ready_now.first;
-    if (c != NULL) {
-        s->ready_now.first = c->ready_next;
-        c->flags &= ~(uint32_t)CLIENT_READY;
-    }
-    return c;
-}
-
-/* One pass: every client that is ready now gets its turn; who has more is ready again, for the next turn. */
-void dispatch_ready(struct shard *s)
-{
-    struct wave *w = s->wave;
-    struct client *c;
-    s->ready_now = s->ready;
-    s->ready = (struct list){0};
-    while ((c = next_ready(s)) != NULL) {
-        if (can_parse(c))
-            parse_client(s, c);
-        if (w->n == WAVE_MAX)
-            run_wave(s);
-    }
-    if (w->n > 0)
-        run_wave(s);
-}
-
 /* --- in the middle of a script --- */
-
-/* The bytes are still there, and are parsed again. */
-void wave_cut(struct shard *s)
-{
-    struct wave *w = s->wave;
-    for (unsigned i = w->at + 1; i < w->n; i++) {
-        struct request *r = &w->req[i];
-        struct client *c = r->client;
-        if (r->own_argv)
-            mem_free(r->argv, sizeof(struct slice) * (size_t)r->argc);
-        if (c->big == NULL && c->complete == 0)
-            c->reader.pos = 0;
-        if (c != s->runner)
-            client_ready(c);
-    }
-    w->n = min_u64(w->n, w->at + 1);
-    for (struct client *c; (c = next_ready(s)) != NULL;)
-        client_ready(c);
-}
 
 static bool may_run_busy(const struct call *call, bool lender)
 {
@@ -716,8 +448,8 @@ static bool forward_busy(struct shard *s, struct request *r, struct call *call)
     return true;
 }
 
-/* As run_request. What runs here has no effects, so the script's group is not disturbed. */
-static void busy_request(struct request *r, bool lender)
+/* As request_run. What runs here has no effects, so the script's group is not disturbed. */
+void request_run_busy(struct request *r, bool lender)
 {
     struct client *c = r->client;
     struct call call;
@@ -739,69 +471,7 @@ static void busy_request(struct request *r, bool lender)
     finish(c, &call);
 }
 
-static void busy_wave(struct shard *s, bool lender)
-{
-    struct wave *w = s->wave;
-    for (w->at = 0; w->at < w->n; w->at++) {
-        struct request *r = &w->req[w->at];
-        struct client *c = r->client;
-        if (c->flags & (CLIENT_PARKED | CLIENT_CLOSING | CLIENT_CLOSE_AFTER_REPLY))
-            continue;
-        if (r->argc == 0)
-            run_request(s, r, false);
-        else
-            busy_request(r, lender);
-        client_consume(c, r->consumed);
-        if (c->in_len > 0 && c->reader.pos == 0)
-            client_ready(c);
-    }
-    forward_post(s);
-    release_wave(w);
-}
-
-void dispatch_busy(struct shard *s, bool lender)
-{
-    struct wave *w = s->wave;
-    struct client *c;
-    s->ready_now = s->ready;
-    s->ready = (struct list){0};
-    while ((c = next_ready(s)) != NULL) {
-        if (c != s->runner && can_parse(c))
-            parse_client(s, c);
-        if (w->n == WAVE_MAX)
-            busy_wave(s, lender);
-    }
-    if (w->n > 0)
-        busy_wave(s, lender);
-}
-
-/* The first request of a client, and no more: the next ones find their own way. */
-static void run_first(struct shard *s, struct client *c, bool held)
-{
-    struct wave *outer = s->wave, *w = s->wave_again;
-    if (w == NULL) {
-        w = s->wave_again = mem_zalloc(sizeof(*w));
-        w->max = 1;
-    }
-    if (c->big == NULL && c->complete == 0)
-        c->reader.pos = 0; /* what was parsed ahead is parsed again */
-    s->wave = w;
-    parse_client(s, c);
-    timing_start(s);
-    if (w->n > 0 && run_request(s, &w->req[0], held) == RAN_DONE)
-        client_consume(c, w->req[0].consumed);
-    release_wave(w);
-    s->wave = outer;
-    if (!(c->flags & CLIENT_PARKED))
-        client_again(c);
-}
-
-void dispatch_again(struct client *c)
-{
-    c->flags &= ~(uint32_t)CLIENT_PARKED;
-    if (can_parse(c))
-        run_first(c->home, c, false);
-}
+/* --- a client that is gone --- */
 
 void dispatch_gone(struct client *c)
 {
@@ -813,7 +483,7 @@ void dispatch_gone(struct client *c)
         ask_hold(c->home, c, c->blocked->owners);
 }
 
-static void gone_held(struct shard *home, struct client *c)
+void dispatch_gone_held(struct shard *home, struct client *c)
 {
     if (c->blocked == NULL)
         return;
@@ -821,21 +491,4 @@ static void gone_held(struct shard *home, struct client *c)
         block_done(&c->blocked);
     else
         ask_hold(home, c, c->blocked->owners);
-}
-
-/* What one of them has made ready is served before the next one runs: the rest asks again. */
-void dispatch_held(struct shard *home)
-{
-    struct client *c = home->hold_waiting.first;
-    home->hold_waiting = (struct list){0};
-    for (struct client *next; c != NULL; c = next) {
-        next = c->hold_next;
-        c->flags &= ~(uint32_t)(CLIENT_IN_HOLD_LIST | CLIENT_PARKED);
-        if (unlikely(c->flags & CLIENT_CLOSING))
-            gone_held(home, c);
-        else if (unlikely(block_pending_held(home->server)))
-            client_again(c);
-        else if (can_parse(c))
-            run_first(home, c, true);
-    }
 }

@@ -51,8 +51,9 @@ void dispatch_ready(struct shard *s);
 void dispatch_held(struct shard *home);
 /* Runs the first request of a parked client again, at once: it may be in the middle of a wave, between two requests. */
 void dispatch_again(struct client *c);
-/* A client is gone: its command does not wait any longer. */
+/* A client is gone: its command does not wait any longer. The same under a hold of this home. */
 void dispatch_gone(struct client *c);
+void dispatch_gone_held(struct shard *home, struct client *c);
 
 /* The requests that have come in the middle of a script: they run if they may, else get -BUSY. `lender`: the shard has
  * lent its data to the one that runs it, so what needs no data may run. */
@@ -61,6 +62,11 @@ void dispatch_busy(struct shard *s, bool lender);
 void wave_cut(struct shard *s);
 
 enum ran { RAN_DONE, RAN_PARKED };
+
+/* One request of a wave. `held`: under the hold that its client has asked for. RAN_PARKED: it waits, its bytes stay. */
+enum ran request_run(struct shard *s, struct request *r, bool held);
+/* One that has come in the middle of a script, see dispatch_busy. It never waits. */
+void request_run_busy(struct request *r, bool lender);
 
 /* Fills a call for a request of this session. */
 void call_init(struct call *c, struct shard *s, const struct request *r);
