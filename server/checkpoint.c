@@ -1,4 +1,5 @@
 #include "server/checkpoint.h"
+#include "server/memory.h"
 
 #include <errno.h>
 

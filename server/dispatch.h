@@ -108,25 +108,6 @@ enum admit admit_nested(struct call *c, const struct nested_admission *n);
 bool memory_refuses(struct call *c);
 /* Ends what admission pinned for this waiter. */
 void admit_release(struct waiter *w);
-/* A slice of keeping this shard in its budgets; once a turn. */
-void memory_maintain(struct shard *s);
-/* Whether so many bytes may be read into RAM for the shard itself; if not, room is being made. */
-bool memory_room(struct shard *s, uint32_t db, uint64_t need);
-/* The waiters for memory are tried again: whoever still misses some says so anew. */
-void memory_want_nothing(struct shard *s);
-/* Whether deletions that flash does not know of, or not for good, take a notable part of the memory of a database (-1:
- * of all). Checkpoints free it. */
-bool memory_in_tombs(struct server *server, int db);
-/* Whether anything of this shard could still be dropped or evicted, as of its last memory_maintain. */
-bool memory_reclaimable(const struct shard *s);
-/* Makes this shard's figures visible to the others. */
-void memory_publish(struct shard *s);
-/* RAM of all keyspaces of all shards, and of one database. */
-uint64_t memory_data(struct server *server);
-/* Copies of values on their way to flash. */
-uint64_t memory_transit(struct server *server);
-uint64_t memory_of_db(struct server *server, uint32_t db);
-uint64_t memory_budget(const struct server *server);
 
 /* --- forwarding (forward.c) --- */
 

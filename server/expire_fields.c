@@ -5,6 +5,7 @@
 #include "core/base/mem.h"
 #include "core/value/hash.h"
 #include "server/dispatch.h"
+#include "server/memory.h"
 #include "server/notify.h"
 #include "server/server.h"
 #include "server/snapshot.h"
@@ -39,7 +40,8 @@ static void fetch(struct shard *s, uint32_t db, struct entry *e)
         if (f->shard == NULL)
             free_one = f;
     }
-    if (free_one == NULL || s->now_ms < s->field_fetch_after_ms || !memory_room(s, db, entry_cold_size(e)))
+    if (free_one == NULL || s->now_ms < s->field_fetch_after_ms ||
+        memory_room_for(s, db, entry_cold_size(e)) != ROOM_YES)
         return;
     *free_one = (struct field_fetch){.wait = {NULL, fetched}, .shard = s, .hash = key.hash};
     tier_fetch(s->tier, s->spaces[db], e, key, &free_one->wait);

@@ -4,6 +4,7 @@
 #include "server/checkpoint.h"
 #include "server/dispatch.h"
 #include "server/latency.h"
+#include "server/memory.h"
 #include "server/save.h"
 #include "server/server.h"
 #include "server/tracking.h"

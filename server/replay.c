@@ -7,6 +7,7 @@
 #include "core/base/mem.h"
 #include "core/base/panic.h"
 #include "server/dispatch.h"
+#include "server/memory.h"
 #include "server/server.h"
 
 #define ERROR_MAX 512

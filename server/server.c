@@ -1,4 +1,5 @@
 #include "server/server.h"
+#include "server/memory.h"
 
 #include <errno.h>
 #include <stdio.h>

@@ -13,6 +13,7 @@
 #include "server/forward.h"
 #include "server/latency.h"
 #include "server/lazy.h"
+#include "server/memory.h"
 #include "server/notify.h"
 #include "server/script/engine.h"
 #include "server/script/loaded.h"

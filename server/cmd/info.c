@@ -14,6 +14,7 @@
 #include "server/dispatch.h"
 #include "server/flash.h"
 #include "server/lazy.h"
+#include "server/memory.h"
 #include "server/reply.h"
 #include "server/save.h"
 #include "server/script/cache.h"

@@ -1,4 +1,5 @@
 /* MEMORY: what a key takes, and what the process has. */
+#include "server/memory.h"
 #include "core/base/mem.h"
 #include "server/admin.h"
 #include "server/dispatch.h"
