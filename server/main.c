@@ -303,7 +303,6 @@ static void dismantle(struct server *s)
     mem_free(s->shards, sizeof(*s->shards) * s->nshards);
     mem_free(s->modes, (size_t)s->config->databases);
     mem_free(s->dead, sizeof(*s->dead) * s->dead_cap);
-    functions_unref(s->functions);
 }
 
 /* A start that is refused. What is on its way to flash arrives first. */
@@ -394,6 +393,12 @@ static struct server *server_new(struct config *cfg)
     return s;
 }
 
+static void server_delete(struct server *s)
+{
+    functions_unref(s->functions);
+    mem_free(s, sizeof(*s));
+}
+
 /* Before any thread is made. */
 static int become_daemon(void)
 {
@@ -445,11 +450,13 @@ int main(int argc, char **argv)
     s->logger = logger_open(s->clock, cfg->logfile, (enum log_level)cfg->loglevel);
     if (s->logger == NULL) {
         fprintf(stderr, "Can't open the log file: %s\n", strerror(errno));
+        server_delete(s);
+        config_free(cfg);
         return 1;
     }
     code = serve(s);
     logger_close(s->logger);
-    mem_free(s, sizeof(*s));
+    server_delete(s);
     config_free(cfg);
     return code;
 }
