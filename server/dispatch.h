@@ -45,6 +45,10 @@ struct wave {
     struct slice args[WAVE_ARGS];
 };
 
+/* One for up to `max` requests. */
+struct wave *wave_new(unsigned max);
+void wave_free(struct wave *w); /* NULL is allowed */
+
 /* Runs all ready clients, in waves. */
 void dispatch_ready(struct shard *s);
 /* Runs the waiting commands of this home under the hold it was granted. */

@@ -376,14 +376,6 @@ static int64_t sleep_us(struct shard *s, bool more)
 
 /* --- while its data is lent --- */
 
-static void make_busy_wave(struct shard *s)
-{
-    if (s->busy_wave != NULL)
-        return;
-    s->busy_wave = mem_zalloc(sizeof(*s->busy_wave));
-    s->busy_wave->max = WAVE_MAX;
-}
-
 /* Tasks that would touch data wait for the end of the script; some know what to do instead. */
 static struct task *busy_mailbox(struct shard *s, bool lender)
 {
@@ -419,7 +411,8 @@ static void busy_deferred(struct shard *s)
 static struct task *serve_without_data(struct shard *s, int64_t timeout_us, bool lender)
 {
     struct wave *outer = s->wave;
-    make_busy_wave(s);
+    if (s->busy_wave == NULL)
+        s->busy_wave = wave_new(WAVE_MAX);
     s->wave = s->busy_wave;
     if (timeout_us > 0 && !mailbox_try_sleep(&s->mailbox))
         timeout_us = 0;
@@ -687,8 +680,7 @@ int shard_create(struct shard **out, struct server *server, unsigned index)
     mailbox_init(&s->mailbox, wake, s);
     server->entropy->fill(server->entropy, &seed, sizeof(seed));
     rng_seed(&s->rng, seed);
-    s->wave = mem_zalloc(sizeof(*s->wave));
-    s->wave->max = WAVE_MAX;
+    s->wave = wave_new(WAVE_MAX);
     blocking_init(&s->blocking);
     s->commands = mem_zalloc(sizeof(*s->commands) * command_ids());
     s->spaces = mem_zalloc(sizeof(void *) * databases);
@@ -796,21 +788,14 @@ void shard_free(struct shard *s)
     stage_free(&s->stage);
     for (int kind = 0; kind < SCRIPT_KINDS; kind++)
         script_env_set(s, kind, NULL);
-    if (s->busy_wave != NULL) {
-        buf_free(&s->busy_wave->nowhere);
-        mem_free(s->busy_wave, sizeof(*s->busy_wave));
-    }
-    buf_free(&s->wave->nowhere);
-    mem_free(s->wave, sizeof(*s->wave));
+    wave_free(s->busy_wave);
+    wave_free(s->wave);
+    wave_free(s->wave_again);
     timing_free(s);
     slowlog_reset(&s->slowlog);
     mem_free(s->monitors, sizeof(*s->monitors) * s->monitors_cap);
     buf_free(&s->script_lines);
     mem_free(s->latency, sizeof(struct latency));
-    if (s->wave_again != NULL) {
-        buf_free(&s->wave_again->nowhere);
-        mem_free(s->wave_again, sizeof(*s->wave_again));
-    }
     mem_free(s->commands, sizeof(*s->commands) * command_ids());
     mem_free(s->spaces, sizeof(void *) * databases);
     mem_free(s->temperature, sizeof(*s->temperature) * databases);

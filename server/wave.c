@@ -7,6 +7,21 @@
 #include "server/block.h"
 #include "server/server.h"
 
+struct wave *wave_new(unsigned max)
+{
+    struct wave *w = mem_zalloc(sizeof(*w));
+    w->max = max;
+    return w;
+}
+
+void wave_free(struct wave *w)
+{
+    if (w == NULL)
+        return;
+    buf_free(&w->nowhere);
+    mem_free(w, sizeof(*w));
+}
+
 /* --- parsing ahead --- */
 
 static struct slice *take_args(struct wave *w, struct request *r, int argc)
@@ -238,20 +253,28 @@ static struct client *next_ready(struct shard *s)
     return c;
 }
 
-/* One pass: every client that is ready now gets its turn; who has more is ready again, for the next turn. */
-void dispatch_ready(struct shard *s)
+static void take_ready(struct shard *s)
+{
+    s->ready_now = s->ready;
+    s->ready = (struct list){0};
+}
+
+/* False: nobody is left who was ready. */
+static bool fill_wave(struct shard *s)
 {
     struct wave *w = s->wave;
     struct client *c;
-    s->ready_now = s->ready;
-    s->ready = (struct list){0};
-    while ((c = next_ready(s)) != NULL) {
-        if (can_parse(c))
+    while (w->n < WAVE_MAX && (c = next_ready(s)) != NULL)
+        if (c != s->runner && can_parse(c))
             parse_client(s, c);
-        if (w->n == WAVE_MAX)
-            run_wave(s);
-    }
-    if (w->n > 0)
+    return w->n > 0;
+}
+
+/* One pass: every client that is ready now gets its turn; who has more is ready again, for the next turn. */
+void dispatch_ready(struct shard *s)
+{
+    take_ready(s);
+    while (fill_wave(s))
         run_wave(s);
 }
 
@@ -298,17 +321,8 @@ static void busy_wave(struct shard *s, bool lender)
 
 void dispatch_busy(struct shard *s, bool lender)
 {
-    struct wave *w = s->wave;
-    struct client *c;
-    s->ready_now = s->ready;
-    s->ready = (struct list){0};
-    while ((c = next_ready(s)) != NULL) {
-        if (c != s->runner && can_parse(c))
-            parse_client(s, c);
-        if (w->n == WAVE_MAX)
-            busy_wave(s, lender);
-    }
-    if (w->n > 0)
+    take_ready(s);
+    while (fill_wave(s))
         busy_wave(s, lender);
 }
 
@@ -317,11 +331,10 @@ void dispatch_busy(struct shard *s, bool lender)
 /* The first request of a client, and no more: the next ones find their own way. */
 static void run_first(struct shard *s, struct client *c, bool held)
 {
-    struct wave *outer = s->wave, *w = s->wave_again;
-    if (w == NULL) {
-        w = s->wave_again = mem_zalloc(sizeof(*w));
-        w->max = 1;
-    }
+    struct wave *outer = s->wave;
+    if (s->wave_again == NULL)
+        s->wave_again = wave_new(1);
+    struct wave *w = s->wave_again;
     if (c->big == NULL && c->complete == 0)
         c->reader.pos = 0; /* what was parsed ahead is parsed again */
     s->wave = w;
