@@ -976,8 +976,10 @@ static uint64_t drop(struct tier *t, struct keyspace *ks, struct entry *e)
     add(&t->stats.drops, 1);
     if (e->flags & ENTRY_PROBATION)
         add(&t->stats.dropped_probation, 1);
-    e = keyspace_drop(ks, e, key_of(ks, entry_key(e)));
-    tell_moved(t, ks, key_of(ks, entry_key(e)), true);
+    struct key key = key_of(ks, entry_key(e));
+    e = keyspace_drop(ks, e, key);
+    key.name = entry_key(e); /* the entry has moved */
+    tell_moved(t, ks, key, true);
     return before > ks->bytes ? before - ks->bytes : 0;
 }
 
