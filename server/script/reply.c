@@ -78,30 +78,21 @@ static void set_pair(lua_State *L)
         lua_rawset(L, -3);
 }
 
-static void push_map(lua_State *L, const uint8_t **at)
+/* A map, or a set: its members are the keys, and `true` stands for every value. */
+static void push_map(lua_State *L, const uint8_t **at, bool set)
 {
     int64_t n = take_int(at);
     lua_createtable(L, 0, 1);
     lua_createtable(L, 0, table_size(n));
     for (int64_t i = 0; i < n; i++) {
         reply_to_lua(L, at);
-        reply_to_lua(L, at);
+        if (set)
+            lua_pushboolean(L, true);
+        else
+            reply_to_lua(L, at);
         set_pair(L);
     }
-    lua_setfield(L, -2, "map");
-}
-
-static void push_set(lua_State *L, const uint8_t **at)
-{
-    int64_t n = take_int(at);
-    lua_createtable(L, 0, 1);
-    lua_createtable(L, 0, table_size(n));
-    for (int64_t i = 0; i < n; i++) {
-        reply_to_lua(L, at);
-        lua_pushboolean(L, true);
-        set_pair(L);
-    }
-    lua_setfield(L, -2, "set");
+    lua_setfield(L, -2, set ? "set" : "map");
 }
 
 static void push_double(lua_State *L, const uint8_t **at)
@@ -149,10 +140,10 @@ void reply_to_lua(lua_State *L, const uint8_t **at)
         push_array(L, at);
         break;
     case '%':
-        push_map(L, at);
+        push_map(L, at, false);
         break;
     case '~':
-        push_set(L, at);
+        push_map(L, at, true);
         break;
     case '_':
         take_line(at);
