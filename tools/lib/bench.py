@@ -33,8 +33,8 @@ import bench_types
 import resp
 import servers
 import terminal as t
-from benchlib import (FIGURES, HOT_MEMORY, Bench, Series, announce, machine, median, parse_size, ratio, running, sides_of,
-                      wait_all_idle)
+from benchlib import (FIGURES, HOT_MEMORY, Bench, announce, interleaved, machine, median, parse_size, ratio, running,
+                      sides_of)
 
 # What the finished Kelvin is to reach against Redis 7.0: CPU time per operation by pipeline depth, and instructions.
 CPU_GOALS = {1: 0.8, 16: 0.5, 64: 0.35}
@@ -49,14 +49,9 @@ COLD_MEMORY, COLD_TIER_MEMORY = "128mb", "16mb"
 
 def measure_cell(bench, group, row, pipeline):
     """All rounds of one row at one pipeline depth: a Series for each server."""
-    args, series = bench.args, [Series() for _ in group]
-    for round_number in range(args.rounds):
-        order = range(len(group)) if round_number % 2 == 0 else reversed(range(len(group)))
-        for i in order:
-            wait_all_idle(group)
-            series[i].add(bench.drive(group[i], op=row, pipeline=pipeline, connections=args.clients,
-                                      seconds=args.seconds, seed=round_number + 1))
-    return series
+    args = bench.args
+    return interleaved(bench, group, lambda server, number: bench.drive(
+        server, op=row, pipeline=pipeline, connections=args.clients, seconds=args.seconds, seed=number))
 
 
 HEADER = "  %-12s %-10s %9s %17s %8s %8s %10s %6s %6s %15s" % (

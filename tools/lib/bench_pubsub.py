@@ -68,13 +68,7 @@ def measure_round(bench, server, count, seed):
 
 
 def measure_row(bench, group, count):
-    series = [b.Series() for _ in group]
-    for number in range(bench.args.rounds):
-        order = range(len(group)) if number % 2 == 0 else reversed(range(len(group)))
-        for i in order:
-            b.wait_all_idle(group)
-            series[i].add(measure_round(bench, group[i], count, number + 1))
-    return series
+    return b.interleaved(bench, group, lambda server, number: measure_round(bench, server, count, number))
 
 
 def pubsub(bench):

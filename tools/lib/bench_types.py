@@ -153,13 +153,7 @@ def measure_round(bench, server, row, size, seed):
 
 def measure_row(bench, group, row, size):
     """All rounds of one row: a Series for each server."""
-    series = [b.Series() for _ in group]
-    for number in range(bench.args.rounds):
-        order = range(len(group)) if number % 2 == 0 else reversed(range(len(group)))
-        for i in order:
-            b.wait_all_idle(group)
-            series[i].add(measure_round(bench, group[i], row, size, number + 1))
-    return series
+    return b.interleaved(bench, group, lambda server, number: measure_round(bench, server, row, size, number))
 
 
 HEADER = "  %-15s %-6s %12s %16s %12s %16s %8s %8s"

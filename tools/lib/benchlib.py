@@ -158,5 +158,16 @@ class Series:
                 "rounds": self.rounds}
 
 
+def interleaved(bench, group, measure):
+    """A Series for each server: A B, B A, A B ... `measure` is given the server and the number of the round, from one."""
+    series = [Series() for _ in group]
+    for number in range(bench.args.rounds):
+        order = range(len(group)) if number % 2 == 0 else reversed(range(len(group)))
+        for i in order:
+            wait_all_idle(group)
+            series[i].add(measure(group[i], number + 1))
+    return series
+
+
 def ratio(series, figure):
     return series[0].median(figure) / max(series[1].median(figure), 1e-9)
