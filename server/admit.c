@@ -28,11 +28,7 @@ static void pin(struct waiter *w, struct shard *owner, uint64_t hash)
         p = &w->few[w->pins];
     } else {
         uint32_t at = w->pins - WAITER_PINS;
-        if (at == w->pins_cap) {
-            uint32_t cap = w->pins_cap ? w->pins_cap * 2 : 16;
-            w->more = mem_realloc(w->more, sizeof(*w->more) * w->pins_cap, sizeof(*w->more) * cap);
-            w->pins_cap = cap;
-        }
+        w->more = mem_room_for_one(w->more, at, &w->pins_cap, sizeof(*w->more), 16);
         p = &w->more[at];
     }
     w->pins++;

@@ -13,11 +13,7 @@ void monitor_on(struct client *c)
     struct shard *s = c->home;
     if (c->flags & CLIENT_MONITOR)
         return;
-    if (s->nmonitors == s->monitors_cap) {
-        unsigned cap = s->monitors_cap ? s->monitors_cap * 2 : 4;
-        s->monitors = mem_realloc(s->monitors, sizeof(*s->monitors) * s->monitors_cap, sizeof(*s->monitors) * cap);
-        s->monitors_cap = cap;
-    }
+    s->monitors = mem_room_for_one(s->monitors, s->nmonitors, &s->monitors_cap, sizeof(*s->monitors), 4);
     s->monitors[s->nmonitors++] = c;
     c->flags |= CLIENT_MONITOR;
     atomic_fetch_or(&s->server->monitor_homes, 1ull << s->index);

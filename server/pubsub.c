@@ -116,12 +116,7 @@ static void drop_if_unused(struct shard *s, struct channel *ch)
 
 static void add_pattern(struct pubsub *p, struct channel *ch)
 {
-    if (p->npatterns == p->patterns_cap) {
-        unsigned cap = p->patterns_cap ? p->patterns_cap * 2 : 8;
-        p->patterns =
-            mem_realloc(p->patterns, sizeof(struct channel *) * p->patterns_cap, sizeof(struct channel *) * cap);
-        p->patterns_cap = cap;
-    }
+    p->patterns = mem_room_for_one(p->patterns, p->npatterns, &p->patterns_cap, sizeof(*p->patterns), 8);
     p->patterns[p->npatterns++] = ch;
 }
 
@@ -199,11 +194,7 @@ static struct subscriber *subscriber_get(struct client *c)
 
 static void join_local(struct channel *ch, struct subscription *s)
 {
-    if (ch->nlocal == ch->local_cap) {
-        uint32_t cap = ch->local_cap ? ch->local_cap * 2 : 1;
-        ch->local = mem_realloc(ch->local, sizeof(*ch->local) * ch->local_cap, sizeof(*ch->local) * cap);
-        ch->local_cap = cap;
-    }
+    ch->local = mem_room_for_one(ch->local, ch->nlocal, &ch->local_cap, sizeof(*ch->local), 1);
     s->at = ch->nlocal;
     ch->local[ch->nlocal++] = s;
 }

@@ -50,11 +50,7 @@ static void append(struct client *c, struct blob *b)
 
 static void keep(struct push_queues *q, struct client *c, const struct push *m)
 {
-    if (q->nkept == q->kept_cap) {
-        unsigned cap = q->kept_cap ? q->kept_cap * 2 : 4;
-        q->kept = mem_realloc(q->kept, sizeof(*q->kept) * q->kept_cap, sizeof(*q->kept) * cap);
-        q->kept_cap = cap;
-    }
+    q->kept = mem_room_for_one(q->kept, q->nkept, &q->kept_cap, sizeof(*q->kept), 4);
     q->kept[q->nkept++] = (struct push_kept){c, push_ref(m)};
 }
 
@@ -141,11 +137,7 @@ void push_elsewhere(struct shard *s, unsigned home, const struct push_item *item
 {
     struct push_batch *b = batch_for(&s->pushes, home);
     ensure(home != s->index);
-    if (b->n == b->cap) {
-        unsigned cap = b->cap ? b->cap * 2 : 4;
-        b->items = mem_realloc(b->items, sizeof(*b->items) * b->cap, sizeof(*b->items) * cap);
-        b->cap = cap;
-    }
+    b->items = mem_room_for_one(b->items, b->n, &b->cap, sizeof(*b->items), 4);
     b->written_lsn = max_u64(b->written_lsn, s->pushes.written_lsn);
     b->durable_lsn = max_u64(b->durable_lsn, s->pushes.durable_lsn);
     b->cost += max_u64(item->receivers, 1) * (item->message.bytes->len + 64);

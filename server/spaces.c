@@ -65,11 +65,7 @@ void spaces_refresh(struct server *server)
 
 void spaces_bury(struct server *server, struct space_id id)
 {
-    if (server->ndead == server->dead_cap) {
-        unsigned cap = server->dead_cap ? server->dead_cap * 2 : 16;
-        server->dead = mem_realloc(server->dead, sizeof(id) * server->dead_cap, sizeof(id) * cap);
-        server->dead_cap = cap;
-    }
+    server->dead = mem_room_for_one(server->dead, server->ndead, &server->dead_cap, sizeof(*server->dead), 16);
     server->dead[server->ndead++] = id;
 }
 

@@ -28,11 +28,7 @@ static struct prefix *prefix_get(struct tracking *t, struct slice name)
     unsigned at = place_of(t, name);
     if (at < t->nprefixes && slice_eq(t->prefixes[at].name, name))
         return &t->prefixes[at];
-    if (t->nprefixes == t->prefixes_cap) {
-        unsigned cap = t->prefixes_cap ? t->prefixes_cap * 2 : 8;
-        t->prefixes = mem_realloc(t->prefixes, sizeof(*t->prefixes) * t->prefixes_cap, sizeof(*t->prefixes) * cap);
-        t->prefixes_cap = cap;
-    }
+    t->prefixes = mem_room_for_one(t->prefixes, t->nprefixes, &t->prefixes_cap, sizeof(*t->prefixes), 8);
     memmove(t->prefixes + at + 1, t->prefixes + at, sizeof(*t->prefixes) * (t->nprefixes++ - at));
     uint8_t *copy = mem_alloc(name.len);
     if (name.len > 0)
@@ -49,11 +45,7 @@ static void prefix_free(struct prefix *p)
 
 static void listen(struct prefix *p, struct listener_of listener)
 {
-    if (p->n == p->cap) {
-        unsigned cap = p->cap ? p->cap * 2 : 4;
-        p->listeners = mem_realloc(p->listeners, sizeof(*p->listeners) * p->cap, sizeof(*p->listeners) * cap);
-        p->cap = cap;
-    }
+    p->listeners = mem_room_for_one(p->listeners, p->n, &p->cap, sizeof(*p->listeners), 4);
     p->listeners[p->n++] = listener;
 }
 
@@ -99,11 +91,7 @@ void prefixes_collect(struct tracking *t, struct slice name, uint64_t by)
         last->by = by; /* a list that is filled, a counter */
         return;
     }
-    if (t->nchanged == t->changed_cap) {
-        unsigned cap = t->changed_cap ? t->changed_cap * 2 : 16;
-        t->changed = mem_realloc(t->changed, sizeof(*t->changed) * t->changed_cap, sizeof(*t->changed) * cap);
-        t->changed_cap = cap;
-    }
+    t->changed = mem_room_for_one(t->changed, t->nchanged, &t->changed_cap, sizeof(*t->changed), 16);
     t->changed[t->nchanged++] = (struct changed_name){.name.len = name.len, .at = t->names.len, .by = by};
     buf_append_slice(&t->names, name);
 }

@@ -77,11 +77,7 @@ void tx_queue(struct call *c, const struct request *r, bool refused)
         reply_error(c, "ERR Command not allowed inside a transaction");
         return;
     }
-    if (tx->n == tx->cap) {
-        int cap = tx->cap ? tx->cap * 2 : 8;
-        tx->queue = mem_realloc(tx->queue, sizeof(*tx->queue) * (size_t)tx->cap, sizeof(*tx->queue) * (size_t)cap);
-        tx->cap = cap;
-    }
+    tx->queue = mem_room_for_one(tx->queue, (unsigned)tx->n, &tx->cap, sizeof(*tx->queue), 8);
     tx->queue[tx->n++] = copy_request(r, tx->db);
     follow_select(tx, r, c->server->config);
     reply_simple(c, "QUEUED");
@@ -93,7 +89,7 @@ void tx_discard(struct client *c)
     tx_unwatch(c);
     for (int i = 0; i < tx->n; i++)
         mem_free(tx->queue[i].argv, tx->queue[i].bytes);
-    mem_free(tx->queue, sizeof(*tx->queue) * (size_t)tx->cap);
+    mem_free(tx->queue, sizeof(*tx->queue) * tx->cap);
     mem_free(tx, sizeof(*tx));
     c->tx = NULL;
 }

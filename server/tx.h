@@ -27,7 +27,8 @@ struct transaction {
     bool doomed; /* an error at queueing: EXEC aborts */
     uint32_t db; /* the database the next queued command will see */
     struct queued *queue;
-    int n, cap;
+    int n;
+    unsigned cap;
     struct watch *watches;
 };
 

@@ -229,3 +229,13 @@ void mem_stats(struct mem_stats *out)
     if (out->resident == 0)
         out->allocated = out->active = out->resident = out->rss;
 }
+
+void *mem_room_for_one(void *array, unsigned n, unsigned *cap, size_t size, unsigned first)
+{
+    if (n < *cap)
+        return array;
+    unsigned more = *cap > 0 ? *cap * 2 : first;
+    array = mem_realloc(array, size * *cap, size * more);
+    *cap = more;
+    return array;
+}

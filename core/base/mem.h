@@ -14,6 +14,9 @@ void *mem_alloc_aligned(size_t size, size_t align);
 void mem_free_aligned(void *p, size_t size, size_t align);
 /* `p` (of `old` bytes, or NULL with old 0) moved into `size` bytes. */
 void *mem_realloc(void *p, size_t old, size_t size);
+/* The array of `n` items of `size` bytes, with room for *cap, with room for one more: when it is full it gets twice as
+ * much, or room for `first` if it had none (NULL). Freed with mem_free(array, size * cap). */
+void *mem_room_for_one(void *array, unsigned n, unsigned *cap, size_t size, unsigned first);
 /* NULL is allowed. `size` is what was asked for. */
 void mem_free(void *p, size_t size);
 /* Bytes the allocator really takes for a request of `size` (its size class). */

@@ -121,11 +121,7 @@ static void push_again(struct epoll_conn *c)
     struct epoll_loop *l = loop_of(&c->base);
     if (c->in_again)
         return;
-    if (l->nagain == l->again_cap) {
-        unsigned cap = l->again_cap ? l->again_cap * 2 : 16;
-        l->again = mem_realloc(l->again, sizeof(*l->again) * l->again_cap, sizeof(*l->again) * cap);
-        l->again_cap = cap;
-    }
+    l->again = mem_room_for_one(l->again, l->nagain, &l->again_cap, sizeof(*l->again), 16);
     c->in_again = true;
     l->again[l->nagain++] = c;
 }
