@@ -179,7 +179,7 @@ static void begin(struct checkpoint *cp)
     if (server->nshards == 1)
         checkpoint_mark(server);
     else
-        hold_ask(server, server->shards[0], server->nshards == 64 ? ~0ull : (1ull << server->nshards) - 1);
+        hold_ask(server, server->shards[0], server_all_shards(server));
 }
 
 /* Deletions stay in RAM until a checkpoint has recorded them and another has passed that. */

@@ -241,11 +241,6 @@ static uint64_t call_owners(struct server *server, const struct command *cmd, co
     return mask;
 }
 
-static uint64_t all_shards(const struct server *server)
-{
-    return server->nshards == 64 ? ~0ull : (1ull << server->nshards) - 1;
-}
-
 static uint64_t scan_owner(struct server *server, const struct slice *argv, int argc)
 {
     uint64_t cursor;
@@ -260,7 +255,7 @@ static bool one_bit(uint64_t mask) { return (mask & (mask - 1)) == 0; }
 static uint64_t channel_owners(struct server *server, const struct command *cmd, const struct slice *argv, int argc)
 {
     enum channel_kind kind = cmd->channels;
-    uint64_t mask = argc == 1 ? all_shards(server) : 0;
+    uint64_t mask = argc == 1 ? server_all_shards(server) : 0;
     if (cmd->route == ROUTE_CHANNEL)
         return one_bit(pubsub_owners(server, kind, argv[1])) ? pubsub_owners(server, kind, argv[1]) : 0;
     for (int i = 1; i < argc; i++)
@@ -273,7 +268,7 @@ uint64_t request_owners(struct server *server, const struct command *cmd, const 
     uint8_t route = cmd->route_of ? (uint8_t)cmd->route_of(server, argv, argc) : cmd->route;
     switch (route) {
     case ROUTE_ALL:
-        return all_shards(server);
+        return server_all_shards(server);
     case ROUTE_ANY:
         return scan_owner(server, argv, argc);
     case ROUTE_KEYS:

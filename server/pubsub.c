@@ -42,14 +42,9 @@ static bool everywhere(enum channel_kind kind, struct slice name)
     return kind == CHANNEL_PATTERN || of_events(kind, name);
 }
 
-static uint64_t all_shards(const struct server *server)
-{
-    return server->nshards == 64 ? ~0ull : (1ull << server->nshards) - 1;
-}
-
 uint64_t pubsub_owners(struct server *server, enum channel_kind kind, struct slice name)
 {
-    return everywhere(kind, name) ? all_shards(server) : 1ull << shard_of(server, name)->index;
+    return everywhere(kind, name) ? server_all_shards(server) : 1ull << shard_of(server, name)->index;
 }
 
 static uint64_t channel_hash(const struct server *server, enum channel_kind kind, struct slice name)

@@ -393,7 +393,7 @@ void save_cron(struct server *server)
     if (server->nshards == 1)
         save_mark(server);
     else
-        hold_ask(server, server->shards[0], server->nshards == 64 ? ~0ull : (1ull << server->nshards) - 1);
+        hold_ask(server, server->shards[0], server_all_shards(server));
 }
 
 bool save_stops_writes(const struct server *server)

@@ -95,6 +95,11 @@ struct server {
     uint64_t memory_at_start;
 };
 
+/* The mask of all shards, for a hold. */
+static inline uint64_t server_all_shards(const struct server *server)
+{
+    return server->nshards == SHARDS_MAX ? ~0ull : (1ull << server->nshards) - 1;
+}
 /* Once in 100 ms, on shard 0. */
 void server_cron(struct server *server);
 /* Listens on what the configuration says, once everything is loaded. 0, or negative errno with the reason logged. */

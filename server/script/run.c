@@ -56,7 +56,7 @@ static bool refused(struct call *c, const struct script_run *what)
 static uint64_t shards_in_reach(const struct call *c, const struct script_run *what)
 {
     const struct server *server = c->server;
-    uint64_t all = server->nshards == 64 ? ~0ull : (1ull << server->nshards) - 1, mask = 0;
+    uint64_t all = server_all_shards(server), mask = 0;
     if (server->nshards == 1 || (c->held && server->holds.held == all && any_key(server, what->flags)))
         return ~0ull;
     for (int i = 0; i < what->keys; i++)
