@@ -25,7 +25,8 @@ import time
 
 import tap
 from resp import Client, Closed, ErrorReply, Map, Nil, NIL, Push, ProtocolError, Status, encode, same, show, to_bytes
-from tap import Failure, Skip, eq, eventually, expect, note, ok, run, seed, session, skip_all, split, test
+from tap import (Failure, Late, Skip, alive, elapse, eq, eventually, expect, in_time, note, ok, run, seed, session, skip_all,
+                 split, test)
 
 ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 ORACLE = shutil.which('redis-server')

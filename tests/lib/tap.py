@@ -24,7 +24,7 @@ import sys
 import time
 import traceback
 
-from resp import show
+from resp import Nil, show
 
 
 class Failure(AssertionError):
@@ -92,6 +92,35 @@ def eventually(condition, message, seconds=20.0, pause=0.02):
         if time.monotonic() > deadline:
             raise Failure(f'{message} (waited {seconds:g} s)')
         time.sleep(pause)
+
+
+class Late(Exception):
+    """What an attempt of in_time() needs was over before it came to it."""
+
+
+def in_time(attempt, ms=20):
+    """The result of attempt(ms), for steps that something short-lived has to survive. It gets a lifetime in milliseconds,
+    and raises Late when it sees that this was too short for the machine of the moment: then it runs again from its start,
+    with twice as much."""
+    while True:
+        try:
+            return attempt(ms)
+        except Late as late:
+            if ms > 30000:
+                raise Failure(f'{late} after {ms} ms') from late
+            ms *= 2
+
+
+def alive(reply):
+    """The reply of keys that should not be due yet; Late if one is."""
+    if any(isinstance(value, Nil) for value in (reply if isinstance(reply, list) else [reply])):
+        raise Late('expired')
+    return reply
+
+
+def elapse(ms):
+    """Sleeps until what was given `ms` milliseconds to live is due by any clock."""
+    time.sleep((ms + 5) / 1000)
 
 
 _ESCAPES = {'n': b'\n', 'r': b'\r', 't': b'\t', 'a': b'\a', 'b': b'\b'}
