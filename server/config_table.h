@@ -1,10 +1,12 @@
-/* The directives, for config.c and the CONFIG command. */
+/* The directives, for the config_*.c files and the CONFIG command. */
 #ifndef SERVER_CONFIG_TABLE_H
 #define SERVER_CONFIG_TABLE_H
 
 #include "server/config.h"
 
 #define CONFIG_AUTO (-2)
+#define CONFIG_LINE_ARGS 16
+#define CONFIG_ERROR_MAX 512
 
 enum directive_type {
     DIRECTIVE_INT,
@@ -45,6 +47,19 @@ const struct directive *config_find(struct slice name, bool of_db);
 bool config_set(struct config *cfg, int db, struct slice name, const struct slice *argv, int argc, char *error);
 void config_format(const struct config *cfg, const struct directive *d, int db, struct buf *out);
 unsigned config_named_bit(const char *name);
+/* Where it stands among `words` (may be NULL), or -1. */
+int config_word_index(const char *const *words, struct slice s);
+
+/* A copy with a NUL behind it, of len + 1 bytes: the caller's. */
+char *config_copy_text(struct slice s);
+
+/* Puts a copy in place of what the field had. */
+void config_set_text(char **field, struct slice s);
+
+/* Splits a line into words, in its place; "double" and 'single' quotes as in Redis's configuration. -1: unbalanced, or
+ * more than `max`. */
+int config_split_line(char *line, struct slice *argv, int max);
+
 /* Writes the file the server was started with. 0 or negative errno. */
 int config_rewrite(struct config *cfg, char *error) must_check;
 
