@@ -11,7 +11,7 @@
 #include "core/base/panic.h"
 #include "server/config_table.h"
 
-static const char *const yes_no[] = {"no", "yes", NULL};
+const char *const config_yes_no[] = {"no", "yes", NULL};
 static const char *const io_backends[] = {"auto", "io_uring", "epoll", NULL};
 static const char *const loglevels[] = {"debug", "verbose", "notice", "warning", "nothing", NULL};
 static const char *const fsyncs[] = {"always", "everysec", "no", NULL};
@@ -36,9 +36,9 @@ static const char *const auto_word[] = {"auto", NULL};
     {                                                                                                 \
         .name = n, .type = DIRECTIVE_BYTES, .at = AT(f), .min = lo, .max = hi, .def = dv, .flags = fl \
     }
-#define BOOL(n, f, dv, fl)                                                                      \
-    {                                                                                           \
-        .name = n, .type = DIRECTIVE_BOOL, .at = AT(f), .words = yes_no, .def = dv, .flags = fl \
+#define BOOL(n, f, dv, fl)                                                                             \
+    {                                                                                                  \
+        .name = n, .type = DIRECTIVE_BOOL, .at = AT(f), .words = config_yes_no, .def = dv, .flags = fl \
     }
 #define TEXT(n, f, dv, fl)                                                     \
     {                                                                          \

@@ -40,6 +40,7 @@ struct directive {
     int flags;
 };
 extern const struct directive config_directives[];
+extern const char *const config_yes_no[]; /* what every switch understands, whatever its own words are */
 
 const struct directive *config_find(struct slice name, bool of_db);
 /* Sets one directive (db < 0: the default for all). False with the reason in `error` (512 bytes); nothing is changed.

@@ -87,6 +87,8 @@ static void list_words(const struct directive *d, char *error)
 static bool set_word_value(const struct directive *d, void *at, struct slice s, char *error)
 {
     int i = config_word_index(d->words, s);
+    if (i < 0 && d->type == DIRECTIVE_BOOL)
+        i = config_word_index(config_yes_no, s);
     if (i < 0) {
         if (d->type == DIRECTIVE_BOOL)
             snprintf(error, CONFIG_ERROR_MAX, "argument must be '%s' or '%s'", d->words[1], d->words[0]);

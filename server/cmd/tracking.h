@@ -1,4 +1,4 @@
-/* The subcommands of CLIENT about client-side caching, for connection.c. */
+/* The subcommands of CLIENT about client-side caching, for client.c. */
 #ifndef SERVER_CMD_TRACKING_H
 #define SERVER_CMD_TRACKING_H
 

@@ -44,6 +44,12 @@ session('SET', '''
     /^-ERR /
     > CONFIG GET timeout
     ["timeout", "0"]
+    > CONFIG SET db.3.tier no
+    +OK
+    > CONFIG GET db.3.tier
+    ["db.3.tier", "off"]
+    > CONFIG SET db.3.tier on
+    +OK
     > CONFIG SET port abc
     /^-ERR CONFIG SET failed/
     > CONFIG SET databases 5
