@@ -16,6 +16,7 @@ static struct command *const groups[] = {
     /* A line for each, so that additions do not meet. */
     /* clang-format off */
     string_commands,
+    lcs_commands,
     generic_commands,
     expire_commands,
     scan_commands,

@@ -188,6 +188,7 @@ struct command {
 /* Every file in server/cmd/ offers its commands as an array ended by a literal with name NULL; command.c lists them. */
 /* clang-format off */
 extern struct command string_commands[];
+extern struct command lcs_commands[];
 extern struct command generic_commands[];
 extern struct command expire_commands[];
 extern struct command scan_commands[];
