@@ -1,5 +1,4 @@
 /* How a shard comes to be and how it goes; what it does in between is in shard.c. */
-
 #include "core/base/mem.h"
 #include "server/dispatch.h"
 #include "server/latency.h"

@@ -1,5 +1,4 @@
 /* Connection commands: they read or change the session of the client they came from. CLIENT is in client.c. */
-
 #include "server/admin.h"
 #include "server/cmd/client.h"
 #include "server/monitor.h"
