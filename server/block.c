@@ -151,13 +151,7 @@ static void count_nokey(struct blocked_key *k, int n)
 static void enqueue(struct block_link *l, struct blocked_key *k)
 {
     l->key = k;
-    l->prev = k->last;
-    l->next = NULL;
-    if (k->last != NULL)
-        k->last->next = l;
-    else
-        k->first = l;
-    k->last = l;
+    deque_push(k, l);
     if (l->b->nokey)
         count_nokey(k, 1);
 }
@@ -177,14 +171,7 @@ static void leave(struct block_link *l)
     struct blocked_key *k = l->key;
     if (k->at == l)
         k->at = l->next;
-    if (l->next != NULL)
-        l->next->prev = l->prev;
-    else
-        k->last = l->prev;
-    if (l->prev != NULL)
-        l->prev->next = l->next;
-    else
-        k->first = l->next;
+    deque_remove(k, l);
     if (l->b->nokey)
         count_nokey(k, -1);
     answered(l);

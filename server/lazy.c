@@ -3,6 +3,7 @@
 #include <pthread.h>
 #include <stdatomic.h>
 
+#include "core/base/list.h"
 #include "core/base/mem.h"
 #include "core/base/panic.h"
 
@@ -30,11 +31,8 @@ static struct item *take(struct lazy *l)
     while (l->first == NULL && !l->stop)
         pthread_cond_wait(&l->work, &l->lock);
     struct item *i = l->first;
-    if (i != NULL) {
-        l->first = i->next;
-        if (l->first == NULL)
-            l->last = NULL;
-    }
+    if (i != NULL)
+        fifo_pop(l);
     pthread_mutex_unlock(&l->lock);
     return i;
 }
@@ -87,11 +85,7 @@ static void give(struct lazy *l, const struct item *what)
     atomic_fetch_add(&l->bytes, i->bytes);
     atomic_fetch_add(&l->objects, i->objects);
     pthread_mutex_lock(&l->lock);
-    if (l->last != NULL)
-        l->last->next = i;
-    else
-        l->first = i;
-    l->last = i;
+    fifo_push(l, i);
     pthread_cond_signal(&l->work);
     pthread_mutex_unlock(&l->lock);
 }

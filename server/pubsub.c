@@ -194,23 +194,6 @@ static void join_local(struct channel *ch, struct subscription *s)
     ch->local[ch->nlocal++] = s;
 }
 
-static void link_last(struct subscriber *sub, struct subscription *s)
-{
-    s->prev = sub->last;
-    if (sub->last != NULL)
-        sub->last->next = s;
-    else
-        sub->first = s;
-    sub->last = s;
-}
-
-static void unlink_from(struct subscriber *sub, struct subscription *s)
-{
-    if (s == sub->last)
-        sub->last = s->prev;
-    list_remove(sub->first, s);
-}
-
 bool pubsub_subscribe(struct call *c, enum channel_kind kind, struct slice name)
 {
     struct client *client = c->client;
@@ -225,7 +208,7 @@ bool pubsub_subscribe(struct call *c, enum channel_kind kind, struct slice name)
     s->client = client;
     s->channel = channel_get(home, kind, hash, name);
     join_local(s->channel, s);
-    link_last(sub, s);
+    deque_push(sub, s);
     table_insert(sub->all, hash, s);
     sub->n[kind]++;
     return true;
@@ -247,7 +230,7 @@ static struct channel *forget(struct client *c, struct subscription *s)
     struct subscriber *sub = c->pubsub;
     struct channel *ch = s->channel;
     table_erase(sub->all, ch->hash, s);
-    unlink_from(sub, s);
+    deque_remove(sub, s);
     leave_local(s);
     mem_free(s, sizeof(*s));
     sub->n[ch->kind]--;

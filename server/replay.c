@@ -4,6 +4,7 @@
 #include <pthread.h>
 #include <stdio.h>
 
+#include "core/base/list.h"
 #include "core/base/mem.h"
 #include "core/base/panic.h"
 #include "server/dispatch.h"
@@ -108,7 +109,6 @@ static void stamp_free(void *arg, void *item)
 static struct chunk *chunk_new(size_t args, size_t bytes)
 {
     struct chunk *c = mem_alloc(sizeof(*c));
-    c->next = NULL;
     c->n = c->nargs = c->len = 0;
     c->args_cap = args > CHUNK_ARGS ? args : CHUNK_ARGS;
     c->cap = bytes > CHUNK_BYTES ? bytes : CHUNK_BYTES;
@@ -268,7 +268,7 @@ static struct chunk *take(struct worker *w)
         pthread_cond_wait(&w->work, &w->lock);
     struct chunk *c = w->first;
     if (c != NULL) {
-        w->first = c->next;
+        fifo_pop(w);
         w->queued--;
         w->busy = true;
     }
@@ -306,11 +306,7 @@ static void submit(struct worker *w)
     pthread_mutex_lock(&w->lock);
     while (w->queued >= CHUNKS_QUEUED)
         pthread_cond_wait(&w->room, &w->lock);
-    if (w->first != NULL)
-        w->last->next = c;
-    else
-        w->first = c;
-    w->last = c;
+    fifo_push(w, c);
     w->queued++;
     pthread_cond_signal(&w->work);
     pthread_mutex_unlock(&w->lock);

@@ -4,6 +4,7 @@
 #include <stdio.h>
 #include <unistd.h>
 
+#include "core/base/list.h"
 #include "core/base/mem.h"
 #include "core/base/panic.h"
 #include "server/checkpoint.h"
@@ -52,13 +53,7 @@ void shard_retry_later(struct shard *s, struct waiter *w, enum wait_why why)
     if (w->listed)
         return;
     w->listed = true;
-    w->next = NULL;
-    w->prev = s->retry_last;
-    if (s->retry_last != NULL)
-        s->retry_last->next = w;
-    else
-        s->retry_first = w;
-    s->retry_last = w;
+    deque_push(&s->retry, w);
 }
 
 void shard_retry_cancel(struct shard *s, struct waiter *w)
@@ -66,23 +61,16 @@ void shard_retry_cancel(struct shard *s, struct waiter *w)
     if (!w->listed)
         return;
     w->listed = false;
-    if (w->next != NULL)
-        w->next->prev = w->prev;
-    else
-        s->retry_last = w->prev;
-    if (w->prev != NULL)
-        w->prev->next = w->next;
-    else
-        s->retry_first = w->next;
+    deque_remove(&s->retry, w);
 }
 
 /* Oldest first. Each runs again from the start; who still has to wait goes to the end of a new list. */
 static void retry_all(struct shard *s)
 {
-    struct waiter *w = s->retry_first;
+    struct waiter *w = s->retry.first;
     s->retry_now = s->pushes.waited_for = false;
     memory_want_nothing(s);
-    s->retry_first = s->retry_last = NULL;
+    s->retry.first = s->retry.last = NULL;
     for (struct waiter *next; w != NULL; w = next) {
         next = w->next;
         w->listed = false;
@@ -364,11 +352,11 @@ void shard_returned(struct shard *s)
 
 static int64_t sleep_us(struct shard *s, bool more)
 {
-    if (more || (s->retry_now && s->retry_first != NULL) || s->ready.first != NULL || s->outgoing.first != NULL ||
+    if (more || (s->retry_now && s->retry.first != NULL) || s->ready.first != NULL || s->outgoing.first != NULL ||
         s->deferred_first != NULL || block_pending(&s->blocking))
         return 0;
     int64_t cron_in = (int64_t)(min_u64(s->next_cron_us, s->blocking.next_deadline_us) - s->now_us);
-    if (s->retry_first != NULL && cron_in > 1000)
+    if (s->retry.first != NULL && cron_in > 1000)
         cron_in = 1000;
     return cron_in > 0 ? cron_in : 0;
 }
@@ -464,7 +452,7 @@ static void wait_until_returned(struct shard *s)
 /* Announced before the gates are looked at for the last time, so that no progress goes unnoticed. */
 static void announce_log_wait(struct shard *s)
 {
-    bool waits = s->gated.first != NULL || s->retry_first != NULL || tier_waits_for_log(s->tier);
+    bool waits = s->gated.first != NULL || s->retry.first != NULL || tier_waits_for_log(s->tier);
     atomic_store(&s->wants_log, waits);
     if (!waits || s->server->log == NULL)
         return;
@@ -533,7 +521,7 @@ static bool turn(struct shard *s)
         block_expire(s);
     if (s->now_us >= s->next_cron_us)
         cron(s);
-    if (s->retry_now || s->pushes.waited_for || (s->retry_first != NULL && room_moved(s)))
+    if (s->retry_now || s->pushes.waited_for || (s->retry.first != NULL && room_moved(s)))
         retry_all(s);
     dispatch_ready(s);
     more = data_slices(s);

@@ -91,7 +91,9 @@ struct shard {
     struct list outgoing; /* clients that got replies in this turn */
     struct list gated;    /* clients whose outbox waits for the log */
     struct list closing;  /* clients to be freed at the end of the turn */
-    struct waiter *retry_first, *retry_last;
+    struct {
+        struct waiter *first, *last;
+    } retry;
     bool retry_now;           /* something moved: go through the retry list */
     uint64_t room_seen;       /* what room_moved saw last (shard.c) */
     struct list hold_waiting; /* clients that wait for a hold */

@@ -4,6 +4,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+#include "core/base/list.h"
 #include "core/base/mem.h"
 #include "server/dispatch.h"
 #include "server/server.h"
@@ -86,9 +87,7 @@ static struct slowlog_entry *new_entry(const struct draft *d, struct slice peer,
 static void drop_oldest(struct slowlog *log)
 {
     struct slowlog_entry *e = log->first;
-    log->first = e->next;
-    if (log->first == NULL)
-        log->last = NULL;
+    fifo_pop(log);
     log->n--;
     mem_free(e, e->bytes);
 }
@@ -96,12 +95,7 @@ static void drop_oldest(struct slowlog *log)
 static void append(struct call *c, struct slowlog *log, struct slowlog_entry *e)
 {
     e->id = atomic_fetch_add(&c->server->slowlog_next_id, 1);
-    e->next = NULL;
-    if (log->last != NULL)
-        log->last->next = e;
-    else
-        log->first = e;
-    log->last = e;
+    fifo_push(log, e);
     log->n++;
     while (log->n > (size_t)c->server->config->slowlog_max_len)
         drop_oldest(log);
@@ -121,17 +115,13 @@ void slowlog_add(struct call *c, uint64_t took)
         append(c, log, e);
         return;
     }
-    if (log->script_last != NULL)
-        log->script_last->next = e;
-    else
-        log->script_first = e;
-    log->script_last = e;
+    fifo_push(&log->script, e);
 }
 
 static struct slowlog_entry *take_script(struct slowlog *log)
 {
-    struct slowlog_entry *e = log->script_first;
-    log->script_first = log->script_last = NULL;
+    struct slowlog_entry *e = log->script.first;
+    log->script.first = log->script.last = NULL;
     return e;
 }
 

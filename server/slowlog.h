@@ -32,7 +32,9 @@ struct slowlog_entry {
 struct slowlog {
     struct slowlog_entry *first, *last;
     size_t n;
-    struct slowlog_entry *script_first, *script_last; /* of the script that runs: logged when it has completed */
+    struct {
+        struct slowlog_entry *first, *last;
+    } script; /* of the script that runs: logged when it has completed */
 };
 
 /* Logs the run that ends now and took so many ticks. */

@@ -2,6 +2,7 @@
 #include <errno.h>
 #include <stdlib.h>
 
+#include "core/base/list.h"
 #include "core/base/mem.h"
 #include "core/base/panic.h"
 #include "server/snapshot_impl.h"
@@ -169,11 +170,7 @@ void snapshot_give(struct snapshot *sn, struct buf *bytes, size_t stored, uint64
     pthread_mutex_lock(&sn->lock);
     bool wanted = !snapshot_abandoned(sn);
     if (wanted) {
-        if (sn->last != NULL)
-            sn->last->next = c;
-        else
-            sn->first = c;
-        sn->last = c;
+        fifo_push(sn, c);
         if (sn->unread == NULL)
             sn->unread = c;
         atomic_fetch_add(&sn->queued, c->weight);
@@ -218,11 +215,8 @@ struct snapshot_chunk *snapshot_take(struct snapshot *sn)
     while (sn->first != NULL ? sn->first->state != CHUNK_READY : atomic_load(&sn->left) > 0 && !snapshot_abandoned(sn))
         pthread_cond_wait(&sn->more, &sn->lock);
     struct snapshot_chunk *c = sn->first;
-    if (c != NULL) {
-        sn->first = c->next;
-        if (sn->first == NULL)
-            sn->last = NULL;
-    }
+    if (c != NULL)
+        fifo_pop(sn);
     pthread_mutex_unlock(&sn->lock);
     return c;
 }

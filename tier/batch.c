@@ -120,12 +120,7 @@ struct batch *batch_open(struct tier *t)
 
 static void batch_wait(struct tier *t, struct batch *b)
 {
-    b->next = NULL;
-    if (t->waiting_last != NULL)
-        t->waiting_last->next = b;
-    else
-        t->waiting = b;
-    t->waiting_last = b;
+    fifo_push(&t->waiting, b);
     add(&t->stats.batches_waiting, 1);
     t->cfg.want_durable(t->cfg.arg, b->stamp);
 }
@@ -160,15 +155,13 @@ void tier_ignore_past(struct tier *t)
     t->past = t->seq;
 }
 
-bool tier_waits_for_log(const struct tier *t) { return t->waiting != NULL; }
+bool tier_waits_for_log(const struct tier *t) { return t->waiting.first != NULL; }
 
 void tier_log_progress(struct tier *t, uint64_t durable)
 {
-    while (t->waiting != NULL && t->waiting->stamp <= durable) {
-        struct batch *b = t->waiting;
-        t->waiting = b->next;
-        if (t->waiting == NULL)
-            t->waiting_last = NULL;
+    while (t->waiting.first != NULL && t->waiting.first->stamp <= durable) {
+        struct batch *b = t->waiting.first;
+        fifo_pop(&t->waiting);
         add(&t->stats.batches_waiting, (uint64_t)-1);
         pool_submit(t->cfg.pool, POOL_WRITE, &b->job);
     }

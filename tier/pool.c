@@ -3,6 +3,7 @@
 #include <pthread.h>
 #include <stdio.h>
 
+#include "core/base/list.h"
 #include "core/base/mem.h"
 #include "core/base/panic.h"
 
@@ -29,9 +30,7 @@ struct pool {
 static struct pool_job *pop(struct jobs *q)
 {
     struct pool_job *j = q->first;
-    q->first = j->next;
-    if (q->first == NULL)
-        q->last = NULL;
+    fifo_pop(q);
     return j;
 }
 
@@ -94,14 +93,8 @@ struct pool *pool_new(unsigned threads)
 
 void pool_submit(struct pool *p, enum pool_class cls, struct pool_job *j)
 {
-    struct jobs *q = &p->queue[cls];
-    j->next = NULL;
     pthread_mutex_lock(&p->lock);
-    if (q->last != NULL)
-        q->last->next = j;
-    else
-        q->first = j;
-    q->last = j;
+    fifo_push(&p->queue[cls], j);
     p->pending++;
     pthread_cond_signal(&p->work);
     pthread_mutex_unlock(&p->lock);

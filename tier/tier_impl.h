@@ -8,6 +8,7 @@
 
 #include <stdatomic.h>
 
+#include "core/base/list.h"
 #include "core/base/mem.h"
 #include "core/base/panic.h"
 #include "tier/parts.h"
@@ -64,13 +65,15 @@ struct tier {
     uint64_t unpins;                      /* how often a pin was taken away */
     struct fetch *fetches[FETCH_BUCKETS]; /* by ticket */
     unsigned fetching, sorting;
-    struct batch *building;               /* not full yet; closed at the end of the slice */
-    struct batch *waiting, *waiting_last; /* for the log */
-    unsigned batches;                     /* waiting or writing */
-    uint64_t seq;                         /* of the batch closed last */
-    uint64_t past;                        /* batches up to this one were about keyspaces that are gone */
-    uint64_t live[BATCHES_LIVE];          /* seqs of those batches */
-    uint64_t in_flight;                   /* bytes in them */
+    struct batch *building; /* not full yet; closed at the end of the slice */
+    struct {
+        struct batch *first, *last;
+    } waiting;                   /* for the log */
+    unsigned batches;            /* waiting or writing */
+    uint64_t seq;                /* of the batch closed last */
+    uint64_t past;               /* batches up to this one were about keyspaces that are gone */
+    uint64_t live[BATCHES_LIVE]; /* seqs of those batches */
+    uint64_t in_flight;          /* bytes in them */
     uint64_t batches_done;
     _Atomic uint64_t transit; /* in_flight, and what has been encoded of a large value */
     _Atomic uint64_t pending; /* bytes of values in those batches */
