@@ -313,8 +313,9 @@ int config_rewrite(struct config *cfg, char *error)
         rewrite_existing(cfg, (char *)text.p, w, &out);
     }
     for (const struct directive *d = config_directives; d->name != NULL; d++)
-        if (!w->done[d - config_directives] && !(d->flags & DIRECTIVE_DB_ONLY) && !same_line(cfg, defaults, d) &&
-            !(strcmp(d->name, "maxmemory") == 0 && cfg->maxmemory_auto) && !(d->flags & DIRECTIVE_FIXED))
+        if (!w->done[d - config_directives] &&
+            !(d->flags & (DIRECTIVE_DB_ONLY | DIRECTIVE_FIXED | DIRECTIVE_OLD_NAME)) && !same_line(cfg, defaults, d) &&
+            !(strcmp(d->name, "maxmemory") == 0 && cfg->maxmemory_auto))
             rewrite_line(cfg, d, -1, &out);
     for (int db = 0; db < CONFIG_DATABASES_MAX; db++)
         for (const struct directive *d = config_directives; d->name != NULL; d++)

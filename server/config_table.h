@@ -28,6 +28,7 @@ enum directive_flag {
     DIRECTIVE_MANY = 8,    /* takes several words */
     DIRECTIVE_SECRET = 16,
     DIRECTIVE_DURABILITY = 32, /* a change is a change of mode */
+    DIRECTIVE_OLD_NAME = 64,   /* of a directive that has a row too: REWRITE adds only that */
 };
 struct directive {
     const char *name;

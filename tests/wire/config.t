@@ -126,6 +126,32 @@ def _(_s):
     server.stop()
 
 
+@test('names of old are names of the same directives, and REWRITE does not add them')
+def _(_s):
+    server = Server(lines=['timeout 1', 'list-max-ziplist-size 7'])
+    c = server.client()
+    expect(c, 'CONFIG GET list-max-listpack-size', '["list-max-listpack-size", "7"]')
+    for new, old in (('list-max-listpack-size', 'list-max-ziplist-size'),
+                     ('hash-max-listpack-entries', 'hash-max-ziplist-entries'),
+                     ('hash-max-listpack-value', 'hash-max-ziplist-value'),
+                     ('zset-max-listpack-entries', 'zset-max-ziplist-entries'),
+                     ('zset-max-listpack-value', 'zset-max-ziplist-value'),
+                     ('busy-reply-threshold', 'lua-time-limit')):
+        expect(c, f'CONFIG SET {old} 33', '+OK')
+        expect(c, f'CONFIG GET {new}', f'["{new}", "33"]')
+        expect(c, f'CONFIG GET {old}', f'["{old}", "33"]')
+    expect(c, 'CONFIG SET zset-max-ziplist-entries 1', '+OK')
+    expect(c, 'ZADD z 1 a 2 b', '2')
+    expect(c, 'OBJECT ENCODING z', '"skiplist"')
+    expect(c, 'CONFIG REWRITE', '+OK')
+    with open(server.conf) as conf:
+        lines = conf.read().splitlines()
+    ok('zset-max-listpack-entries 1' in lines, lines)
+    ok('list-max-ziplist-size 33' in lines or 'list-max-listpack-size 33' in lines, lines)
+    ok('zset-max-ziplist-entries 1' not in lines and 'lua-time-limit 33' not in lines, lines)
+    server.stop()
+
+
 @test('REWRITE quotes what a line cannot hold')
 def _(_s):
     server = Server(lines=['timeout 1'])
