@@ -475,7 +475,8 @@ static void command_list_run(struct call *c)
 
 /* --- GETKEYS --- */
 
-/* The keys of the call that the arguments are; false if it is none, which has been replied. */
+/* The keys of the call that the arguments are; false if it is none, which has been replied. None of a command that need
+ * not have any: also where it makes no sense. */
 static bool keys_of(struct call *c, struct key_refs *refs)
 {
     const struct command *parent, *cmd = command_find(c->argv + 2, c->argc - 2, &parent);
@@ -492,6 +493,8 @@ static bool keys_of(struct call *c, struct key_refs *refs)
         return false;
     }
     command_key_refs(cmd, c->argv + 2, c->argc - 2, refs);
+    if (refs->n < 0 && (cmd->flags & CMD_NO_MANDATORY_KEYS))
+        refs->n = 0;
     if (refs->n >= 0)
         return true;
     reply_error(c, "ERR Invalid arguments specified for command");

@@ -125,7 +125,7 @@ struct command list_block_commands[] = {
     {.name = "blpop",
      .run = blpop_run,
      .arity = -3,
-     .flags = CMD_WRITE | CMD_NOSCRIPT | CMD_BLOCKING,
+     .flags = CMD_WRITE | CMD_BLOCKING,
      LIST,
      .keys = POP_KEYS,
      .summary = "Removes and returns the first element in a list. Blocks until an element is available otherwise. "
@@ -137,7 +137,7 @@ struct command list_block_commands[] = {
     {.name = "brpop",
      .run = brpop_run,
      .arity = -3,
-     .flags = CMD_WRITE | CMD_NOSCRIPT | CMD_BLOCKING,
+     .flags = CMD_WRITE | CMD_BLOCKING,
      LIST,
      .keys = POP_KEYS,
      .summary = "Removes and returns the last element in a list. Blocks until an element is available otherwise. "
@@ -160,7 +160,7 @@ struct command list_block_commands[] = {
     {.name = "blmove",
      .run = blmove_run,
      .arity = 6,
-     .flags = CMD_WRITE | CMD_DENYOOM | CMD_NOSCRIPT | CMD_BLOCKING,
+     .flags = CMD_WRITE | CMD_DENYOOM | CMD_BLOCKING,
      LIST,
      .keys = MOVE_KEYS,
      .summary = "Pops an element from a list, pushes it to another list and returns it. Blocks until an element is "
@@ -171,7 +171,7 @@ struct command list_block_commands[] = {
     {.name = "brpoplpush",
      .run = brpoplpush_run,
      .arity = 4,
-     .flags = CMD_WRITE | CMD_DENYOOM | CMD_NOSCRIPT | CMD_BLOCKING,
+     .flags = CMD_WRITE | CMD_DENYOOM | CMD_BLOCKING,
      LIST,
      .keys = MOVE_KEYS,
      .summary = "Pops an element from a list, pushes it to another list and returns it. Block until an element is "

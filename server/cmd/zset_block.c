@@ -80,7 +80,7 @@ struct command zset_block_commands[] = {
     {.name = "bzpopmin",
      .run = bzpopmin_run,
      .arity = -3,
-     .flags = CMD_WRITE | CMD_NOSCRIPT | CMD_FAST | CMD_BLOCKING,
+     .flags = CMD_WRITE | CMD_FAST | CMD_BLOCKING,
      ZSET,
      .keys = POP_KEYS,
      .summary = "Removes and returns the member with the lowest score from one or more sorted sets. Blocks until a "
@@ -92,7 +92,7 @@ struct command zset_block_commands[] = {
     {.name = "bzpopmax",
      .run = bzpopmax_run,
      .arity = -3,
-     .flags = CMD_WRITE | CMD_NOSCRIPT | CMD_FAST | CMD_BLOCKING,
+     .flags = CMD_WRITE | CMD_FAST | CMD_BLOCKING,
      ZSET,
      .keys = POP_KEYS,
      .summary = "Removes and returns the member with the highest score from one or more sorted sets. Blocks until a "

@@ -117,6 +117,22 @@ session('EVAL, EVALSHA and the cache', '''
 ''')
 
 
+@test('what blocks does not, and takes what is there')
+def _(server):
+    need_kelvin('blocking commands in scripts, as since 7.2')
+    client = server.client()
+    for call in ("'blpop', 'l', 0", "'brpop', 'l', 0", "'blmove', 'l', 'm', 'left', 'left', 0", "'brpoplpush', 'l', 'm', 0",
+                 "'blmpop', 0, 1, 'l', 'left'", "'bzpopmin', 'z', 0", "'bzpopmax', 'z', 0", "'bzmpop', 0, 1, 'z', 'min'",
+                 "'xread', 'block', 0, 'streams', 's', '$'"):
+        expect(client, ['EVAL', f'return redis.call({call})', 0], 'nil')
+    expect(client, ['EVAL', "return redis.call('wait', 1, 0)", 0], '0')
+    client.call('RPUSH', 'l', 1, 2)
+    expect(client, ['EVAL', "return {redis.call('blpop', 'l', 0), redis.call('brpoplpush', 'l', 'm', 0), redis.call('blpop', 'l', 0)}",
+                    0], '[["l", "1"], "2", nil]')
+    expect(client, 'LRANGE m 0 -1', '["2"]')
+    expect(client, ['EVAL', "return redis.call('blpop', 'l', 'x')", 0], '/^-ERR timeout is not a float or out of range script: /')
+
+
 @test('a script runs in the database of its client, and its SELECT ends with it')
 def _(server):
     client = server.client()
