@@ -268,7 +268,7 @@ static int acl_check_cmd(lua_State *L)
     if (argc > FEW_ARGS)
         argv = lua_newuserdata(L, sizeof(*argv) * (size_t)argc);
     if (!take_arguments(L, argv, argc))
-        return fail(L, "ERR redis.acl_check_cmd() require a command arguments");
+        return fail(L, "ERR Lua redis lib command arguments must be strings or integers");
     if (nested_command(script_env_at(L), argv, argc) == NULL)
         return fail(L, "ERR Invalid command passed to redis.acl_check_cmd()");
     lua_pushboolean(L, true); /* there is one user, who may do everything */

@@ -1,5 +1,6 @@
 #include "server/script/cache.h"
 
+#include <ctype.h>
 #include <stdatomic.h>
 
 #include "core/base/hash.h"
@@ -89,10 +90,10 @@ struct script *script_by_body(struct script_cache *cache, struct slice body)
 
 static struct slice take_word(struct slice *line)
 {
-    while (line->len > 0 && line->p[0] == ' ')
+    while (line->len > 0 && isspace(line->p[0]))
         *line = slice_of(line->p + 1, line->len - 1);
     size_t n = 0;
-    while (n < line->len && line->p[n] != ' ')
+    while (n < line->len && !isspace(line->p[n]))
         n++;
     struct slice word = slice_of(line->p, n);
     *line = slice_of(line->p + n, line->len - n);
@@ -106,9 +107,10 @@ static bool bad(struct buf *error, const char *what, struct slice word)
     return false;
 }
 
+/* An empty list has no flags; behind a comma there is one. */
 static bool parse_flags(struct slice list, uint32_t *flags, struct buf *error)
 {
-    while (list.len > 0) {
+    for (bool more = list.len > 0; more;) {
         size_t n = 0;
         while (n < list.len && list.p[n] != ',')
             n++;
@@ -116,8 +118,8 @@ static bool parse_flags(struct slice list, uint32_t *flags, struct buf *error)
         if (flag == 0)
             return bad(error, "Unexpected flag in script shebang: ", slice_of(list.p, n));
         *flags |= flag;
-        n += n < list.len;
-        list = slice_of(list.p + n, list.len - n);
+        more = n < list.len;
+        list = slice_of(list.p + n + more, list.len - n - more);
     }
     return true;
 }

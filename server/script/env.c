@@ -45,8 +45,6 @@ static size_t limit_of(const struct server *server)
     return (size_t)min_u64(server->config->script_memory_limit, most);
 }
 
-void script_env_limit(struct script_env *env) { env->limit = limit_of(env->server); }
-
 static void publish_memory(const struct script_env *env)
 {
     if (env->shard != NULL)
@@ -78,6 +76,17 @@ static void collect_rest(struct script_env *env)
         env->kept = env->used;
     }
     env->collected = env->kept;
+}
+
+void script_env_limit(struct script_env *env)
+{
+    size_t limit = limit_of(env->server);
+    bool lower = limit < env->limit;
+    env->limit = limit;
+    if (unlikely(lower)) {
+        env->kept = 0;
+        collect_rest(env);
+    }
 }
 
 bool script_crowded(struct script_env *env) { return env->used > env->limit - env->limit / 4; }
@@ -288,14 +297,17 @@ static void append_error(lua_State *L, struct buf *error)
 
 int script_compile(struct script_env *env, struct slice text, const char *chunk, struct buf *error)
 {
+    struct buf own = {0}, changed = {0};
+    if (as_lua51(text, &own))
+        text = buf_slice(&own);
     struct compile job = {text, chunk, {NULL, 0}, -1};
-    struct buf changed = {0};
     if (keep_frames(text, &changed))
         job.changed = buf_slice(&changed);
     script_env_limit(env);
     if (script_protected(env, compile_body, &job) != 0)
         append_error(env->L, error);
     buf_free(&changed);
+    buf_free(&own);
     publish_memory(env);
     return job.ref;
 }

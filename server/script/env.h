@@ -71,6 +71,8 @@ void script_check_stack(lua_State *L);
 /* After a run: ready for the next one. */
 void script_env_rest(struct script_env *env);
 
+/* Appends what LuaJIT has to read for a text in Lua 5.1 (dialect.c). False: the text itself. */
+bool as_lua51(struct slice text, struct buf *out);
 /* Appends the text of a script with its tail calls changed so that errors in them have a line (returns.c). False: it
  * has none that could be changed; `out` is not to be used. */
 bool keep_frames(struct slice text, struct buf *out);

@@ -160,7 +160,8 @@ static void load_error(lua_State *L, const struct load *job, struct buf *error)
 int script_load(struct script_env *env, struct slice text, const char *chunk, struct script_loader *l,
                 struct buf *error)
 {
-    struct load job = {text, chunk, false};
+    struct buf own = {0};
+    struct load job = {as_lua51(text, &own) ? buf_slice(&own) : text, chunk, false};
     env->loader = l;
     script_env_limit(env);
     env->load_until_us = l->timeout_ms > 0 ? clock_mono_us(env->server->clock) + l->timeout_ms * 1000 : 0;
@@ -172,5 +173,6 @@ int script_load(struct script_env *env, struct slice text, const char *chunk, st
     env->loader = NULL;
     env->load_until_us = 0;
     script_env_rest(env);
+    buf_free(&own);
     return status == 0 ? 0 : -1;
 }

@@ -178,16 +178,33 @@ struct out {
 
 static void put_value(lua_State *L, struct out *o);
 
-/* Text of a line: without line breaks. */
+/* Line breaks in what was appended behind `from` become blanks. */
+static void join_lines(struct buf *buf, size_t from)
+{
+    for (size_t i = from; i < buf->len; i++)
+        if (buf->p[i] == '\r' || buf->p[i] == '\n')
+            buf->p[i] = ' ';
+}
+
 static void put_line(struct out *o, char sign, const char *p, size_t len)
 {
     buf_append_byte(o->buf, (uint8_t)sign);
     size_t from = o->buf->len;
     buf_append(o->buf, p, len);
-    for (size_t i = from; i < o->buf->len; i++)
-        if (o->buf->p[i] == '\r' || o->buf->p[i] == '\n')
-            o->buf->p[i] = ' ';
+    join_lines(o->buf, from);
     buf_append(o->buf, "\r\n", 2);
+}
+
+/* RESP2 has no big numbers: a string. */
+static void put_big_number(struct out *o, const char *p, size_t len)
+{
+    if (o->proto >= 3) {
+        put_line(o, '(', p, len);
+        return;
+    }
+    resp_bulk(o->buf, slice_of(p, len));
+    join_lines(o->buf, o->buf->len - len - 2);
+    memcpy(o->buf->p + o->buf->len - 2, "\r\n", 2);
 }
 
 static int64_t to_integer(double v)
@@ -276,10 +293,7 @@ static bool put_special(lua_State *L, struct out *o)
         put_set(L, o);
     } else if (has_field(L, "big_number", LUA_TSTRING)) {
         p = lua_tolstring(L, -1, &len);
-        if (o->proto >= 3)
-            put_line(o, '(', p, len);
-        else
-            resp_bulk(o->buf, slice_of(p, len));
+        put_big_number(o, p, len);
     } else if (has_field(L, "verbatim_string", LUA_TTABLE)) {
         bool done = put_verbatim(L, o);
         lua_pop(L, 1);

@@ -231,38 +231,46 @@ static int loaded(lua_State *L, int status)
     return 2;
 }
 
+/* Text only: bytecode can break out of any sandbox. */
+static int load_text(lua_State *L, struct slice text, const char *name)
+{
+    struct buf *own = &script_env_at(L)->text;
+    buf_clear(own);
+    if (as_lua51(text, own))
+        text = buf_slice(own);
+    return luaL_loadbufferx(L, (const char *)text.p, text.len, name, "t");
+}
+
 static int sandboxed_loadstring(lua_State *L)
 {
     size_t len;
     const char *text = luaL_checklstring(L, 1, &len);
-    return loaded(L, luaL_loadbufferx(L, text, len, luaL_optstring(L, 2, text), "t"));
+    return loaded(L, load_text(L, slice_of(text, len), luaL_optstring(L, 2, text)));
 }
 
-/* The piece is kept at stack index 3 while the reader of Lua's looks at it. */
-static const char *next_piece(lua_State *L, void *arg, size_t *len)
-{
-    (void)arg;
-    luaL_checkstack(L, 2, "too many nested functions");
-    lua_pushvalue(L, 1);
-    lua_call(L, 0, 1);
-    if (lua_isnil(L, -1)) {
-        *len = 0;
-        return NULL;
-    }
-    if (!lua_isstring(L, -1))
-        luaL_error(L, "reader function must return a string");
-    lua_replace(L, 3);
-    return lua_tolstring(L, 3, len);
-}
-
+/* All that the function at 1 returns until it returns nothing. */
 static int load_body(lua_State *L)
 {
-    lua_settop(L, 3);
-    return lua_loadx(L, next_piece, NULL, luaL_optstring(L, 2, "=(load)"), "t") == 0 ? 1 : lua_error(L);
+    luaL_Buffer pieces;
+    size_t len;
+    luaL_buffinit(L, &pieces);
+    for (;;) {
+        luaL_checkstack(L, 2, "too many nested functions");
+        lua_pushvalue(L, 1);
+        lua_call(L, 0, 1);
+        if (!lua_isnil(L, -1) && !lua_isstring(L, -1))
+            luaL_error(L, "reader function must return a string");
+        if (lua_isnil(L, -1) || lua_objlen(L, -1) == 0)
+            break;
+        luaL_addvalue(&pieces);
+    }
+    lua_pop(L, 1);
+    luaL_pushresult(&pieces);
+    const char *text = lua_tolstring(L, -1, &len);
+    return load_text(L, slice_of(text, len), luaL_optstring(L, 2, "=(load)")) == 0 ? 1 : lua_error(L);
 }
 
-/* In a protected call of its own: lua_loadx catches what its reader raises, but if that came from the hook it leaves
- * hooks disabled, for good. */
+/* In a protected call of its own: what the function raises is what load returns. */
 static int sandboxed_load(lua_State *L)
 {
     script_check_stack(L);
@@ -401,9 +409,7 @@ static void offer(lua_State *L, int globals, const char *name)
 
 static void offer_string(lua_State *L, int globals)
 {
-    static const struct change no_dump[] = {{"dump", NULL}, {NULL, NULL}};
     lua_getglobal(L, "string");
-    change(L, no_dump);
     open_patterns(L);
     lua_pushvalue(L, -1);
     sandbox_protect(L);
@@ -477,12 +483,33 @@ static void check_coroutines(lua_State *L)
     lua_setfield(L, -2, "wrap");
 }
 
+/* Upvalue: LuaJIT's own, which knows more than eight digits, and not the smallest number of them. */
+static int tohex(lua_State *L)
+{
+    if (lua_gettop(L) > 1) {
+        double digits = luaL_checknumber(L, 2);
+        lua_settop(L, 1);
+        lua_pushnumber(L, digits < -8 ? -8 : digits > 8 ? 8 : digits);
+    }
+    lua_CFunction own = lua_tocfunction(L, lua_upvalueindex(1));
+    return own(L);
+}
+
+static void offer_bit(lua_State *L, int globals)
+{
+    lua_getglobal(L, "bit");
+    lua_getfield(L, -1, "tohex");
+    ensure(lua_tocfunction(L, -1) != NULL);
+    lua_pushcclosure(L, tohex, 1);
+    lua_setfield(L, -2, "tohex");
+    offer(L, globals, "bit");
+}
+
 static void offer_rest(lua_State *L, int globals)
 {
     static const struct change os[] = {{"clock", os_clock}, {NULL, NULL}};
     static const struct change less[] = {{"isyieldable", NULL}, {NULL, NULL}};
-    lua_getglobal(L, "bit");
-    offer(L, globals, "bit");
+    offer_bit(L, globals);
     lua_getglobal(L, "coroutine");
     change(L, less);
     check_coroutines(L);

@@ -361,6 +361,45 @@ return struct.pack('i4')
 return struct.pack('>I8', 2^53)
 '''
 
+# Where LuaJIT's language is another than Lua 5.1's.
+DIALECT = r'''
+return "\d+\.\-\[\]\%\/"
+return '\x41\u{48}\z b'
+return {("a.b"):gsub("\.", "x")}
+return '\"\'\\\a\b\f\n\r\t\v' == "\"'\\\7\8\12\10\13\9\11"
+return "\065\10\0651"
+return [[\d\x41]]
+return [==[\d]]\x]==]
+return loadstring("return '\\d'")()
+return load(function() return nil end) ~= nil
+local n = 0 return load(function() n = n + 1 return ({'return 1', '5', nil, '7'})[n] end)()
+local n = 0 return load(function() n = n + 1 if n < 1000 then return ' ' end if n == 1000 then return 'return 5' end end, '=name')()
+return {load(function() return {} end)}
+return {load(function() error({err = 'x'}) end)}
+return {loadstring('# x\nreturn 1')}
+# return 1
+local function f(...) return arg.n end return f(1, 2)
+local function f(...) return arg end return f(1, 2)
+local function f(a, ...) return arg[1] end return f(1, 2)
+local function f(a, ...) local x = ... return arg end return f(1, 2)
+local function f(...) local g = function() return arg end return g() end return f(1, 2)
+local function f(...) local g = function(...) return arg end return g(3) end return f(1, 2)
+local function f(...) local g = function(...) return ... end return arg[2] end return f(1, 2)
+local t = {} function t.f(...) return #arg end function t:g(...) return arg.n end return {t.f(1, 2, 3), t:g(1)}
+local function f(...) if true then for i = 1, 2 do while true do repeat break until false break end end end return arg[1] end return f(7)
+local function f(...) return redis.call('rpush', 'dialect', unpack(arg)) end return f(1, 2)
+local arg = 5 return arg
+return arg
+return --[[ "x ]] 1 --[==[ 1LL ]==]
+return 1 -- 1LL
+return {bit.tohex(65535, -2147483648), bit.tohex(65535, 12), bit.tohex(65535, -12), bit.tohex(65535, 0), bit.tohex('7')}
+return bit.tohex(65535, 'x')
+return loadstring(string.dump(function() return 1 end))()
+return {pcall(string.dump, redis.call)}
+return {big_number = '123\r\n123'}
+return redis.acl_check_cmd({})
+'''
+
 LINES = '''#!lua
 return 1
 ---
@@ -375,6 +414,12 @@ return redis.call('get', 'nosuch')
 ---
 #!lua flags=foo
 return 1
+---
+#!lua flags=no-writes, allow-oom
+return 1
+---
+#!lua\tflags=no-writes\t\r
+return redis.call('set', 'x', 1)
 ---
 #!lua name=foo
 return 1
@@ -412,7 +457,7 @@ return t
 
 
 def cases():
-    text = CALLS + VALUES + TEXT
+    text = CALLS + VALUES + TEXT + DIALECT
     return [line for line in text.split('\n') if line] + [one.rstrip('\n') for one in LINES.split('---\n')]
 
 

@@ -50,9 +50,25 @@ def _(s):
                    'string.len = 1', 'redis.call = nil', '_G.x = 1', 'function string.f() end'):
         refused(s, script, 'readonly table')
     c = s.client()
-    for script in ("return loadstring('\\27LJ\\2\\0') == nil and 1", 'return string.dump == nil and 1',
+    for script in ("return loadstring('\\27LJ\\2\\0') == nil and 1", 'return loadstring(string.dump(function() end)) == nil and 1',
+                   'local d = string.dump(function() end) return load(function() local g = d d = nil return g end) == nil and 1',
                    "local f = string.gsub return load(function() local g = f f = nil return g and '\\27LJ\\2\\0' end) == nil and 1"):
         expect(c, ['EVAL', script, 0], '1')
+
+
+@test('there are no numbers of the FFI: to read one would load it')
+def _(s):
+    need_kelvin('LuaJIT')
+    for number in '1LL', '0x1ull', '1e-5LL', '.5LL', '3i', '1..5LL':
+        refused(s, f'return {number}', 'malformed number')
+    for script in ("return loadstring('return 1LL') == nil and 1", "return loadstring('--x\\r return 1LL') == nil and 1",
+                   "return loadstring('# \\'\\n return 1LL') == nil and 1", "return loadstring('function f(1LL)') == nil and 1",
+                   "return loadstring('local function f(...) return arg, 1LL end') == nil and 1",
+                   "local t = {'return 1', 'L', 'L'} return load(function() return table.remove(t, 1) end) == nil and 1"):
+        expect(s.client(), ['EVAL', script, 0], '1')
+    refused(s, '--x\r return 1LL', 'malformed number')
+    refused(s, '#!lua\n return 1LL', 'malformed number')
+    refused(s, "# '\n return 1LL", 'unexpected symbol')
 
 
 @test('memory ends, and the next script finds some')

@@ -177,6 +177,7 @@ def _(server):
 def _(server):
     need_kelvin('limit of memory for scripts')
     client = server.client()
+    client.call('SCRIPT', 'FLUSH')  # what earlier tests have left on other shards
     client.call('CONFIG', 'SET', 'script-memory-limit', '16mb')
     for script in ("local t = {} for i = 1, 1e9 do t[i] = i end",
                    "local s = 'x' while true do s = s .. s end",
