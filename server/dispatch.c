@@ -371,6 +371,21 @@ static bool refused_to_subscriber(struct call *c)
     return true;
 }
 
+/* What a browser sends that a page has made talk to us: no command may follow, in the lines of its body. */
+static bool turned_away(struct shard *s, const struct request *r)
+{
+    if (likely(r->cmd != NULL) || !(slice_is(r->argv[0], "post") || slice_is(r->argv[0], "host:")))
+        return false;
+    if (s->now_us >= s->next_http_line_us) {
+        s->next_http_line_us = s->now_us + 60 * 1000000ull;
+        logger_line(s->server->logger, LOG_WARNING,
+                    "%s speaks HTTP: somebody may be attacking through a browser. The connection is closed.",
+                    r->client->peer);
+    }
+    client_close(r->client, true);
+    return true;
+}
+
 enum ran request_run(struct shard *s, struct request *r, bool held)
 {
     struct client *c = r->client;
@@ -385,6 +400,8 @@ enum ran request_run(struct shard *s, struct request *r, bool held)
         }
         return RAN_DONE;
     }
+    if (turned_away(s, r))
+        return RAN_DONE;
     call_init(&call, s, r);
     session_init(&call, c);
     c->last_cmd = r->cmd != NULL ? r->cmd : c->last_cmd;

@@ -103,7 +103,7 @@ struct shard {
     _Atomic bool wants_log; /* somebody here waits for the log to move: wake the loop when it does */
     struct push_queues pushes;
     bool gave_always; /* something in this turn depended on an `always` database */
-    uint64_t next_cron_us;
+    uint64_t next_cron_us, next_http_line_us;
     uint64_t waited_durable; /* how far the log was when its waiters were last tried */
     struct wave *wave;
     struct wave *wave_again; /* of one request, which runs again outside of a wave; NULL until there was one */

@@ -272,4 +272,13 @@ def _(s):
     expect(s.client(), 'GET half', 'nil')
 
 
+@test('a browser that is made to speak to us is shut out: what follows is no command')
+def _(s):
+    for head in (b'POST / HTTP/1.1\r\n', b'Host: here\r\n', b'SET a 1\r\nhost: here\r\n'):
+        c = s.client()
+        c.raw(head + b'SET attacked 1\r\n')
+        ok(c.at_eof(), f'{head!r} should close the connection')
+    expect(s.client(), 'EXISTS attacked', '0')
+
+
 run(Server({'proto-max-bulk-len': '512mb'}))
