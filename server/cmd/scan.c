@@ -1,4 +1,4 @@
-/* SCAN, KEYS, RANDOMKEY, DBSIZE. None of them heats anything; all hide what has expired. */
+/* SCAN, KEYS, RANDOMKEY, DBSIZE. None of them heats anything; all hide what has expired, and SCAN deletes it. */
 #include "server/scan.h"
 
 #include "core/base/glob.h"
@@ -32,16 +32,20 @@ struct scan {
     struct call *c;
     struct scan_options o;
     struct buf out;
+    struct buf expired; /* names that match, each behind its length */
     size_t found, seen;
 };
 
-static bool visible(const struct scan *s, const struct entry *e)
+static bool visible(struct scan *s, const struct entry *e)
 {
-    if (!s->c->apply && entry_expired(e, s->c->now_ms))
+    if (!scan_matches(&s->o, entry_key(e)))
         return false;
-    if (s->o.type.p != NULL && !slice_is(s->o.type, value_class_of(e->type)->name))
+    if (!s->c->apply && entry_expired(e, s->c->now_ms)) {
+        buf_put_u32(&s->expired, (uint32_t)entry_key(e).len);
+        buf_append_slice(&s->expired, entry_key(e));
         return false;
-    return scan_matches(&s->o, entry_key(e));
+    }
+    return s->o.type.p == NULL || slice_is(s->o.type, value_class_of(e->type)->name);
 }
 
 static void visit(void *arg, void *item)
@@ -111,6 +115,14 @@ void scan_reply(struct call *c, uint64_t cursor, size_t n, struct buf *items)
     buf_free(items);
 }
 
+/* To look at an expired key deletes it. */
+static void delete_expired(struct scan *s)
+{
+    for (struct reader r = reader_of(buf_slice(&s->expired)); reader_left(&r) > 0;)
+        place_in(s->c, s->c->db, reader_bytes(&r, reader_u32(&r)));
+    buf_free(&s->expired);
+}
+
 static void scan_run(struct call *c)
 {
     struct scan s = {.c = c};
@@ -130,6 +142,7 @@ static void scan_run(struct call *c)
     do
         at = table_scan(ks->entries, at, visit, &s);
     while (at != 0 && (int64_t)s.found < s.o.count && (int64_t)s.seen < s.o.count * 10 && --rounds > 0);
+    delete_expired(&s);
     /* Shards without keys are passed over: what has been acknowledged has been counted. */
     if (at == 0)
         for (shard++; shard < shards && call_shard_keys(c, shard) == 0;)
@@ -155,6 +168,7 @@ static void keys_run(struct call *c)
     reply_array(c, s.found);
     buf_append_slice(c->out, buf_slice(&s.out));
     buf_free(&s.out);
+    buf_free(&s.expired);
 }
 
 /* Shards are chosen in proportion to their keys. A sample may hold expired keys; after some tries one is walked for. */

@@ -3,9 +3,10 @@
 import os
 import random
 import sys
+import time
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), '..', 'lib'))
-from kelvin import Server, eq, expect, keys, ok, run, seed, session, test
+from kelvin import Server, eq, eventually, expect, keys, ok, run, seed, session, test
 
 SEED = seed()
 
@@ -145,6 +146,26 @@ def _(s):
         ok(set(reply[1]) <= names, 'a key that never was')
     expect(c, 'SCAN 18446744073709551615', '...')
     expect(c, 'SCAN 99999999999999999999999', '-ERR invalid cursor')
+
+
+@test('SCAN deletes what has expired, of any type; what does not match is not looked at')
+def _(s):
+    c = s.client()
+    expect(c, 'DEBUG SET-ACTIVE-EXPIRE 0', '+OK')
+    names = fill(c, 200)
+    for key in ('gone:1', 'gone:2', 'other'):
+        c.call('SET', key, 'v', 'PX', 1)
+    c.call('HSET', 'gone:h', 'f', 'v')
+    c.call('PEXPIRE', 'gone:h', 1)
+    eventually(lambda: c.call('PTTL', 'gone:h') == -2, 'it should expire')
+    c.call('HSET', 'gone:h', 'f', 'v')
+    c.call('PEXPIRE', 'gone:h', 1)
+    time.sleep(0.01)
+    eq(scan(c, 'MATCH', 'gone:*', 'TYPE', 'string'), [])
+    expect(c, 'DBSIZE', '201')
+    eq(set(scan(c)), names)
+    expect(c, 'DBSIZE', '200')
+    expect(c, 'DEBUG SET-ACTIVE-EXPIRE 1', '+OK')
 
 
 run(Server())
