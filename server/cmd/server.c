@@ -1,5 +1,6 @@
 /* Server commands: time, checkpoint, shutdown, WAIT, roles. */
 #include <signal.h>
+#include <stdio.h>
 
 #include "server/admin.h"
 #include "server/checkpoint.h"
@@ -57,6 +58,30 @@ static bool save_before(struct call *c, bool save, bool nosave, bool force)
     return false;
 }
 
+/* The versions are pieces of art that only Redis has. */
+static void lolwut_run(struct call *c)
+{
+    char text[96];
+    int64_t version;
+    if (c->argc > 2 && slice_is(c->argv[1], "version") && !arg_i64(c, c->argv[2], &version))
+        return;
+    int n = snprintf(text, sizeof(text), "Kelvin %s, which speaks as Redis ver. %s\n", KELVIN_VERSION,
+                     KELVIN_REDIS_VERSION);
+    resp_verbatim(c->out, c->proto, "txt", slice_of(text, (size_t)n));
+}
+
+static void module_list_run(struct call *c) { reply_array(c, 0); }
+
+static void module_help_run(struct call *c)
+{
+    static const char *const lines[] = {
+        "LIST",
+        "    Return a list of loaded modules: there are none.",
+        NULL,
+    };
+    reply_help(c, lines);
+}
+
 static void shutdown_run(struct call *c)
 {
     bool abort = false, save = false, nosave = false, force = false;
@@ -112,6 +137,35 @@ static const struct command_arg shutdown_args[] = {
     ARG_TOKEN("force", "FORCE", .since = "7.0.0", .flags = ARG_OPTIONAL),
     ARG_TOKEN("abort", "ABORT", .since = "7.0.0", .flags = ARG_OPTIONAL),
     ARG_END,
+};
+
+static const struct command_arg lolwut_args[] = {
+    ARG("version", "integer", .token = "VERSION", .flags = ARG_OPTIONAL),
+    ARG_END,
+};
+
+static struct command module_subcommands[] = {
+    {.name = "list",
+     .run = module_list_run,
+     .arity = 2,
+     .flags = CMD_ADMIN | CMD_NOSCRIPT,
+     .acl = ACL_DANGEROUS,
+     .route = ROUTE_HOME,
+     .group = "server",
+     .summary = "Returns all loaded modules.",
+     .since = "4.0.0",
+     .complexity = "O(N) where N is the number of loaded modules.",
+     .tips = STRINGS("nondeterministic_output_order")},
+    {.name = "help",
+     .run = module_help_run,
+     .arity = 2,
+     .flags = CMD_LOADING | CMD_STALE,
+     .route = ROUTE_HOME,
+     .group = "server",
+     .summary = "Returns helpful text about the different subcommands.",
+     .since = "5.0.0",
+     .complexity = "O(1)"},
+    {.name = NULL},
 };
 
 struct command server_commands[] = {
@@ -172,5 +226,21 @@ struct command server_commands[] = {
          "O(N) when saving, where N is the total number of keys in all databases when saving data, otherwise O(1)",
      .args = shutdown_args,
      .history = STRINGS(CHANGE("7.0.0", "Added the `NOW`, `FORCE` and `ABORT` modifiers."))},
+    {.name = "lolwut",
+     .run = lolwut_run,
+     .arity = -1,
+     .flags = CMD_READONLY | CMD_FAST,
+     .route = ROUTE_HOME,
+     .group = "server",
+     .summary = "Displays the server's version.",
+     .since = "5.0.0",
+     .args = lolwut_args},
+    {.name = "module",
+     .arity = -2,
+     .group = "server",
+     .summary = "A container for module commands.",
+     .since = "4.0.0",
+     .complexity = "Depends on subcommand.",
+     .subcommands = module_subcommands},
     {.name = NULL},
 };

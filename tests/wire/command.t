@@ -598,4 +598,18 @@ def _(s):
         ok(arity < 0 or not loose, f'{name} takes a fixed number of arguments')
 
 
+session('LOLWUT, MODULE LIST', '''
+    > LOLWUT
+    /Redis ver[.] [0-9]+[.][0-9]/
+    > LOLWUT VERSION 5 6
+    /Redis ver[.] [0-9]|[^ -~]/
+    > LOLWUT VERSION x
+    -ERR value is not an integer or out of range
+    > MODULE LIST
+    []
+    > MODULE HELP
+    /MODULE <subcommand>/
+''')
+
+
 run(Server())
