@@ -212,6 +212,7 @@ unsigned call_shards(const struct call *c);
 uint64_t call_shard_keys(const struct call *c, unsigned shard);
 uint64_t call_random(struct call *c);
 const struct value_limits *call_limits(const struct call *c);
+bool call_checks_sums(const struct call *c);   /* of payloads: DEBUG SET-SKIP-CHECKSUM-VALIDATION */
 int64_t call_max_string(const struct call *c); /* proto-max-bulk-len */
 /* hll-sparse-max-bytes. No limit while effects are applied: where it made a string dense, the effects say so. */
 size_t call_hll_sparse_max(const struct call *c);

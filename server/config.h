@@ -63,7 +63,8 @@ struct config {
     uint64_t maxmemory_chosen; /* that; 0: it was never asked for */
     struct value_limits limits;
     int maxmemory_samples, lfu_log_factor, lfu_decay_time;
-    bool active_expire, lazyfree_lazy_user_flush;
+    bool lazyfree_lazy_user_flush;
+    bool active_expire, pause_cron, skip_checksums; /* DEBUG */
     /* what is measured */
     int64_t slowlog_log_slower_than, slowlog_max_len, latency_monitor_threshold;
     bool latency_tracking;

@@ -299,6 +299,7 @@ uint64_t call_shard_keys(const struct call *c, unsigned shard)
 }
 
 uint64_t call_random(struct call *c) { return rng_u64(&c->shard->rng); }
+bool call_checks_sums(const struct call *c) { return !c->server->config->skip_checksums; }
 const struct value_limits *call_limits(const struct call *c) { return &c->server->config->limits; }
 int64_t call_max_string(const struct call *c) { return (int64_t)c->server->config->proto_max_bulk_len; }
 size_t call_hll_sparse_max(const struct call *c)

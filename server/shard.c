@@ -271,7 +271,8 @@ static void cron(struct shard *s)
 {
     s->next_cron_us = s->now_us + 1000000 / (uint64_t)s->server->config->hz;
     shard_update_temperatures(s);
-    clients_cron(s);
+    if (!s->server->config->pause_cron)
+        clients_cron(s);
     publish_expiry(s);
     s->retry_now = true;
     if (s->index == 0)

@@ -102,6 +102,8 @@ void resp_map(struct buf *b, int proto, size_t n)
 void resp_set(struct buf *b, int proto, size_t n) { header(b, proto == 3 ? '~' : '*', (int64_t)n); }
 void resp_push(struct buf *b, int proto, size_t n) { header(b, proto == 3 ? '>' : '*', (int64_t)n); }
 
+void resp_attribute(struct buf *b, size_t n) { header(b, '|', (int64_t)n); }
+
 void resp_bool(struct buf *b, int proto, bool v)
 {
     if (proto == 3)
@@ -118,6 +120,14 @@ void resp_double(struct buf *b, int proto, double v)
         line(b, ',', text, len);
     else
         resp_bulk(b, slice_of(text, len));
+}
+
+void resp_bignum(struct buf *b, int proto, const char *digits)
+{
+    if (proto == 3)
+        line(b, '(', digits, strlen(digits));
+    else
+        resp_bulk_str(b, digits);
 }
 
 void resp_verbatim(struct buf *b, int proto, const char *ext3, struct slice s)

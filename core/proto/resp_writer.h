@@ -20,8 +20,10 @@ void resp_array(struct buf *b, size_t n);
 void resp_map(struct buf *b, int proto, size_t n); /* n pairs */
 void resp_set(struct buf *b, int proto, size_t n);
 void resp_push(struct buf *b, int proto, size_t n);
+void resp_attribute(struct buf *b, size_t n); /* n pairs in front of a reply; RESP3 only */
 void resp_bool(struct buf *b, int proto, bool v);
 void resp_double(struct buf *b, int proto, double v);
+void resp_bignum(struct buf *b, int proto, const char *digits);
 void resp_verbatim(struct buf *b, int proto, const char *ext3, struct slice s);
 
 #endif

@@ -115,16 +115,19 @@ bool list_iter_next(struct list_iter *it, struct pack_item *item)
 
 /* --- changing --- */
 
-static struct list_limit limit_of(const struct value_limits *limits)
+/* A pack stays one however large its items are, as far as it holds them. */
+static struct list_limit limit_of(const struct value *v, const struct value_limits *limits)
 {
-    return list_limit_of(limits->list_max_listpack_size);
+    struct list_limit limit = list_limit_of(limits->list_max_listpack_size);
+    limit.plain_from = v->encoding == LIST_QUICK ? limits->list_plain_from : 0;
+    return limit;
 }
 
 void list_push(struct value *v, enum list_end end, const struct list_item *item, const struct value_limits *limits)
 {
     struct list_open o;
     list_open(&o, v);
-    quicklist_push(o.q, end, item, limit_of(limits));
+    quicklist_push(o.q, end, item, limit_of(v, limits));
     list_close(&o, v, (struct list_limit){0});
 }
 
@@ -132,7 +135,7 @@ void list_insert(struct value *v, uint64_t index, const struct list_item *item, 
 {
     struct list_open o;
     list_open(&o, v);
-    quicklist_insert(o.q, index, item, limit_of(limits));
+    quicklist_insert(o.q, index, item, limit_of(v, limits));
     list_close(&o, v, (struct list_limit){0});
 }
 
@@ -140,8 +143,8 @@ void list_set(struct value *v, uint64_t index, const struct list_item *item, con
 {
     struct list_open o;
     list_open(&o, v);
-    quicklist_set(o.q, index, item, limit_of(limits));
-    list_close(&o, v, limit_of(limits));
+    quicklist_set(o.q, index, item, limit_of(v, limits));
+    list_close(&o, v, limit_of(v, limits));
 }
 
 void list_erase(struct value *v, uint64_t index, uint64_t n, const struct value_limits *limits)
@@ -151,16 +154,16 @@ void list_erase(struct value *v, uint64_t index, uint64_t n, const struct value_
     if (n == 1 && (index == 0 || index + 1 == o.q->count))
         quicklist_drop(o.q, index == 0 ? LIST_HEAD : LIST_TAIL);
     else
-        quicklist_erase(o.q, index, n, limit_of(limits));
-    list_close(&o, v, limit_of(limits));
+        quicklist_erase(o.q, index, n, limit_of(v, limits));
+    list_close(&o, v, limit_of(v, limits));
 }
 
 uint64_t list_remove(struct value *v, struct slice s, uint64_t most, bool back, const struct value_limits *limits)
 {
     struct list_open o;
     list_open(&o, v);
-    uint64_t removed = quicklist_remove(o.q, s, most, back, limit_of(limits));
-    list_close(&o, v, limit_of(limits));
+    uint64_t removed = quicklist_remove(o.q, s, most, back, limit_of(v, limits));
+    list_close(&o, v, limit_of(v, limits));
     return removed;
 }
 

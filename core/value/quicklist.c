@@ -10,11 +10,11 @@
 struct list_limit list_limit_of(int max_listpack_size)
 {
     if (max_listpack_size > 0)
-        return (struct list_limit){COUNTED_BYTES, (uint32_t)max_listpack_size};
+        return (struct list_limit){.bytes = COUNTED_BYTES, .items = (uint32_t)max_listpack_size};
     if (max_listpack_size == 0)
-        return (struct list_limit){COUNTED_BYTES, 1};
+        return (struct list_limit){.bytes = COUNTED_BYTES, .items = 1};
     int step = max_listpack_size < -5 ? 5 : -max_listpack_size;
-    return (struct list_limit){2048u << step, UINT32_MAX};
+    return (struct list_limit){.bytes = 2048u << step, .items = UINT32_MAX};
 }
 
 /* --- nodes --- */
@@ -52,7 +52,10 @@ void list_node_free(struct list_node *n)
 
 bool list_item_plain(const struct list_item *item, struct list_limit limit)
 {
-    return item->bytes.len > PACK_TEXT_MAX && PACK_EMPTY_BYTES + pack_cost(pack_str(item->bytes)) > limit.bytes;
+    if (item->bytes.len <= PACK_TEXT_MAX) /* it may be an integer */
+        return false;
+    return (limit.plain_from > 0 && item->bytes.len >= limit.plain_from) ||
+           PACK_EMPTY_BYTES + pack_cost(pack_str(item->bytes)) > limit.bytes;
 }
 
 struct list_node list_node_of(const struct list_item *item, struct list_limit limit)
@@ -66,7 +69,7 @@ struct list_node list_node_of(const struct list_item *item, struct list_limit li
 bool list_node_takes(const struct list_node *n, uint32_t less, uint32_t fewer, const struct list_item *item,
                      struct list_limit limit)
 {
-    if (n->plain || n->count - fewer >= limit.items)
+    if (n->plain || n->count - fewer >= limit.items || (limit.plain_from > 0 && list_item_plain(item, limit)))
         return false;
     uint64_t bytes = pack_bytes(n->pack) - less;
     return bytes + pack_cost_max(1, item->bytes.len) <= limit.bytes ||

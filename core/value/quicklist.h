@@ -37,6 +37,7 @@ struct quicklist {
 struct list_limit {
     uint32_t bytes; /* of the pack */
     uint32_t items;
+    uint32_t plain_from; /* items of so many bytes are plain in any case; 0: none */
 };
 /* Of the directive list-max-listpack-size: a number of items (in no more than 8 KiB), or -1 … -5: 4 … 64 KiB. */
 struct list_limit list_limit_of(int max_listpack_size);

@@ -1,9 +1,7 @@
 /* DEBUG: what the test suites of this ecosystem use. Off unless enable-debug-command. Everything runs under a hold of
  * all. */
-#include <math.h>
-#include <stdio.h>
+#include "server/cmd/debug.h"
 
-#include "core/base/mem.h"
 #include "core/base/num.h"
 #include "server/admin.h"
 #include "server/dispatch.h"
@@ -13,9 +11,7 @@
 #include "server/reply.h"
 #include "server/save.h"
 
-#define DIGEST_WORDS 5 /* 160 bits, printed as 40 hexadecimal digits, as Redis prints a SHA-1 */
-
-static bool allowed(struct call *c)
+bool debug_allowed(struct call *c)
 {
     if (c->server->config->enable_debug_command)
         return true;
@@ -30,7 +26,7 @@ static bool allowed(struct call *c)
 static void sleep_run(struct call *c)
 {
     double seconds;
-    if (!allowed(c))
+    if (!debug_allowed(c))
         return;
     if (!num_parse_double(c->argv[2], &seconds) || seconds < 0 || seconds > 3600) {
         reply_error(c, "ERR value is not a valid float");
@@ -40,145 +36,45 @@ static void sleep_run(struct call *c)
     reply_ok(c);
 }
 
-/* A cold value is read on the spot: DEBUG may block. */
-static bool make_hot(struct call *c, struct place *p)
-{
-    if (tier_fetch_now(p->owner->tier, p->ks, &p->e, p->key) == 0)
-        return true;
-    reply_error(c, "ERR cannot read the value from the flash tier");
-    return false;
-}
-
-static void object_run(struct call *c)
-{
-    if (!allowed(c))
-        return;
-    struct place p = place_peek(c, 2);
-    if (p.e == NULL) {
-        reply_error(c, "ERR no such key");
-        return;
-    }
-    bool cold = entry_cold(p.e);
-    if (!make_hot(c, &p))
-        return;
-    struct value v = entry_value(p.e);
-    struct buf bytes = {0};
-    char text[256];
-    value_encode(&v, &bytes);
-    snprintf(text, sizeof(text),
-             "Value at:%p refcount:1 encoding:%s serializedlength:%zu lru:%u lru_seconds_idle:%u tier:%s", (void *)p.e,
-             value_class_of(v.type)->encoding_name(&v), bytes.len, p.e->temperature,
-             temperature_idle_s(call_temperature(c, &p), p.e->temperature), cold ? "cold" : "hot");
-    buf_free(&bytes);
-    reply_simple(c, text);
-}
-
 static void set_active_expire_run(struct call *c)
 {
-    if (!allowed(c))
+    if (!debug_allowed(c))
         return;
     c->server->config->active_expire = !slice_eq(c->argv[2], SLICE_LIT("0"));
     reply_ok(c);
 }
 
-/* --- digests: order-independent over keys, equal for equal contents --- */
-
-static void mix(void *arg, struct slice s)
+/* Timeouts of clients, and what is given back of their buffers. */
+static void pause_cron_run(struct call *c)
 {
-    uint32_t *d = arg;
-    for (unsigned i = 0; i < DIGEST_WORDS; i++)
-        d[i] = (uint32_t)(hash_key(s, (uint64_t)d[i] << 8 | i) >> 7);
-}
-
-static void digest_text(const uint32_t *d, char out[41])
-{
-    for (unsigned i = 0; i < DIGEST_WORDS; i++)
-        snprintf(out + i * 8, 9, "%08x", d[i]);
-}
-
-static bool digest_value(struct call *c, struct place *p, uint32_t *d)
-{
-    if (!make_hot(c, p))
-        return false;
-    struct value v = entry_value(p->e);
-    uint8_t has_expiry = entry_expiry(p->e) != ENTRY_NO_EXPIRY;
-    mix(d, slice_str(value_class_of(v.type)->name));
-    value_class_of(v.type)->digest(&v, mix, d);
-    mix(d, slice_of(&has_expiry, 1));
-    return true;
-}
-
-struct names {
-    struct buf bytes; /* length 4, bytes, ... */
-};
-
-static void collect(void *arg, void *item)
-{
-    struct names *n = arg;
-    struct slice name = entry_key(item);
-    buf_put_u32(&n->bytes, (uint32_t)name.len);
-    buf_append_slice(&n->bytes, name);
-}
-
-static bool digest_db(struct call *c, uint32_t db, uint32_t *sum)
-{
-    struct keyspace *ks[SHARDS_MAX];
-    struct names names = {0};
-    bool ok = true;
-    for (unsigned i = 0, n = call_keyspaces(c, db, ks, SHARDS_MAX); i < n; i++) {
-        uint64_t cursor = 0;
-        do
-            cursor = table_scan(ks[i]->entries, cursor, collect, &names);
-        while (cursor != 0);
-    }
-    for (struct reader r = reader_of(buf_slice(&names.bytes)); ok && reader_left(&r) > 0;) {
-        struct slice name = reader_bytes(&r, reader_u32(&r));
-        struct place p = place_in(c, db, name);
-        uint32_t d[DIGEST_WORDS] = {db};
-        if (p.e == NULL)
-            continue;
-        bool was_cold = entry_cold(p.e);
-        mix(d, name);
-        ok = digest_value(c, &p, d);
-        if (ok && was_cold && !(p.e->flags & (ENTRY_DIRTY | ENTRY_WRITING))) /* its metadata may be under way */
-            keyspace_drop(p.ks, p.e, p.key);
-        for (unsigned i = 0; i < DIGEST_WORDS; i++)
-            sum[i] ^= d[i];
-    }
-    buf_free(&names.bytes);
-    return ok;
-}
-
-static void digest_run(struct call *c)
-{
-    uint32_t sum[DIGEST_WORDS] = {0};
-    char text[41];
-    if (!allowed(c))
+    int64_t pause;
+    if (!debug_allowed(c) || !arg_i64(c, c->argv[2], &pause))
         return;
-    for (uint32_t db = 0; db < call_databases(c); db++)
-        if (!digest_db(c, db, sum))
-            return;
-    digest_text(sum, text);
-    reply_simple(c, text);
+    c->server->config->pause_cron = pause != 0;
+    reply_ok(c);
 }
 
-static void digest_value_run(struct call *c)
+static void skip_checksums_run(struct call *c)
 {
-    if (!allowed(c))
+    if (!debug_allowed(c))
         return;
-    reply_array(c, (size_t)c->argc - 2);
-    for (int i = 2; i < c->argc; i++) {
-        struct place p = place_peek(c, i);
-        uint32_t d[DIGEST_WORDS] = {0};
-        char text[41];
-        if (p.e != NULL && !digest_value(c, &p, d))
-            return;
-        digest_text(d, text);
-        reply_simple(c, text);
-    }
+    c->server->config->skip_checksums = !slice_eq(c->argv[2], SLICE_LIT("0"));
+    reply_ok(c);
 }
 
-/* --- the rest --- */
+/* From which size on an item of a quicklist gets a node of its own; 0: when a node cannot hold it. */
+static void packed_threshold_run(struct call *c)
+{
+    uint64_t bytes;
+    if (!debug_allowed(c))
+        return;
+    if (!num_parse_bytes(c->argv[2], &bytes) || bytes > UINT32_MAX) {
+        reply_error(c, "ERR argument must be a memory value bigger than 1 and smaller than 4gb");
+        return;
+    }
+    c->server->config->limits.list_plain_from = (uint32_t)bytes;
+    reply_ok(c);
+}
 
 static void populate_one(struct call *c, struct slice prefix, int64_t i, int64_t size)
 {
@@ -205,7 +101,7 @@ static void populate_run(struct call *c)
 {
     int64_t count, size = 0;
     struct slice prefix = c->argc > 3 ? c->argv[3] : SLICE_LIT("key");
-    if (!allowed(c))
+    if (!debug_allowed(c))
         return;
     if (!arg_range(c, c->argv[2], 0, 100000000, &count, "ERR value is out of range, must be positive") ||
         (c->argc > 4 &&
@@ -216,9 +112,34 @@ static void populate_run(struct call *c)
     reply_ok(c);
 }
 
+/* A reply with something said about it in front, which RESP2 leaves out. */
+static void attributed(struct call *c)
+{
+    if (c->proto == 3) {
+        resp_attribute(c->out, 1);
+        reply_bulk_str(c, "key-popularity");
+        reply_array(c, 2);
+        reply_bulk_str(c, "key:123");
+        reply_int(c, 90);
+    }
+    reply_bulk_str(c, "Some real reply following the attribute");
+}
+
+static void pushed(struct call *c)
+{
+    if (c->proto != 3) {
+        reply_error(c, "ERR RESP2 is not supported by this command");
+        return;
+    }
+    resp_push(c->out, c->proto, 2);
+    reply_bulk_str(c, "server-cpu-usage");
+    reply_int(c, 42);
+    reply_bulk_str(c, "Some real reply following the push reply");
+}
+
 static void protocol_run(struct call *c)
 {
-    if (!allowed(c))
+    if (!debug_allowed(c))
         return;
     struct slice what = c->argv[2];
     if (slice_is(what, "string"))
@@ -241,20 +162,39 @@ static void protocol_run(struct call *c)
         }
     } else if (slice_is(what, "true") || slice_is(what, "false"))
         reply_bool(c, slice_is(what, "true"));
+    else if (slice_is(what, "bignum"))
+        resp_bignum(c->out, c->proto, "1234567999999999999999999999999999999");
+    else if (slice_is(what, "attrib"))
+        attributed(c);
+    else if (slice_is(what, "push"))
+        pushed(c);
     else if (slice_is(what, "verbatim"))
         resp_verbatim(c->out, c->proto, "txt", SLICE_LIT("This is a verbatim\nstring"));
     else
         reply_error(
-            c,
-            "ERR Wrong protocol type name. Please use one of the following: string|integer|double|null|array|set|map|"
-            "verbatim|true|false");
+            c, "ERR Wrong protocol type name. Please use one of the following: string|integer|double|bignum|null|array|"
+               "set|map|attrib|push|verbatim|true|false");
+}
+
+static void error_run(struct call *c)
+{
+    if (debug_allowed(c))
+        reply_errorf(c, "%.*s", (int)c->argv[2].len, (const char *)c->argv[2].p);
+}
+
+static void log_run(struct call *c)
+{
+    if (!debug_allowed(c))
+        return;
+    logger_line(c->server->logger, LOG_WARNING, "DEBUG LOG: %.*s", (int)c->argv[2].len, (const char *)c->argv[2].p);
+    reply_ok(c);
 }
 
 /* The state of the logged databases as a restart would make it. */
 static void loadaof_run(struct call *c)
 {
     char error[512];
-    if (!allowed(c))
+    if (!debug_allowed(c))
         return;
     if (c->in_exec) {
         reply_error(c, "ERR DEBUG LOADAOF inside a transaction is not allowed");
@@ -321,7 +261,7 @@ static void reload_run(struct call *c)
 {
     struct reload o;
     char error[512];
-    if (!allowed(c) || !reload_options(c, &o))
+    if (!debug_allowed(c) || !reload_options(c, &o))
         return;
     if (c->in_exec) {
         reply_error(c, "ERR DEBUG RELOAD inside a transaction is not allowed");
@@ -344,7 +284,7 @@ static void reload_run(struct call *c)
 
 static void refused_run(struct call *c)
 {
-    if (allowed(c))
+    if (debug_allowed(c))
         reply_errorf(c, "ERR DEBUG %s is not built into Kelvin", c->cmd->name);
 }
 
@@ -355,16 +295,36 @@ static void help_run(struct call *c)
         "    Output a hex signature representing the current DB content.",
         "DIGEST-VALUE <key> [<key> ...]",
         "    Output a hex signature of the values of all the specified keys.",
+        "ERROR <string>",
+        "    Return an error with <string> as message.",
+        "HTSTATS <dbid>",
+        "    Return figures of the hash tables of a database.",
+        "HTSTATS-KEY <key>",
+        "    Like HTSTATS, but of the value of <key>.",
+        "LISTPACK <key>",
+        "    Print the listpack of <key> on stdout.",
+        "LOADAOF",
+        "    Load the logged databases again, from flash and log.",
+        "LOG <message>",
+        "    Write <message> to the server's log.",
         "OBJECT <key>",
         "    Show low level info about `key` and associated value.",
+        "PAUSE-CRON <0|1>",
+        "    Stop looking after clients at regular times.",
         "POPULATE <count> [<prefix>] [<size>]",
         "    Create <count> string keys named key:<num>.",
         "PROTOCOL <type>",
         "    Reply with a test value of the specified type.",
+        "QUICKLIST-PACKED-THRESHOLD <size>",
+        "    Elements of this size and more get nodes of their own. 0: those that do not fit into others.",
         "RELOAD [option ...]",
         "    Save the RDB on disk and reload it back to memory. Valid options are: MERGE, NOFLUSH, NOSAVE.",
+        "SDSLEN <key>",
+        "    Show the lengths of a key and its string.",
         "SET-ACTIVE-EXPIRE <0|1>",
         "    Setting it to 0 disables expiring keys in background.",
+        "SET-SKIP-CHECKSUM-VALIDATION <0|1>",
+        "    Setting it to 1 lets RESTORE take payloads whose checksum is wrong.",
         "SLEEP <seconds>",
         "    Stop the server for <seconds>. Decimals allowed.",
         NULL,
@@ -384,6 +344,28 @@ static const struct command_arg set_active_expire_args[] = {
     ARG("enabled", "integer", .summary = "0 disables expiring keys in background"),
     ARG_END,
 };
+static const struct command_arg text_args[] = {
+    ARG("message", "string"),
+    ARG_END,
+};
+static const struct command_arg db_args[] = {
+    ARG("dbid", "integer"),
+    ARG_TOKEN("full", "FULL", .flags = ARG_OPTIONAL),
+    ARG_END,
+};
+static const struct command_arg table_args[] = {
+    ARG("key", "string"),
+    ARG_TOKEN("full", "FULL", .flags = ARG_OPTIONAL),
+    ARG_END,
+};
+static const struct command_arg flag_args[] = {
+    ARG("enabled", "integer"),
+    ARG_END,
+};
+static const struct command_arg size_args[] = {
+    ARG("size", "string"),
+    ARG_END,
+};
 static const struct command_arg digest_value_args[] = {
     ARG("key", "string", .flags = ARG_MULTIPLE),
     ARG_END,
@@ -401,7 +383,8 @@ static const struct command_arg reload_args[] = {
     ARG_END,
 };
 static const struct command_arg protocol_args[] = {
-    ARG("type", "string", .summary = "string, integer, double, null, array, set, map, verbatim, true, false"),
+    ARG("type", "string",
+        .summary = "string, integer, double, bignum, null, array, set, map, attrib, push, verbatim, true, false"),
     ARG_END,
 };
 
@@ -415,12 +398,25 @@ static const struct command_arg protocol_args[] = {
 
 static struct command subcommands[] = {
     SUB("sleep", sleep_run, 3, ROUTE_ALL, "Stops the server for a time.", .args = sleep_args),
-    SUB("object", object_run, 3, ROUTE_ALL, "Shows low level information about a key and its value.",
+    SUB("object", debug_object_run, 3, ROUTE_ALL, "Shows low level information about a key and its value.",
         .args = object_args),
+    SUB("listpack", debug_listpack_run, 3, ROUTE_ALL, "Prints the listpack of a key.", .args = object_args),
+    SUB("sdslen", debug_sdslen_run, 3, ROUTE_ALL, "Returns the lengths of a key and its string.", .args = object_args),
+    SUB("htstats", debug_htstats_run, -3, ROUTE_ALL, "Returns figures of the hash tables of a database.",
+        .args = db_args),
+    SUB("htstats-key", debug_htstats_key_run, -3, ROUTE_ALL, "Returns figures of the hash table of a value.",
+        .args = table_args),
+    SUB("error", error_run, 3, ROUTE_HOME, "Returns an error with this message.", .args = text_args),
+    SUB("log", log_run, 3, ROUTE_HOME, "Writes a message to the server's log.", .args = text_args),
+    SUB("pause-cron", pause_cron_run, 3, ROUTE_ALL, "Stops looking after clients at regular times.", .args = flag_args),
+    SUB("set-skip-checksum-validation", skip_checksums_run, 3, ROUTE_ALL,
+        "Lets RESTORE take payloads whose checksum is wrong.", .args = flag_args),
+    SUB("quicklist-packed-threshold", packed_threshold_run, 3, ROUTE_ALL,
+        "Sets from which size on elements of lists get nodes of their own.", .args = size_args),
     SUB("set-active-expire", set_active_expire_run, 3, ROUTE_ALL, "Disables or enables expiring keys in background.",
         .args = set_active_expire_args),
-    SUB("digest", digest_run, 2, ROUTE_ALL, "Returns a signature of all data."),
-    SUB("digest-value", digest_value_run, -3, ROUTE_ALL, "Returns a signature for the value of each key.",
+    SUB("digest", debug_digest_run, 2, ROUTE_ALL, "Returns a signature of all data."),
+    SUB("digest-value", debug_digest_value_run, -3, ROUTE_ALL, "Returns a signature for the value of each key.",
         .args = digest_value_args),
     SUB("populate", populate_run, -3, ROUTE_ALL, "Creates string keys with numbered names.", .args = populate_args),
     SUB("protocol", protocol_run, 3, ROUTE_HOME, "Replies with a test value of a type.", .args = protocol_args),

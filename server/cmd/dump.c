@@ -16,14 +16,14 @@ void dump_encode(const struct value *v, struct buf *out)
     buf_put_u64(out, crc64_jones(0, out->p + at, out->len - at));
 }
 
-int dump_decode(struct slice payload, const struct value_limits *limits, struct value *out)
+int dump_decode(struct slice payload, bool sum, const struct value_limits *limits, struct value *out)
 {
     if (payload.len < FOOTER + 1)
         return DUMP_BAD_CHECKSUM;
     struct reader r = reader_of(slice_of(payload.p + payload.len - FOOTER, FOOTER));
     uint16_t version = reader_u16(&r);
     uint64_t crc = reader_u64(&r);
-    if (version > RDB_VERSION_NEWEST || (crc != 0 && crc != crc64_jones(0, payload.p, payload.len - 8)))
+    if (version > RDB_VERSION_NEWEST || (sum && crc != 0 && crc != crc64_jones(0, payload.p, payload.len - 8)))
         return DUMP_BAD_CHECKSUM;
     return value_decode(slice_of(payload.p, payload.len - FOOTER), limits, out) < 0 ? DUMP_BAD_FORMAT : DUMP_OK;
 }
@@ -141,7 +141,7 @@ static void restore_run(struct call *c)
         reply_error(c, "ERR Invalid TTL value, must be >= 0");
         return;
     }
-    int err = dump_decode(c->argv[3], call_limits(c), &v);
+    int err = dump_decode(c->argv[3], call_checks_sums(c), call_limits(c), &v);
     if (err == DUMP_BAD_CHECKSUM)
         reply_error(c, "ERR DUMP payload version or checksum are wrong");
     else if (err == DUMP_BAD_FORMAT)

@@ -8,7 +8,7 @@
 void dump_encode(const struct value *v, struct buf *out);
 enum dump_error { DUMP_OK = 0, DUMP_BAD_CHECKSUM = -1, DUMP_BAD_FORMAT = -2 };
 /* On DUMP_OK the caller owns *out. Reads nothing beyond `payload`, whatever it holds. */
-int dump_decode(struct slice payload, const struct value_limits *limits, struct value *out) must_check;
+int dump_decode(struct slice payload, bool sum, const struct value_limits *limits, struct value *out) must_check;
 
 /* Records that the key at `p` holds what `payload` does (dump_encode), until `expire_ms`, which may be ENTRY_NO_EXPIRY.
  */

@@ -21,6 +21,82 @@ session('subcommands', '''
     /^-ERR .*DEBUG/
 ''')
 
+session('about values', '''
+    > HSET l a b
+    1
+    > SADD s a b
+    2
+    > SET k 12345678901234567890123456789012345678901234567890
+    +OK
+    > SET n 5
+    +OK
+    > DEBUG LISTPACK l
+    +Listpack structure printed on stdout
+    > DEBUG LISTPACK k
+    -ERR Not a listpack encoded object.
+    > DEBUG LISTPACK missing
+    -ERR no such key
+    > DEBUG SDSLEN k
+    /^\\+key_sds_len:1, key_sds_avail:0, key_zmalloc: \\d+, val_sds_len:50, val_sds_avail:\\d+, val_zmalloc: \\d+$/
+    > DEBUG SDSLEN n
+    -ERR Not an sds encoded string.
+    > DEBUG HTSTATS 0
+    /Dictionary HT.*number of elements: 4/
+    > DEBUG HTSTATS 99
+    /^-ERR/
+    > DEBUG HTSTATS-KEY l
+    -ERR The value stored at the specified key is not represented using an hash table
+    > DEBUG HTSTATS-KEY missing
+    -ERR no such key
+''')
+
+session('ERROR, LOG, switches', '''
+    > DEBUG ERROR "MYCODE with a text"
+    -MYCODE with a text
+    > DEBUG LOG "a line"
+    +OK
+    > DEBUG PAUSE-CRON 1
+    +OK
+    > DEBUG PAUSE-CRON 0
+    +OK
+''')
+
+
+@test('SET-SKIP-CHECKSUM-VALIDATION')
+def _(s):
+    c = s.client()
+    c.call('SET', 'k', 'value')
+    dump = bytearray(c.call('DUMP', 'k'))
+    dump[3] ^= 1
+    expect(c, ['RESTORE', 'r', 0, dump], '-ERR DUMP payload version or checksum are wrong')
+    expect(c, 'DEBUG SET-SKIP-CHECKSUM-VALIDATION 1', '+OK')
+    expect(c, ['RESTORE', 'r', 0, dump], '+OK')
+    expect(c, 'DEBUG SET-SKIP-CHECKSUM-VALIDATION 0', '+OK')
+    expect(c, ['RESTORE', 'r', 0, dump, 'REPLACE'], '-ERR DUMP payload version or checksum are wrong')
+
+
+@test('QUICKLIST-PACKED-THRESHOLD: larger elements are nodes of their own')
+def _(s):
+    c = s.client()
+    size = c.call('CONFIG', 'GET', 'list-max-listpack-size')[1]
+    expect(c, 'CONFIG SET list-max-listpack-size 2', '+OK')
+    expect(c, 'DEBUG QUICKLIST-PACKED-THRESHOLD x', '/^-ERR argument must be a memory value/')
+    expect(c, 'DEBUG QUICKLIST-PACKED-THRESHOLD 30b', '+OK')
+    big = b'x' * 30
+    c.call('RPUSH', 'l', 'a', 'b', 'c', big, 'd', big)
+    if s.is_kelvin:  # a node each: a b, c, big, d, big
+        eq(c.call('DUMP', 'l')[1], 5)
+    for call in (('LSET', 'l', 0, big), ('LINSERT', 'l', 'BEFORE', 'c', big), ('LREM', 'l', 0, 'b')):
+        c.call(*call)
+    eq(c.call('LRANGE', 'l', 0, -1), [big, big, b'c', big, b'd', big])
+    eq(c.call('LPOS', 'l', big, 'COUNT', 0), [0, 1, 3, 5])
+    expect(c, 'DEBUG RELOAD', '+OK')
+    eq(c.call('LRANGE', 'l', 0, -1), [big, big, b'c', big, b'd', big])
+    eq(c.call('RPOP', 'l'), big)
+    expect(c, 'DEBUG QUICKLIST-PACKED-THRESHOLD 0', '+OK')
+    c.call('CONFIG', 'SET', 'list-max-listpack-size', size)
+
+
 session('PROTOCOL', '''
     > DEBUG PROTOCOL string
     "Hello World"
@@ -30,8 +106,16 @@ session('PROTOCOL', '''
     nil
     > DEBUG PROTOCOL array
     [0, 1, 2]
+    > DEBUG PROTOCOL bignum
+    "1234567999999999999999999999999999999"
+    > DEBUG PROTOCOL attrib
+    "Some real reply following the attribute"
+    > DEBUG PROTOCOL push
+    -ERR RESP2 is not supported by this command
     > HELLO 3
     ...
+    > DEBUG PROTOCOL bignum
+    (1234567999999999999999999999999999999
     > DEBUG PROTOCOL double
     ,3.141
     > DEBUG PROTOCOL null
@@ -47,6 +131,16 @@ session('PROTOCOL', '''
     > DEBUG PROTOCOL verbatim
     =txt:"This is a verbatim\\nstring"
 ''')
+
+
+@test('PROTOCOL attrib and push in RESP3, byte by byte')
+def _(s):
+    c = s.client()
+    c.call('HELLO', 3)
+    c.raw(b'DEBUG PROTOCOL attrib\r\nDEBUG PROTOCOL push\r\n')
+    want = (b'|1\r\n$14\r\nkey-popularity\r\n*2\r\n$7\r\nkey:123\r\n:90\r\n$39\r\nSome real reply following the attribute\r\n'
+            b'>2\r\n$16\r\nserver-cpu-usage\r\n:42\r\n$40\r\nSome real reply following the push reply\r\n')
+    eq(c.reader.exactly(len(want)), want)
 
 
 @test('DIGEST says whether two states are the same')
