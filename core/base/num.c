@@ -12,6 +12,8 @@
 #include "core/base/decimal.h"
 #include "core/base/mem.h"
 
+#define INTEGER_MAX 0x1p62 /* integral doubles up to this are written as integers */
+
 bool num_parse_u64(struct slice s, uint64_t *out)
 {
     uint64_t v = 0;
@@ -179,7 +181,7 @@ bool num_parse_double(struct slice s, double *out)
     return ok;
 }
 
-/* d.ddde-XX, the exponent with two digits at least. */
+/* d.ddde-X */
 static size_t format_scientific(char *out, const char *digits, size_t n, int exponent)
 {
     char *p = out;
@@ -190,20 +192,11 @@ static size_t format_scientific(char *out, const char *digits, size_t n, int exp
     }
     *p++ = 'e';
     *p++ = exponent < 0 ? '-' : '+';
-    if (abs(exponent) < 10)
-        *p++ = '0';
     return (size_t)(p - out) + num_format_u64(p, (uint64_t)abs(exponent));
 }
 
-/* A fraction, or an integer of 1e17 and more, above 0; spelled as %.17g would with so few digits. */
-static size_t format_shortest(char *out, double v)
+static size_t format_fraction(char *out, const char *digits, size_t n, int exponent)
 {
-    struct decimal d = decimal_shortest(v);
-    char digits[DECIMAL_DIGITS_MAX + 3];
-    size_t n = num_format_u64(digits, d.digits);
-    int exponent = (int)n - 1 + d.exponent; /* of the first digit */
-    if (exponent < -4 || exponent >= DECIMAL_DIGITS_MAX)
-        return format_scientific(out, digits, n, exponent);
     char *p = out;
     size_t whole = exponent < 0 ? 0 : (size_t)exponent + 1;
     if (whole == 0)
@@ -213,6 +206,23 @@ static size_t format_shortest(char *out, double v)
     for (int i = -1; i > exponent; i--)
         *p++ = '0';
     return (size_t)((char *)mempcpy(p, digits + whole, n - whole) - out);
+}
+
+/* A fraction, or an integer above INTEGER_MAX, above 0. Where Redis writes an exponent is its own: up to seven zeros
+ * behind all digits, up to six places, or three places between the point and the first digit, go without. */
+static size_t format_shortest(char *out, double v)
+{
+    struct decimal d = decimal_shortest(v);
+    char digits[DECIMAL_DIGITS_MAX + 3];
+    size_t n = num_format_u64(digits, d.digits);
+    int exponent = (int)n - 1 + d.exponent; /* of the first digit */
+    if (d.exponent >= 0 && d.exponent <= 7) {
+        memset(mempcpy(out, digits, n), '0', (size_t)d.exponent);
+        return n + (size_t)d.exponent;
+    }
+    if (d.exponent < 0 && (d.exponent > -7 || abs(exponent) < 4))
+        return format_fraction(out, digits, n, exponent);
+    return format_scientific(out, digits, n, exponent);
 }
 
 static size_t format_word(char *out, const char *word)
@@ -230,7 +240,7 @@ size_t num_format_double(char out[static 40], double v)
         return format_word(out, v > 0 ? "inf" : "-inf");
     if (v == 0)
         return format_word(out, signbit(v) ? "-0" : "0");
-    if (v > -1e17 && v < 1e17 && v == (double)(int64_t)v)
+    if (fabs(v) <= INTEGER_MAX && v == (double)(int64_t)v)
         return num_format_i64(out, (int64_t)v);
     bool minus = v < 0;
     out[0] = '-';

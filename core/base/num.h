@@ -20,8 +20,8 @@ bool num_parse_ld(struct slice s, long double *out);
 size_t num_format_ld(char *out, size_t cap, long double v);
 /* A double as ZADD takes it (inf allowed, NaN not). */
 bool num_parse_double(struct slice s, double *out);
-/* The shortest decimal that reads back as `v`, in Redis's spelling (integers without exponent below 1e17, "inf",
- * "-inf", "nan"). */
+/* The shortest decimal that reads back as `v`, in the spelling of Redis 7.2 (integers up to 2^62 in full, "1e-7",
+ * "1.2345678901234567e+4", "inf", "-inf", "nan"). */
 size_t num_format_double(char out[static 40], double v);
 /* "100", "64mb", "1gb", "1k" (1000), "1kb" (1024): configuration units. False on bad text or overflow. */
 bool num_parse_bytes(struct slice s, uint64_t *out);

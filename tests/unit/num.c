@@ -112,7 +112,7 @@ static bool writes_double(double v, const char *want)
     return false;
 }
 
-/* Reads back, and no shorter decimal does; integers below 1e17 are written out. */
+/* Reads back, and no shorter decimal does; integers up to 2^62 are written out. */
 static bool shortest(double v)
 {
     char got[40], shorter[400];
@@ -123,7 +123,7 @@ static bool shortest(double v)
         return false;
     for (size_t i = 0; i < len && got[i] != 'e'; i++)
         digits += got[i] >= '0' && got[i] <= '9' && (digits > 0 || got[i] != '0');
-    if (fabs(v) < 1e17 && v == floor(v))
+    if (fabs(v) <= 0x1p62 && v == floor(v))
         return true;
     while (len > 0 && strchr(got, 'e') == NULL && got[len - 1] == '0') {
         len--;
@@ -141,10 +141,17 @@ static void written_doubles(struct rng *rng)
     ok(writes_double(0.1, "0.1") && writes_double(1.0 / 3, "0.3333333333333333") && writes_double(-2.5, "-2.5"),
        "fractions");
     ok(writes_double(99999999999999984, "99999999999999984") && writes_double(1e16, "10000000000000000") &&
-           writes_double(1e17, "1e+17") && writes_double(-1e17, "-1e+17"),
-       "no exponent below 1e17");
+           writes_double(-1e18, "-1000000000000000000") && writes_double(0x1p62, "4611686018427387904") &&
+           writes_double(5e18, "5e+18") && writes_double(12345678901234567e3, "12345678901234567000") &&
+           writes_double(1234567890123e8, "1.234567890123e+20"),
+       "integers up to 2^62 have no exponent, nor have those of many digits with few zeros");
     ok(writes_double(DBL_MAX, "1.7976931348623157e+308") && writes_double(5e-324, "5e-324") &&
-           writes_double(1e-7, "1e-07"),
+           writes_double(1e-7, "1e-7") && writes_double(1e-6, "0.000001") && writes_double(0.00125, "0.00125") &&
+           writes_double(5.305637438600993e-05, "5.305637438600993e-5") &&
+           writes_double(0.0012345678901234, "0.0012345678901234") &&
+           writes_double(1234.567890123456, "1234.567890123456") &&
+           writes_double(12345.678901234567, "1.2345678901234567e+4") && writes_double(12345.678901, "12345.678901") &&
+           writes_double(12345.6789012, "1.23456789012e+4"),
        "exponents");
     ok(writes_double(INFINITY, "inf") && writes_double(-INFINITY, "-inf") && writes_double(NAN, "nan"),
        "what is no number");
