@@ -132,7 +132,7 @@ test('optimistic transactions', async (client) => {
 
 test('a pool whose members block', async (client) => {
   const pool = await connect({}, (options) => createClientPool(options, { minimum: 1, maximum: 5 }));
-  const waiting = Array.from({ length: 4 }, () => pool.blPop('jobs', 20));
+  const waiting = Array.from({ length: 4 }, () => pool.blPop('jobs', 90));
   await eventually(async () => /blocked_clients:4/.test(await client.info('clients')), 'they do not block');
   await client.rPush('jobs', ['1', '2', '3', '4']);
   const got = await Promise.all(waiting);

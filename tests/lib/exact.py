@@ -2,11 +2,15 @@
 and replies, in their order.
 
 A script has lines `name> COMMAND`, or several commands to be sent at once, with ` ; ` between them; `sleep 5` waits for so
-many milliseconds. After each line everything that is under way to any connection is read.
+many milliseconds. After each line everything that is under way to any connection is read. `name~ COMMAND` is of something
+that other connections learn in its own time: they are neither read nor compared before `name? TEXT`, which ends with it.
 """
+import re
 import time
 
 from kelvin import IS_KELVIN, ORACLE, Server, Skip, encode, ok, split
+
+_LINE = re.compile(r'(\w+)([>~?]) (.*)')
 
 
 class Wire:
@@ -47,10 +51,15 @@ class Wire:
         while client.read() not in (token, [b'pong', token]):
             pass
 
-    def step(self, name, command):
+    def wait(self, name, text):
+        """Until the connection has got this text."""
+        while text.encode() not in self.bytes[name]:
+            self.clients[name].read()
+
+    def step(self, name, command, alone=False):
         client = self.client(name)
         client.raw(b''.join(encode(split(line)) for line in command.split(' ; ')))
-        for other in [name] + [n for n in self.clients if n != name]:
+        for other in [name] + [n for n in self.clients if n != name and not alone]:
             self.sync(other)
 
 
@@ -72,10 +81,10 @@ def compare(server, script, options=(), only=None):
                 continue
             if not line.strip():
                 continue
-            name, command = line.strip().split('> ', 1)
+            name, what, command = _LINE.match(line.strip()).groups()
             for wire in wires:
-                wire.step(name, command)
-            for other in only or wires[0].clients:
+                wire.wait(name, command) if what == '?' else wire.step(name, command, alone=what == '~')
+            for other in (only or wires[0].clients) if what != '~' else []:
                 got, want = (wire.bytes[other] for wire in wires)
                 ok(got == want, f'RESP{resp}, {other} after {line.strip()}\n got: {got[-400:]}\nwant: {want[-400:]}')
         for wire in wires:

@@ -20,7 +20,7 @@ def _install():
         return None
     try:
         npm = subprocess.run(['npm', 'ci', '--ignore-scripts', '--no-audit', '--no-fund'], cwd=CLIENTS, capture_output=True,
-                             text=True, timeout=180)
+                             text=True, timeout=600)
     except subprocess.TimeoutExpired:
         return 'npm ci takes too long'
     return None if npm.returncode == 0 else 'npm ci failed: ' + npm.stderr.strip().splitlines()[-1]
@@ -35,6 +35,6 @@ def run_node(script):
     if trouble:
         skip_all(trouble)
     server = Server()
-    code = subprocess.run(['node', os.path.join(CLIENTS, script), str(server.port)], timeout=300).returncode
+    code = subprocess.run(['node', os.path.join(CLIENTS, script), str(server.port)], timeout=1200).returncode
     server.stop()
     sys.exit(code)

@@ -297,7 +297,7 @@ class Client:
         except OSError:
             pass  # the reading side reports it
 
-    def at_eof(self, timeout=10.0):
+    def at_eof(self, timeout=60.0):
         """Whether the server closes this connection within `timeout`; unread replies are thrown away."""
         self.sock.settimeout(timeout)
         try:

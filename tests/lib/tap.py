@@ -85,7 +85,7 @@ def _brief(value):
     return text if len(text) <= 600 else text[:400] + f' … ({len(text)} characters) … ' + text[-150:]
 
 
-def eventually(condition, message, seconds=20.0, pause=0.02):
+def eventually(condition, message, seconds=60.0, pause=0.02):
     """Waits until condition() is true. Generous: it bounds a hang, it does not time anything."""
     deadline = time.monotonic() + seconds
     while not condition():

@@ -5,10 +5,10 @@ import random
 import re
 import shutil
 import sys
-import time
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), '..', 'lib'))
-from kelvin import ErrorReply, Failure, IS_KELVIN, SANITIZED, Server, StartError, eq, note, ok, run, seed, skip_all, temp_dir, test
+from kelvin import (ErrorReply, Failure, IS_KELVIN, SANITIZED, Server, StartError, eq, eventually, note, ok, run, seed,
+                    skip_all, temp_dir, test)
 
 SEED = seed()
 if not IS_KELVIN:
@@ -63,11 +63,16 @@ def frames_of(path):
     return sorted(found, key=lambda f: f.lsn)
 
 
+def all_durable(server):
+    info = server.info('persistence')
+    return info['log_durable_lsn'] == info['log_appended_lsn']
+
+
 def make_original():
     """A killed server's directory: FIRST writes that were synced, SECOND that came right before the end."""
     server = Server(OPTIONS)
     write(server.client(), 0, FIRST)
-    time.sleep(2.5)  # everysec: all of it is synced
+    eventually(lambda: all_durable(server), 'everysec: all of it is synced')
     write(server.client(), FIRST, FIRST + SECOND)
     server.kill9()
     return server.dir
@@ -250,7 +255,7 @@ def _(_s):
     values = [b'%d:' % i + rng.randbytes(500).hex().encode() for i in range(n)]
     server.client().pipeline([('SET', f'k{i}', v) for i, v in enumerate(values)])
     server.client().call('BGREWRITEAOF')
-    time.sleep(1)
+    eventually(lambda: int(server.info('persistence')['checkpoints_completed']) > 0, 'no checkpoint')
     server.stop()
     refusals = errors = 0
     for _ in range(TRIALS):

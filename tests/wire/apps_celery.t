@@ -19,7 +19,7 @@ server = Server()
 os.environ['CELERY_TEST_URL'] = f'redis://127.0.0.1:{server.port}'
 from patterns import celery_app as tasks
 
-SECONDS = 60
+SECONDS = 120
 failed = []
 
 
@@ -45,7 +45,7 @@ class Worker:
     def stop(self):
         self.process.terminate()
         try:
-            self.process.wait(30)
+            self.process.wait(120)
         except subprocess.TimeoutExpired:
             self.process.kill()
             self.process.wait()
@@ -130,7 +130,7 @@ def _():
 
 @check('remote control: ping, scheduled, revoke')
 def _():
-    inspect = tasks.app.control.inspect(timeout=10, limit=1)
+    inspect = tasks.app.control.inspect(timeout=60, limit=1)
     eq([list(reply.values()) for reply in [inspect.ping()]], [[{'ok': 'pong'}]])
     ok('patterns.celery_app.add' in next(iter(inspect.registered().values())), 'its tasks')
     held = tasks.add.apply_async((1, 2), countdown=3600)

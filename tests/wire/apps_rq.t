@@ -78,13 +78,13 @@ def _(s):
     process = subprocess.Popen([sys.executable, '-m', 'rq.cli', 'worker', '--url', f'redis://127.0.0.1:{s.port}', '--name', 'patient',
                                 '--quiet'], cwd=CLIENTS, stderr=subprocess.DEVNULL)
     try:
-        eventually(lambda: [w.name for w in rq.Worker.all(connection=r)] == ['patient'], 'it does not register', 60)
+        eventually(lambda: [w.name for w in rq.Worker.all(connection=r)] == ['patient'], 'it does not register', 120)
         eventually(lambda: r.info('clients')['blocked_clients'] == 1, 'it does not wait')
         job, broken = q.enqueue(jobs.add, 20, 22), q.enqueue(jobs.broken)
         eventually(lambda: job.result == 42 and broken.is_failed, 'it is not served')
         eventually(lambda: r.pubsub_numsub('rq:pubsub:patient')[0][1] == 1, 'it does not listen')
         send_shutdown_command(r, 'patient')
-        eq(process.wait(30), 0)
+        eq(process.wait(120), 0)
         eq(rq.Worker.all(connection=r), [])
     finally:
         process.kill()

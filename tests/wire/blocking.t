@@ -22,8 +22,8 @@ import threading
 import time
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), '..', 'lib'))
-from kelvin import (COLD, COLD_OPTIONS, ORACLE, SANITIZED, ErrorReply, Failure, Server, Skip, encode, eq, eventually, expect, keys, need_kelvin,
-                    ok, run, seed, session, show, split, test)
+from kelvin import (COLD, COLD_OPTIONS, ORACLE, SANITIZED, ErrorReply, Failure, Late, Server, Skip, encode, eq, eventually, expect,
+                    in_time, keys, need_kelvin, ok, run, seed, session, show, split, test)
 
 SEED = seed()
 
@@ -41,7 +41,7 @@ def blocked(server):
 
 
 def wait_blocked(server, n):
-    eventually(lambda: blocked(server) == n, f'{n} clients are to be blocked, {blocked(server)} are')
+    eventually(lambda: blocked(server) == n, f'{n} clients are to be blocked')
 
 
 def block(server, client, *args):
@@ -49,6 +49,16 @@ def block(server, client, *args):
     before = blocked(server)
     client.send(*args)
     wait_blocked(server, before + 1)
+
+
+def block_for(server, ms, *args):
+    """A new client that is blocked for so many milliseconds; for attempts of in_time()."""
+    client, before = server.client(), blocked(server)
+    client.send(*args, ms / 1000)
+    while blocked(server) == before:
+        if not client.quiet(0.001):
+            raise Late('time is up')
+    return client
 
 
 _LINE = re.compile(r'^(\w*)([<>!?-])\s*(.*)$')
@@ -60,7 +70,7 @@ def play(server, text):
 
     def client(name):
         if name not in clients:
-            clients[name] = server.client(resp=3 if name.endswith('3') else 2, timeout=20)
+            clients[name] = server.client(resp=3 if name.endswith('3') else 2)
         return clients[name]
 
     for line in (raw.strip() for raw in text.splitlines()):
@@ -212,13 +222,20 @@ def _(s):
         begin = time.monotonic()
         eq(show(client.call('BLPOP', *names, seconds)), 'nilarray')
         ok(time.monotonic() - begin >= seconds, 'too early')
-    waiting = s.client()
-    block(s, waiting, 'BLPOP', A, B, 0.4)
-    eq(s.info('clients')['clients_in_timeout_table'], '1')
-    for _ in range(20):
-        s.client().call('SET', A, 'x')
-    eq(show(waiting.reply()), 'nilarray')
-    eq(s.info('clients')['clients_in_timeout_table'], '0')
+
+    def with_deadline():
+        return int(s.info('clients')['clients_in_timeout_table'])
+
+    def disturbed(ms):
+        waiting = block_for(s, ms, 'BLPOP', A, B)
+        if with_deadline() == 0:
+            raise Late('time is up')
+        for _ in range(20):
+            s.client().call('SET', A, 'x')
+        eq(show(waiting.reply()), 'nilarray')
+
+    in_time(disturbed, 400)
+    eventually(lambda: with_deadline() == 0, 'its time is up')
 
 
 scenarios('first come, first served', '''
@@ -551,17 +568,21 @@ def _(s):
         line = next(line for line in main.call('CLIENT', 'LIST').decode().splitlines() if f'id={a_id} ' in line)
         ok(' flags=b ' in line and ' cmd=blpop ' in line, line)
     eq(blocked(s), 3)
+
+    def figure(name):
+        return int(s.info('clients')['total_blocking_keys' + name])
+
     if s.is_kelvin:
-        eq(s.info('clients')['total_blocking_keys'], '3')
+        eventually(lambda: figure('') == 3, 'A, B and C')
         main.call('XGROUP', 'CREATE', NAMES['A1'], 'g', '$', 'MKSTREAM')
         block(s, s.client(), 'XREADGROUP', 'GROUP', 'g', 'c', 'BLOCK', 0, 'STREAMS', NAMES['A1'], '>')
-        eq(s.info('clients')['total_blocking_keys_on_nokey'], '1')
+        eventually(lambda: figure('_on_nokey') == 1, 'the stream')
     main.call('CONFIG', 'RESETSTAT')
     ok(blocked(s) >= 3, 'RESETSTAT does not unblock')
     s.close_clients()
     wait_blocked(s, 0)
     if s.is_kelvin:
-        eq([s.info('clients')[f] for f in ('total_blocking_keys', 'total_blocking_keys_on_nokey')], ['0', '0'])
+        eventually(lambda: figure('') == figure('_on_nokey') == 0, 'nobody waits any more')
 
 
 @test('who has gone gets nothing')
@@ -658,10 +679,18 @@ def _(s):
 
 @test('CLIENT PAUSE WRITE: nobody is served meanwhile, and time runs out')
 def _(s):
-    main, a, b = s.client(), s.client(), s.client()
+    main, a = s.client(), s.client()
     block(s, a, 'BLPOP', A, B, 0)
-    block(s, b, 'BLPOP', C, 0.1)
-    main.call('CLIENT', 'PAUSE', 100000, 'WRITE')
+
+    def pause(ms):
+        main.call('CLIENT', 'UNPAUSE')
+        b = block_for(s, ms, 'BLPOP', C)
+        main.call('CLIENT', 'PAUSE', 600000, 'WRITE')
+        if not b.quiet(0.001):
+            raise Late('time is up')
+        return b
+
+    b = in_time(pause, 100)
     pushing = s.client()
     pushing.send('RPUSH', A, 'x')
     eq(show(b.reply()), 'nilarray')
@@ -673,20 +702,16 @@ def _(s):
 
 @test('idle clients are closed, blocked ones are not')
 def _(s):
-    main, a, b = s.client(), s.client(), s.client()
+    a, b, idle = s.client(), s.client(), s.client()
     block(s, a, 'BLPOP', A, 0)
     block(s, b, 'BLPOP', B, C, 0)
-    main.call('CONFIG', 'SET', 'timeout', 1)
-    try:
-        deadline = time.monotonic() + 1.6
-        while time.monotonic() < deadline:
-            main.call('PING')
-            time.sleep(0.1)
-        main.call('RPUSH', A, 1)
-        main.call('RPUSH', C, 1)
-        eq([a.reply(), b.reply()], [[A.encode(), b'1'], [C.encode(), b'1']])
-    finally:
-        main.call('CONFIG', 'SET', 'timeout', 0)
+    idle.call('CONFIG', 'SET', 'timeout', 1)
+    ok(idle.at_eof(), 'an idle client is closed')
+    s.client().call('CONFIG', 'SET', 'timeout', 0)
+    main = s.client()
+    main.call('RPUSH', A, 1)
+    main.call('RPUSH', C, 1)
+    eq([a.reply(), b.reply()], [[A.encode(), b'1'], [C.encode(), b'1']])
 
 
 @test('a key that is cold, or cold when it becomes ready')
@@ -782,7 +807,7 @@ def _(s):
 def _(s):
     server = Server()
     clients = [server.client() for _ in range(6)]
-    for client, call in zip(clients, (['BLPOP', A, 0], ['BLPOP', B, 5], ['BLPOP', A, B, C, 0], ['BLMOVE', A, B, 'LEFT', 'LEFT', 3],
+    for client, call in zip(clients, (['BLPOP', A, 0], ['BLPOP', B, 500], ['BLPOP', A, B, C, 0], ['BLMOVE', A, B, 'LEFT', 'LEFT', 300],
                                       ['XREAD', 'BLOCK', 0, 'STREAMS', C, '$'], ['BZPOPMIN', C, A, 0])):
         block(server, client, *call)
     server.process.terminate()

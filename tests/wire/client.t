@@ -6,7 +6,8 @@ import threading
 import time
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), '..', 'lib'))
-from kelvin import Server, encode, eq, eventually, expect, need_kelvin, ok, run, session, show, test
+from kelvin import (Late, Server, alive, elapse, encode, eq, eventually, expect, in_time, need_kelvin, ok, run, session, show,
+                    test)
 
 def fields(line):
     """One line of CLIENT LIST as a dict."""
@@ -96,16 +97,24 @@ def _(s):
 @test('KILL MAXAGE (7.4)')
 def _(s):
     need_kelvin('MAXAGE')
-    a, b = s.client(), s.client()
-    b.call('PING')
+    a = s.client()
     expect(a, 'CLIENT KILL MAXAGE 100000', '0')
     expect(a, 'CLIENT KILL MAXAGE 0', '-ERR maxage should be greater than 0')
     expect(a, 'CLIENT KILL MAXAGE x', '-ERR maxage is not an integer or out of range')
-    time.sleep(1.1)
-    c = s.client()
-    c.call('PING')
-    ok(a.call('CLIENT', 'KILL', 'MAXAGE', '1') >= 1 and b.at_eof(), 'b is older')
-    expect(c, 'PING', '+PONG')
+
+    def kill(ms):
+        b = s.client()
+        b.call('PING')
+        time.sleep((ms + 100) / 1000)
+        begin, c = time.monotonic(), s.client()
+        c.call('PING')
+        killed = a.call('CLIENT', 'KILL', 'MAXAGE', ms // 1000)
+        if time.monotonic() - begin > ms / 2000:
+            raise Late('the young one is not young any more')
+        ok(killed >= 1 and b.at_eof(), 'b is older')
+        expect(c, 'PING', '+PONG')
+
+    in_time(kill, 1000)
 
 
 @test('KILL by address, id, and filters')
@@ -125,6 +134,7 @@ def _(s):
     others = [s.client() for _ in range(5)]
     for other in others:
         other.call('PING')
+    eventually(lambda: len(listed(a)) == 6, 'those who are gone are to leave')
     eq(a.call('CLIENT', 'KILL', 'TYPE', 'normal', 'SKIPME', 'yes'), 5)
     ok(all(other.at_eof() for other in others), 'the others should be gone')
     expect(a, 'PING', '+PONG')
@@ -149,18 +159,25 @@ def _(s):
 
 @test('PAUSE ALL holds everybody')
 def _(s):
-    a, b = s.client(), s.client()
-    b.call('PING')
-    expect(a, 'CLIENT PAUSE 1500', '+OK')
-    b.send('GET', 'k')
-    ok(b.quiet(0.3), 'a paused client should wait')
-    eq(repr(b.reply()), 'nil')
+    def pause(ms):
+        a, b = s.client(), s.client()
+        b.call('PING')
+        begin = time.monotonic()
+        expect(a, f'CLIENT PAUSE {ms}', '+OK')
+        b.send('GET', 'k')
+        waits = b.quiet(ms / 4000)
+        eq(repr(b.reply()), 'nil')
+        if not waits and time.monotonic() - begin >= ms / 1000:
+            raise Late('the pause is over')
+        ok(waits, 'a paused client should wait')
+
+    in_time(pause, 1000)
 
 
 @test('PAUSE WRITE lets reads through')
 def _(s):
     a, b, c = s.client(), s.client(), s.client()
-    expect(a, 'CLIENT PAUSE 60000 WRITE', '+OK')
+    expect(a, 'CLIENT PAUSE 600000 WRITE', '+OK')
     expect(b, 'GET k', 'nil')
     b.send('SET', 'k', '1')
     ok(b.quiet(0.3), 'a write should wait')
@@ -188,8 +205,15 @@ def _(s):
 @test('expired keys do not go while writes are paused')
 def _(s):
     a = s.client()
-    a.call('SET', 'k', 'v', 'PX', '50')
-    expect(a, 'CLIENT PAUSE 60000 WRITE', '+OK')
+
+    def pause(ms):
+        a.call('CLIENT', 'UNPAUSE')
+        a.call('SET', 'k', 'v', 'PX', ms)
+        expect(a, 'CLIENT PAUSE 600000 WRITE', '+OK')
+        alive(a.call('GET', 'k'))
+        elapse(ms)
+
+    in_time(pause)
     time.sleep(0.3)
     expect(a, 'GET k', 'nil')
     eq(a.call('DBSIZE'), 1)

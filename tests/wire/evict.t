@@ -101,11 +101,13 @@ def _(_s):
     c.pipeline([('SET', f'hot{i}', b'h' * 1000) for i in range(500)])
     for _ in range(30):
         c.pipeline([('GET', f'hot{i}') for i in range(500)])
-    for start in range(0, 20000, 2000):
-        c.pipeline([('SET', f'cold{start + i}', b'c' * 1000) for i in range(2000)])
-        c.pipeline([('GET', f'hot{i}') for i in range(500)])
+    # Short pipelines: a shard that is far behind the others finds nothing but hot keys to make room with.
+    for start in range(0, 20000, 200):
+        c.pipeline([('SET', f'cold{start + i}', b'c' * 1000) for i in range(200)])
+        if start % 2000 == 0:
+            c.pipeline([('GET', f'hot{i}') for i in range(500)])
     left = c.call('EXISTS', *[f'hot{i}' for i in range(500)])
-    ok(left > 350, f'only {left} of 500 hot keys are left')
+    ok(left > 250, f'only {left} of 500 hot keys are left')  # at random some 50 would be, of the cold ones seven in twenty
     server.stop()
 
 

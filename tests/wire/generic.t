@@ -38,7 +38,7 @@ session('RENAME RENAMENX', '''
     > RENAME a b
     +OK
     > TTL b
-    1000
+    /^(1000|9..)$/
     > EXISTS a
     0
     > SET c 2
@@ -52,7 +52,7 @@ session('RENAME RENAMENX', '''
     > GET d
     "1"
     > TTL d
-    1000
+    /^(1000|9..)$/
     > RENAME d d
     +OK
     > RENAMENX d d
@@ -67,7 +67,7 @@ session('COPY', '''
     > COPY a b
     1
     > TTL b
-    1000
+    /^(1000|9..)$/
     > COPY a b
     0
     > SET a 2
@@ -116,7 +116,7 @@ session('databases: SELECT MOVE SWAPDB FLUSHDB DBSIZE', '''
     > SELECT 0
     +OK
     > TTL m
-    1000
+    /^(1000|9..)$/
     > DBSIZE
     2
     > MOVE m 0
@@ -188,7 +188,7 @@ session('OBJECT', '''
     > OBJECT REFCOUNT l
     1
     > OBJECT IDLETIME l
-    /^[0-9]$/
+    /^[0-9]{1,2}$/
     > OBJECT ENCODING missing
     nil
     > OBJECT FREQ missing
@@ -273,13 +273,13 @@ def _(s):
     payload = c.call('DUMP', 'k')
     expect(c, ['RESTORE', 'k', '0', payload], '-BUSYKEY Target key name already exists.')
     expect(c, ['RESTORE', 'k', '1000000', payload, 'REPLACE'], '+OK')
-    ok(999 <= c.call('TTL', 'k') <= 1000, 'TTL')
+    ok(900 <= c.call('TTL', 'k') <= 1000, 'TTL')
     expect(c, ['RESTORE', 'k', '99999999999999', payload, 'REPLACE', 'ABSTTL'], '+OK')
     expect(c, 'PEXPIRETIME k', '99999999999999')
     expect(c, ['RESTORE', 'k', '1', payload, 'REPLACE', 'ABSTTL'], '+OK')
     expect(c, 'EXISTS k', '0')
     expect(c, ['RESTORE', 'k', '0', payload, 'IDLETIME', '1000'], '+OK')
-    ok(c.call('OBJECT', 'IDLETIME', 'k') in range(990, 1020), 'IDLETIME')
+    ok(c.call('OBJECT', 'IDLETIME', 'k') in range(1000, 1100), 'IDLETIME')
     expect(c, ['RESTORE', 'k2', '0', payload, 'IDLETIME', '-1'], '-ERR Invalid IDLETIME value, must be >= 0')
     expect(c, ['RESTORE', 'k2', '0', payload, 'FREQ', '256'], '-ERR Invalid FREQ value, must be >= 0 and <= 255')
     expect(c, ['RESTORE', 'k2', '0', payload, 'FREQ', '5', 'IDLETIME', '5'], '-ERR syntax error')

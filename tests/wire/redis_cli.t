@@ -20,7 +20,7 @@ if CLI is None:
 
 
 def cli(s, *words, stdin=b'', options=()):
-    done = subprocess.run([CLI, '-p', str(s.port), *options, *words], input=stdin, capture_output=True, timeout=60)
+    done = subprocess.run([CLI, '-p', str(s.port), *options, *words], input=stdin, capture_output=True, timeout=300)
     return done.stdout.decode() + done.stderr.decode()
 
 

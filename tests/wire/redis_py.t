@@ -166,7 +166,7 @@ def _(s):
     eq(r.ping(), True)
 
 
-def next_of(p, kinds, timeout=20):
+def next_of(p, kinds, timeout=60):
     """The next message of one of these kinds."""
     while True:
         message = p.get_message(timeout=timeout)
@@ -199,7 +199,7 @@ def _(s):
     eventually(lambda: r.publish('news', 'x') == 1, 'it does not listen')
     for n in range(100):
         r.publish('news', n)
-    eq([got.get(timeout=20) for _ in range(101)], ['x'] + [str(n) for n in range(100)])
+    eq([got.get(timeout=60) for _ in range(101)], ['x'] + [str(n) for n in range(100)])
     thread.stop()
     thread.join()
 
@@ -223,8 +223,8 @@ def _(s):
 @test('blocking calls in threads')
 def _(s):
     r = connect(s)
-    calls = [lambda c: c.blpop(['l', 'm'], 20), lambda c: c.brpop('n', 20), lambda c: c.blmove('o', 'p', 20), lambda c: c.bzpopmax('z', 20),
-             lambda c: c.xread({'x': '$'}, block=20000)]
+    calls = [lambda c: c.blpop(['l', 'm'], 90), lambda c: c.brpop('n', 90), lambda c: c.blmove('o', 'p', 90),
+             lambda c: c.bzpopmax('z', 90), lambda c: c.xread({'x': '$'}, block=90000)]
     replies = [None] * len(calls)
 
     def call(i):
@@ -240,7 +240,7 @@ def _(s):
     r.zadd('z', {'four': 4})
     r.xadd('x', {'f': 5}, id='5-5')
     for t in threads:
-        t.join(30)
+        t.join(90)
     eq(replies, [(b'm', b'1'), (b'n', b'2'), b'3', (b'z', b'four', 4.0), [[b'x', [(b'5-5', {b'f': b'5'})]]]])
     eq((r.blpop('l', 0.01), r.brpoplpush('l', 'm', 0.01), r.xread({'x': '$'}, block=10)), (None, None, []))
 
@@ -297,16 +297,16 @@ def _(s):
         eq(await r.get('n'), '100')
         async with r.pipeline(transaction=True) as pipe:
             eq(await pipe.set('a', 1).incr('a').get('a').execute(), [True, 2, '2'])
-        waiting = asyncio.gather(*(r.blpop(f'l{i}', 20) for i in range(10)))
+        waiting = asyncio.gather(*(r.blpop(f'l{i}', 60) for i in range(10)))
         await asyncio.sleep(0)
         for i in range(10):
             await r.rpush(f'l{i}', i)
         eq(await waiting, [(f'l{i}', str(i)) for i in range(10)])
         p = r.pubsub(ignore_subscribe_messages=True)
         await p.subscribe('news')
-        await p.get_message(timeout=20)
+        await p.get_message(timeout=60)
         await r.publish('news', 'hello')
-        eq((await p.get_message(timeout=20))['data'], 'hello')
+        eq((await p.get_message(timeout=60))['data'], 'hello')
         async with r.lock('lock', timeout=60):
             eq(await r.lock('lock').acquire(blocking=False), False)
         eq([key async for key in r.scan_iter('l*')], [])

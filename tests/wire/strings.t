@@ -60,11 +60,11 @@ session('SET: expiry options', '''
     > SET k v EX 1000
     +OK
     > TTL k
-    1000
+    /^(1000|9..)$/
     > SET k v PX 1000000
     +OK
     > TTL k
-    1000
+    /^(1000|9..)$/
     > SET k v EXAT 99999999999
     +OK
     > EXPIRETIME k
@@ -109,11 +109,11 @@ session('SETNX SETEX PSETEX GETSET GETDEL', '''
     > SETEX k 1000 v
     +OK
     > TTL k
-    1000
+    /^(1000|9..)$/
     > PSETEX k 1000000 v
     +OK
     > TTL k
-    1000
+    /^(1000|9..)$/
     > SETEX k 0 v
     -ERR invalid expire time in 'setex' command
     > PSETEX k -1 v
@@ -136,7 +136,7 @@ session('GETEX', '''
     > GETEX k EX 1000
     "v"
     > TTL k
-    1000
+    /^(1000|9..)$/
     > GETEX k PERSIST
     "v"
     > TTL k
@@ -224,7 +224,7 @@ session('INCR and DECR', '''
     > INCR t
     2
     > TTL t
-    1000
+    /^(1000|9..)$/
 ''')
 
 session('INCRBYFLOAT', '''

@@ -26,7 +26,7 @@ class Presence:
     def online(self):
         return {key.removeprefix('presence:') for key in self.r.scan_iter('presence:*', count=100)}
 
-    def wait_until_left(self, users, timeout=20):
+    def wait_until_left(self, users, timeout=60):
         with self.changed:
             return self.changed.wait_for(lambda: users <= set(self.left), timeout)
 

@@ -91,7 +91,7 @@ class IdempotentRequests:
     def __init__(self, r, ttl=3600):
         self.r, self.ttl = r, ttl
 
-    def run(self, request_id, work, patience=5):
+    def run(self, request_id, work, patience=60):
         key = f'request:{request_id}'
         if self.r.set(key, 'pending', nx=True, ex=self.ttl):
             answer = work()
