@@ -700,6 +700,23 @@ def _(s):
     eq(pushing.reply(), 1)
 
 
+@test('CLIENT PAUSE WRITE in the transaction that pushes, then CLIENT UNBLOCK of who was about to be served')
+def _(s):
+    need_kelvin('order of a pause and those who wait')
+    main, last = s.client(), s.client()
+    for name in (A, B):
+        waiting = [client_of(s) for _ in range(4)]
+        for client, _ in waiting:
+            block(s, client, 'BLPOP', name, 0)
+        block(s, last, 'BLPOP', name, 0)
+        main.pipeline([['MULTI'], ['RPUSH', name, 'x', 'y'], ['CLIENT', 'PAUSE', 100000, 'WRITE'], ['EXEC']])
+        eq([main.call('CLIENT', 'UNBLOCK', number) for _, number in waiting], [1] * 4)
+        eq([show(client.reply()) for client, _ in waiting], ['nilarray'] * 4)
+        main.call('CLIENT', 'UNPAUSE')
+        eq(show(last.reply()), f'["{name}", "x"]')
+        eq([client.call('LLEN', name) for client, _ in waiting], [1] * 4)
+
+
 @test('idle clients are closed, blocked ones are not')
 def _(s):
     a, b, idle = s.client(), s.client(), s.client()

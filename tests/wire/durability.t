@@ -4,7 +4,7 @@ import os
 import sys
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), '..', 'lib'))
-from kelvin import IS_KELVIN, Server, eq, eventually, expect, keys, need_kelvin, ok, run, test
+from kelvin import IS_KELVIN, Server, encode, eq, eventually, expect, keys, need_kelvin, ok, run, test
 
 LINES = ['db 1 durability always', 'db 2 durability none', 'db 3 durability os']
 
@@ -51,6 +51,78 @@ def _(_s):
     server.restart(kill=True)
     eq(server.client().call('MGET', *[f'k{i}' for i in range(100)]), [b'%d' % i for i in range(100)])
     server.stop()
+
+
+VALUE = b'x' * 100000
+
+
+class Told:
+    """What leaves an `always` server may tell of nothing that is not on disk. Of those who listen there are several, so
+    that some live on the shard where it happens and some elsewhere."""
+
+    def __init__(self):
+        self.server = Server({'durability': 'always', 'notify-keyspace-events': 'KEA'})
+        self.writer, self.look, self.n = self.server.client(), self.server.client(), 0
+
+    def listeners(self, *call):
+        clients = [self.server.client() for _ in range(4)]
+        for client in clients:
+            client.call(*call)
+        return clients
+
+    def rounds(self):
+        for _ in range(24):
+            self.n += 1
+            yield self.n, f'k{self.n}'
+
+    def check(self, what):
+        info = dict(line.split(':') for line in self.look.call('INFO', 'persistence').decode().split() if ':' in line)
+        eq(info['log_durable_lsn'], info['log_appended_lsn'], f'durable and appended, when {what} has come')
+
+    def hear(self, what, clients, *calls, read=lambda client: client.read()):
+        """Each of `calls`, in which K is a key, is replied; together they send one thing to each of the clients."""
+        for n, key in self.rounds():
+            self.writer.raw(b''.join(encode([key if arg == 'K' else arg for arg in call]) for call in calls))
+            read(clients[n % len(clients)])
+            self.check(what)
+            for client in clients[:n % len(clients)] + clients[n % len(clients) + 1:]:
+                read(client)
+            for _ in calls:
+                self.writer.reply()
+
+
+def line_of_set(monitor):
+    while b'"SET"' not in monitor.read():
+        pass
+
+
+@test('always: nothing that tells of a change leaves before it is on disk')
+def _(_s):
+    need_kelvin('figures of its log')
+    t = Told()
+    others = t.listeners('PING')
+    for n, key in t.rounds():
+        t.writer.call('SET', key, VALUE)
+        t.check('a reply')
+        t.writer.send('APPEND', key, VALUE)
+        while others[n % 4].call('STRLEN', key) == len(VALUE):
+            pass
+        t.check('what another client reads')
+        t.writer.reply()
+        others[n % 4].send('BLPOP', 'l' + key, 0)
+        t.writer.send('RPUSH', 'l' + key, VALUE)
+        others[n % 4].read()
+        t.check('what a client waited for')
+        t.writer.reply()
+    news = t.listeners('SUBSCRIBE', 'news')
+    t.hear('a message of a transaction', news, ['MULTI'], ['SET', 'K', VALUE], ['PUBLISH', 'news', 'x'], ['EXEC'])
+    t.hear('a message of a script', news, ['EVAL', "redis.call('SET', KEYS[1], ARGV[1]) redis.call('PUBLISH', 'news', 'x')", 1, 'K', VALUE])
+    t.hear('an event', t.listeners('SUBSCRIBE', '__keyevent@0__:setrange'), ['SETRANGE', 'K', 0, VALUE])
+    t.hear('an event of several keys', t.listeners('PSUBSCRIBE', '__keyspace*:other'), ['MSET', 'K', VALUE, 'other', 1])
+    t.hear('an event of what expires', t.listeners('SUBSCRIBE', '__keyevent@0__:expired'), ['SET', 'K', 'v', 'PX', 1])
+    monitors = t.listeners('MONITOR')
+    t.hear('a line of MONITOR', monitors, ['SET', 'K', VALUE], read=line_of_set)
+    t.server.stop()
 
 
 @test('deletions, expiries, RENAME, FLUSHDB, SWAPDB, MOVE and COPY survive')

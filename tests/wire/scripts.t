@@ -283,10 +283,15 @@ def _(server):
         raise Skip('one shard')
     other = server.client()
     other.call('CONFIG', 'SET', 'busy-reply-threshold', '20')
-    runners = [server.client() for _ in range(2)]
+    runners, listeners = [server.client() for _ in range(2)], [server.client() for _ in range(4)]
+    for listener in listeners:
+        listener.call('SUBSCRIBE', THREE[1])
     runners[0].send('EVAL', '#!lua\nwhile true do end', '1', THREE[0])
     eventually(lambda: show(other.call('GET', THREE[0])).startswith('-BUSY'), 'its shard is busy')
     eq(other.call('SET', THREE[1], '1'), b'OK')
+    expect(other, ['PUBLISH', THREE[1], 'x'], '4')
+    for listener in listeners:  # to those who live where the script runs too
+        eq(listener.read()[2], b'x')
     runners[1].send('EVAL', "#!lua\nredis.call('get', KEYS[1]) while true do end", '1', THREE[1])
     eventually(lambda: show(other.call('GET', THREE[1])).startswith('-BUSY'), 'a second one is')
     eq(other.call('SET', THREE[2], '1'), b'OK')

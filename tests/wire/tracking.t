@@ -799,9 +799,14 @@ def _(s):
     need_kelvin('databases whose durability is `always`')
     logged = Server({'durability': 'always'})
     a, b, look = logged.client(), [tracker(logged), tracker(logged, 'BCAST', 'PREFIX', 'k')], logged.client()
+    for _ in range(4):
+        b.append(logged.client(3))
+        tracker(logged, 'BCAST', 'PREFIX', 'k', 'REDIRECT', b[-1].call('CLIENT', 'ID'))
+    first = b[0]
     for i in range(60):
-        b[0].call('GET', f'k{i}')
-        a.send('SET', f'k{i}', 'x' * 1000)
+        first.call('GET', f'k{i}')
+        a.send('SET', f'k{i}', 'x' * 100000)
+        b.append(b.pop(0))  # the first one read finds out
         for c in b:
             eq(show(c.read()), keys(f'k{i}'))
             info = dict(line.split(':') for line in look.call('INFO', 'persistence').decode().split() if ':' in line)
