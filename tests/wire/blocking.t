@@ -553,6 +553,11 @@ def _(s):
             eq(show(a.reply()), want)
             eq(main.call('CLIENT', 'UNBLOCK', a_id), 0)
         eq(show(a.call('PING')), '+PONG')
+    for names in ([A], [B], [C, A]):
+        a, a_id = client_of(s)
+        block(s, a, 'BLPOP', *names, 0)
+        eq(main.pipeline([['MULTI'], ['CLIENT', 'UNBLOCK', a_id], ['CLIENT', 'UNBLOCK', a_id, 'ERROR'], ['EXEC']])[-1], [1, 0])
+        eq(show(a.reply()), 'nilarray')
     eq(main.call('RPUSH', A, 1), 1)
     expect(main, 'CLIENT UNBLOCK x', '-ERR value is not an integer or out of range')
     expect(main, 'CLIENT UNBLOCK 12345678', '0')
