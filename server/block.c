@@ -257,7 +257,6 @@ static struct blocked *new_blocked(struct call *c, struct waiter *w, void (*agai
     b->ready.run = run_ready;
     b->notes = (void *)c->block.notes;
     b->notes_len = c->block.notes_len;
-    list_push(s->blocking.all, b);
     stat_add(&s->blocking.counts.clients, 1);
     if (c->block.timeout_ms > 0 && (uint64_t)c->block.timeout_ms < (UINT64_MAX >> 1) / 1000)
         set_deadline(b, s->now_us + (uint64_t)c->block.timeout_ms * 1000);
@@ -330,7 +329,6 @@ void block_done(struct blocked **at)
     clear_deadline(b);
     if (b->outcome != BLOCK_WAITS)
         forget_ended(b);
-    list_remove(s->blocking.all, b);
     stat_add(&s->blocking.counts.clients, (uint64_t)-1);
     if (atomic_load(&b->posted))
         b->dead = true;
@@ -476,15 +474,6 @@ void block_expire(struct shard *s)
     }
 }
 
-void block_give_up(struct shard *s, void (*again)(struct waiter *w))
-{
-    for (struct blocked *b = s->blocking.all, *next; b != NULL; b = next) {
-        next = b->next;
-        if (b->again == again)
-            run_ended(b);
-    }
-}
-
 /* --- life --- */
 
 void blocking_init(struct blocking *bl)
@@ -498,7 +487,7 @@ void blocking_free(struct blocking *bl)
 {
     while (bl->ready != NULL)
         drop_if_unused(take_ready(bl));
-    ensure(bl->all == NULL && bl->nkeys == 0);
+    ensure(bl->nkeys == 0);
     if (bl->keys != NULL)
         table_free(bl->keys);
     btree_free(bl->deadlines);

@@ -30,9 +30,8 @@ struct blocking {
     struct table *keys;                     /* struct blocked_key by (database, key); NULL: there never were any */
     struct blocked_key *ready, **ready_end; /* in the order in which they became ready */
     struct blocked_key *served;             /* its waiters are being run */
-    struct blocked *all;                    /* who waits here */
-    struct blocked *ended;                  /* of these: an outcome was set by a holder */
-    struct btree *deadlines;                /* of these, in their order */
+    struct blocked *ended;                  /* who waits here and got an outcome from a holder */
+    struct btree *deadlines;                /* of who waits here, in their order */
     uint64_t next_deadline_us;              /* UINT64_MAX: none */
     bool serving;
     struct block_counts {
@@ -53,7 +52,7 @@ struct block_link {
 
 /* One call that waits. Owned by the thread of `shard`; the links are the owners' data. */
 struct blocked {
-    struct blocked *next, *prev, *ended_next;
+    struct blocked *ended_next;
     struct waiter *waiter;
     struct shard *shard;
     void (*again)(struct waiter *w); /* runs it again from the start, at once */
@@ -101,7 +100,5 @@ void block_serve(struct shard *s);
 bool block_pending_held(const struct server *server);
 /* Ends those whose time is up. */
 void block_expire(struct shard *s);
-/* The server stops: forwarded requests (`again` is theirs) give up. */
-void block_give_up(struct shard *s, void (*again)(struct waiter *w));
 
 #endif

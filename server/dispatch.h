@@ -124,8 +124,6 @@ void forward_answer(struct shard *s);
 void forward_gone(struct client *c);
 /* Whether such a command waits; and the same as its record, for a holder of all shards. */
 struct blocked *client_blocked(const struct client *c);
-/* The server stops: what waits here for others gives up. */
-void forward_give_up(struct shard *s);
 
 /* --- transactions (tx.c) --- */
 

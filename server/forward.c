@@ -332,5 +332,3 @@ struct blocked *client_blocked(const struct client *c)
 {
     return c->blocked != NULL || c->blocking_sub == NULL ? c->blocked : c->blocking_sub->blocked;
 }
-
-void forward_give_up(struct shard *s) { block_give_up(s, sub_again); }

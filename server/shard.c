@@ -629,7 +629,6 @@ static void end_clients_slice(struct shard *s, int64_t timeout_us)
 {
     loop_poll(s->loop, timeout_us);
     run_mailbox(s);
-    forward_give_up(s);
     for (struct client *c = s->clients; c != NULL; c = c->next) {
         if (c->blocked != NULL)
             block_done(&c->blocked);

@@ -273,6 +273,17 @@ scenarios('first come, first served', '''
     b?
     > ZRANGE {A} 0 -1
 ''', '''
+    # who cannot use what has come is passed over, and tried once
+    a< XREAD BLOCK 0 STREAMS {A} {B} 5-5 5-5
+    b< XREAD BLOCK 0 STREAMS {A} {B} 0 0
+    c< XREAD BLOCK 0 STREAMS {A} 0
+    > XADD {A} 1-1 f v
+    b?
+    c?
+    a-
+    > XADD {B} 6-1 f v
+    a?
+''', '''
     # a client that waits keeps its place when a key comes that it cannot use
     a< BLPOP {A} {B} 0
     b< BLPOP {A} 0
@@ -789,6 +800,19 @@ def _(s):
             block(s, a, 'BLPOP', name, 0)
             eq(main.pipeline([['RPUSH', name, 1], ['LPOP', name], ['LLEN', name]])[1:], [main.call('GET', 'no'), 0])
             eq(a.reply(), [name.encode(), b'1'])
+
+
+@test('transactions over several shards that come together do not overtake who waits')
+def _(s):
+    main, waiting, others = s.client(), s.client(), [s.client() for _ in range(9)]
+    take = [['MULTI'], ['LPOP', A], ['INCR', B], ['EXEC']]
+    for _ in range(25):
+        block(s, waiting, 'BLPOP', A, 0)
+        for client in [*others[:4], main, *others[4:]]:
+            client.raw(b''.join(map(encode, [['MULTI'], ['RPUSH', A, 'x'], ['INCR', B], ['EXEC']] if client is main else take)))
+        eq(show(waiting.reply()), f'["{A}", "x"]')
+        eq([show([client.reply() for _ in take][-1][0]) for client in others], ['nil'] * len(others))
+        eq([main.reply() for _ in take][-1][0], 1)
 
 
 @test('what was served is in the log: kill -9 and restart')

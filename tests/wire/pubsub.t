@@ -294,6 +294,14 @@ def _(s):
         eq(other.read()[3], b'x')
         other.close()
         eventually(lambda: p.call('PUBSUB', 'NUMSUB', 'ch') == [b'ch', 0], 'forgotten')
+    # one that reads may get much more than that
+    other = s.client()
+    other.call('SUBSCRIBE', 'ch')
+    for _ in range(64):
+        p.call('PUBLISH', 'ch', b'x' * 12000)
+        p.call('PUBLISH', 'ch', b'x' * 100000)
+        other.read(), other.read()
+    other.close()
     # one message above the limit
     slow = s.client()
     slow.send('SUBSCRIBE', 'ch')
