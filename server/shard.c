@@ -484,16 +484,6 @@ static void answer(struct shard *s)
     forward_answer(s);
 }
 
-/* What the holders made ready comes before anything else that runs here. */
-static void serve_after_hold(struct shard *s)
-{
-    if (likely(!block_pending(&s->blocking)))
-        return;
-    block_serve(s);
-    shard_append(s, 1ull << s->index);
-    answer(s);
-}
-
 /* Whether there may be room now for who waits for some. */
 static bool room_moved(struct shard *s)
 {
@@ -535,7 +525,6 @@ static bool turn(struct shard *s)
         hold_lend(s);
         wait_until_returned(s);
         push_deliver(s);
-        serve_after_hold(s);
         flush_outgoing(s);
     }
     if (unlikely(s->runner_in != NULL))
