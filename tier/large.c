@@ -14,11 +14,11 @@ bool tier_encoding_key(const struct tier *t, const struct keyspace *ks, uint64_t
 bool large_value(const struct entry *e) { return (e->flags & ENTRY_DIRTY) && keyspace_ram_bytes(e) > LARGE; }
 
 /* Only one at a time: others stay as they are. */
-void large_begin(struct tier *t, const struct keyspace *ks, struct entry *e, uint64_t hash)
+bool large_begin(struct tier *t, const struct keyspace *ks, struct entry *e, uint64_t hash)
 {
     struct encoding *g = &t->encoding;
     if (g->active)
-        return;
+        return false;
     keyspace_encoding(e);
     g->active = true;
     g->space = ks->id;
@@ -28,10 +28,13 @@ void large_begin(struct tier *t, const struct keyspace *ks, struct entry *e, uin
     buf_clear(&g->name);
     buf_append_slice(&g->name, entry_key(e));
     atomic_fetch_add_explicit(&t->pending, g->ram_bytes, memory_order_relaxed);
+    return true;
 }
 
-static void end_encoding(struct tier *t)
+static void end_encoding(struct tier *t, struct space *s, struct entry *cleaned)
 {
+    if (s != NULL)
+        run_encoded(s, t->encoding.hash, cleaned);
     t->encoding.active = false;
     atomic_fetch_sub_explicit(&t->pending, t->encoding.ram_bytes, memory_order_relaxed);
     if (t->encoding.payload.n > 0)
@@ -79,7 +82,7 @@ bool tier_encode_part(struct tier *t, uint64_t stamp)
     struct space *s = tier_space_by_id(t, g->space);
     struct entry *e = s ? keyspace_find(s->ks, (struct key){buf_slice(&g->name), g->hash}) : NULL;
     if (e == NULL || !(e->flags & ENTRY_ENCODING)) {
-        end_encoding(t);
+        end_encoding(t, s, NULL);
         return false;
     }
     if (!tier_can_write(t))
@@ -90,6 +93,6 @@ bool tier_encode_part(struct tier *t, uint64_t stamp)
     if (g->cursor != 0)
         return true;
     clean_large(t, s, e, stamp);
-    end_encoding(t);
+    end_encoding(t, s, e);
     return true;
 }

@@ -16,6 +16,8 @@ struct run {
     bool orphan;       /* its keyspace is gone: freed when it is sorted */
     size_t n, cap, at; /* words; those before `at` are done */
     size_t kept;       /* of those before `at`, moved to the front: busy, to be looked at again */
+    bool encoding;     /* one more word: its value is large and being encoded in parts */
+    uint64_t encoding_hash;
     uint64_t *hashes;
 };
 
@@ -98,6 +100,33 @@ static struct run *run_ready(struct tier *t, struct space *s, uint64_t until)
     return run != NULL && run->state == RUN_READY ? run : NULL;
 }
 
+static void begin_large(struct tier *t, struct space *s, struct run *run, struct entry *e, uint64_t hash)
+{
+    e->flags |= ENTRY_QUEUED;
+    if (large_begin(t, s->ks, e, hash)) {
+        run->encoding = true;
+        run->encoding_hash = hash;
+    } else {
+        run->hashes[run->kept++] = hash;
+    }
+}
+
+/* Its word is done, even if it changes again before it is on flash: then it is queued anew, for the next checkpoint. A
+ * value that always changes would else be written again and again, and the checkpoint not end before the changes do. */
+void run_encoded(struct space *s, uint64_t hash, struct entry *cleaned)
+{
+    struct run *run = s->run;
+    if (run == NULL || !run->encoding || run->encoding_hash != hash)
+        return;
+    run->encoding = false;
+    if (cleaned != NULL)
+        cleaned->flags &= (uint16_t)~ENTRY_QUEUED;
+    else if (run->kept < run->at)
+        run->hashes[run->kept++] = hash;
+    else
+        run->hashes[run->n++] = hash;
+}
+
 /* Words of keys that are being written are kept for another round. */
 static unsigned run_clean(struct tier *t, struct space *s, struct run *run, uint64_t stamp, unsigned max_keys)
 {
@@ -108,9 +137,7 @@ static unsigned run_clean(struct tier *t, struct space *s, struct run *run, uint
         if (item.busy) {
             run->hashes[run->kept++] = hash;
         } else if (item.e != NULL && large_value(item.e)) {
-            large_begin(t, s->ks, item.e, hash);
-            item.e->flags |= ENTRY_QUEUED;
-            run->hashes[run->kept++] = hash;
+            begin_large(t, s, run, item.e, hash);
         } else if (item.e != NULL) {
             clean_one(t, s, item.e, hash, stamp);
             taken++;
@@ -130,7 +157,7 @@ unsigned tier_clean(struct tier *t, struct keyspace *ks, uint64_t until, uint64_
     unsigned taken = run != NULL ? run_clean(t, s, run, stamp, max_keys) : 0;
 
     batch_close(t);
-    if (run != NULL && run->n == 0)
+    if (run != NULL && run->n == 0 && !run->encoding)
         run_drop(s);
     *done = s->run == NULL && (queue_empty(&ks->dirty) || ks->dirty.head >= until);
     return taken;

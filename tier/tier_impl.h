@@ -128,11 +128,14 @@ void clean_put_meta(struct tier *t, struct batch *b, const struct keyspace *ks, 
 /* Whether the value is one to encode in parts. */
 bool large_value(const struct entry *e);
 
-/* Begins with it, unless another is under way. */
-void large_begin(struct tier *t, const struct keyspace *ks, struct entry *e, uint64_t hash);
+/* Begins with it; false if another is under way. */
+bool large_begin(struct tier *t, const struct keyspace *ks, struct entry *e, uint64_t hash);
 
 /* --- run.c --- */
 
 void run_drop(struct space *s);
+
+/* The encoding of a large value of this keyspace has ended. `cleaned`: its entry, or NULL: it was given up. */
+void run_encoded(struct space *s, uint64_t hash, struct entry *cleaned);
 
 #endif

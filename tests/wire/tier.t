@@ -3,6 +3,7 @@
 import os
 import random
 import sys
+import threading
 import time
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), '..', 'lib'))
@@ -292,6 +293,46 @@ def _(_s):
         ok(c.call('GET', key) == value, f'{key} differs after a restart')
     server.stop()
 
+
+
+def completed(server):
+    return int(server.info('persistence')['checkpoints_completed'])
+
+
+def checkpoint(server):
+    before = completed(server)
+    eventually(lambda: bytes(server.client().call('BGREWRITEAOF')).startswith(b'Background'), 'a checkpoint begins')
+    eventually(lambda: completed(server) > before, 'it completes')
+
+
+def append(c, n):
+    c.pipeline([('RPUSH', 'large', *['x' * 100] * 100)] * (n // 100))
+
+
+@test('a checkpoint writes a large value once, however long it goes on being changed')
+def _(_s):
+    server = Server({'maxmemory': '400mb', 'tier-memory': '8mb'})
+    c = server.client()
+    append(c, 40000)
+    stop = threading.Event()
+
+    def change():
+        while not stop.is_set():
+            c.pipeline([('RPUSH', 'large', 'x'), ('RPOP', 'large')] * 20)
+
+    writer = threading.Thread(target=change)
+    writer.start()
+    try:
+        for _ in range(4):
+            checkpoint(server)
+    finally:
+        stop.set()
+        writer.join()
+    tier = server.info('tier')
+    ok(int(tier['tier_cleaned_keys']) <= 4 and tier['tier_clean_errors'] == '0', f'{tier}')
+    server.restart(kill=True)
+    eq(server.client().call('LLEN', 'large'), 40000)
+    server.stop()
 
 
 def peak(server):
