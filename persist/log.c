@@ -342,6 +342,11 @@ uint64_t log_since_checkpoint(const struct log *l)
     return log_appended(l) - l0;
 }
 
+uint64_t log_disk_free(const struct log *l)
+{
+    return atomic_load(&l->disk_full) ? 0 : atomic_load_explicit(&l->disk_free, memory_order_relaxed);
+}
+
 /* --- room ------------------------------------------------------------------------------------------------------- */
 
 /* One segment stays reserved, and a frame that does not fit into what is left of the active segment wastes that. */

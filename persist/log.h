@@ -127,8 +127,10 @@ int log_make_durable(struct log *l, uint64_t lsn) must_check;
  * manifest, then recycles or removes segments that lie wholly below min(l0, keep). -ENOSPC: nothing has changed, try
  * again. Blocking (call from a background thread). */
 int log_checkpoint(struct log *l, const struct log_checkpoint *c, uint64_t keep) must_check;
-/* Bytes of log since the last checkpoint's L0, for the decision to make the next one. */
+/* For the decision to make the next one: bytes of log since the last checkpoint's L0, and bytes that the disk had free
+ * when the last segment was prepared; 0 when there was no room for one. Any thread. */
 uint64_t log_since_checkpoint(const struct log *l);
+uint64_t log_disk_free(const struct log *l);
 
 struct log_info {
     uint64_t segments, segment_bytes, syncs, sync_us_last, sync_us_max, frames, first_lsn;

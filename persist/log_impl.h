@@ -81,7 +81,8 @@ struct log {
     _Atomic uint64_t durable_mark;  /* end LSN of the last frame on disk at or below durable */
     _Atomic uint64_t syncing_since; /* when the oldest write that the running sync covers was made; 0: none runs */
     _Atomic bool disk_full;
-    _Atomic uint64_t attempts; /* at preparing a segment, that have ended */
+    _Atomic uint64_t disk_free; /* see log_disk_free */
+    _Atomic uint64_t attempts;  /* at preparing a segment, that have ended */
     _Atomic uint64_t syncs, sync_us_last, sync_us_max, sync_us_recent;
 
     /* Requests to the log thread. */

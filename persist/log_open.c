@@ -22,6 +22,7 @@ static struct log *new_log(const struct log_config *cfg)
     l->slack = cfg->segment_bytes / 8;
     l->stop = LSN_NONE;
     atomic_store(&l->everysec, true);
+    atomic_store(&l->disk_free, UINT64_MAX);
     l->writers = mem_alloc_aligned(writers, 64);
     memset(l->writers, 0, writers);
     for (unsigned i = 0; i < cfg->writers; i++)

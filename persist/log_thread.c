@@ -188,6 +188,8 @@ static int begin_preparing(struct log *l, uint64_t size)
 {
     uint64_t disk_free;
     int err = l->cfg.fs->ops->free_bytes(l->cfg.fs, l->dir, &disk_free);
+    if (err == 0)
+        atomic_store_explicit(&l->disk_free, disk_free, memory_order_relaxed);
     if (err == 0 && disk_free < size + l->cfg.reserve_bytes)
         return -ENOSPC;
     l->prepared_bytes = 0;

@@ -14,6 +14,8 @@
 
 #define CLEANS_A_TURN 512
 #define TOMBS_LOOK_US 1000000
+/* Bytes of log that pay for one byte written anew: that then costs a twentieth of them, about. */
+#define LOG_A_REWRITE 8
 
 enum phase { PHASE_IDLE, PHASE_MARKING, PHASE_CLEANING, PHASE_RECORDING };
 
@@ -132,6 +134,8 @@ static void mark_part(struct shard *s, struct part *part)
         struct keyspace *ks = s->spaces[db];
         part->space[db] = ks->id;
         part->until[db] = server_logged(s->server, (uint32_t)db) ? ks->dirty.tail : 0;
+        ks->rewritten = 0;
+        ks->changes++;
     }
     part->errors = clean_errors(s);
     part->state = PART_CLEANING;
@@ -197,13 +201,40 @@ static bool tombs_press(struct checkpoint *cp)
     return press;
 }
 
+/* What the next checkpoint would write beyond what the log carried here since the last one: values that were large
+ * before they changed. What was written whole, or has grown, the log has paid for. */
+static uint64_t rewriting(const struct server *server)
+{
+    uint64_t sum = 0;
+    for (unsigned i = 0; i < server->nshards; i++)
+        for (int db = 0; db < server->config->databases; db++)
+            if (server_logged(server, (uint32_t)db))
+                sum += atomic_load_explicit(&server->shards[i]->figures[db].rewriting, memory_order_relaxed);
+    return sum;
+}
+
+/* A changed value is written whole, however little has changed: appending to a stream of ten million entries would cost
+ * a multiple of appending to a short one if every 256 MB of log were followed by a checkpoint. So the log has to be in
+ * proportion to what is written anew. That is judged by what is dirty now, not by what the last checkpoint wrote: one
+ * huge value that has been changed once must not be written at once, and when it is gone nobody waits for it.
+ *
+ * Waiting costs disk, and time after a crash, hence the limits: checkpoint-log-max (a value of 5 GB that a few writes
+ * touch is written anew so often, and no oftener), and what the disk has free. */
+uint64_t checkpoint_due_at(const struct server *server)
+{
+    const struct config *cfg = server->config;
+    uint64_t worth = min_u64(rewriting(server), UINT64_MAX / LOG_A_REWRITE) * LOG_A_REWRITE;
+    uint64_t limit = min_u64(cfg->checkpoint_log_max, log_disk_free(server->log));
+    return max_u64(cfg->checkpoint_log_size, min_u64(worth, limit));
+}
+
 void checkpoint_cron(struct server *server)
 {
     struct checkpoint *cp = server->checkpoint;
     if (cp == NULL || phase_of(cp) != PHASE_IDLE || atomic_load(&cp->closed) ||
         server->shards[0]->now_us < cp->retry_us)
         return;
-    if (log_since_checkpoint(server->log) > server->config->checkpoint_log_size || tombs_press(cp))
+    if (log_since_checkpoint(server->log) > checkpoint_due_at(server) || tombs_press(cp))
         atomic_store(&cp->asked, true);
     if (atomic_load(&cp->asked))
         begin(cp);

@@ -24,6 +24,8 @@ bool checkpoint_close(struct checkpoint *cp);
 /* The data that is being written out is being replaced: one that is under way does not complete. Under a hold of all,
  * with nothing in the pool. */
 void checkpoint_spoil(struct checkpoint *cp);
+/* Bytes of log since the last one that start the next. Any thread. */
+uint64_t checkpoint_due_at(const struct server *server);
 /* Starts one if it was asked for or the log has grown enough. Shard 0, once a cron. */
 void checkpoint_cron(struct server *server);
 /* Under a hold of all shards (or with one shard, between commands): takes the mark. */

@@ -151,6 +151,7 @@ const struct directive config_directives[] = {
     BOOL("stop-writes-on-bgsave-error", stop_writes_on_bgsave_error, "yes", 0),
     BYTES("log-segment-size", log_segment_size, 64 * 1024, GB8, "64mb", DIRECTIVE_FIXED),
     BYTES("checkpoint-log-size", checkpoint_log_size, 64 * 1024, INT64_MAX, "256mb", 0),
+    BYTES("checkpoint-log-max", checkpoint_log_max, 64 * 1024, INT64_MAX, "1gb", 0),
     {.name = "tier-memory",
      .type = DIRECTIVE_BYTES,
      .at = AT(tier_memory),

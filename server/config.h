@@ -80,7 +80,7 @@ struct config {
     /* log */
     bool appendonly;
     int appendfsync; /* always, everysec, no: the default of durability */
-    uint64_t log_segment_size, checkpoint_log_size;
+    uint64_t log_segment_size, checkpoint_log_size, checkpoint_log_max;
     /* RDB files */
     char *dbfilename;
     bool rdbcompression, rdbchecksum, stop_writes_on_bgsave_error;

@@ -71,6 +71,7 @@ static uint64_t publish_db(struct shard *s, struct keyspace *ks, struct db_figur
     publish(&f->cold, ks->cold);
     publish(&f->cold_bytes, ks->cold_bytes);
     publish(&f->dirty, ks->dirty_keys);
+    publish(&f->rewriting, min_u64(ks->rewritten, ks->dirty_bytes));
     publish(&f->tombs, table_count(ks->tombs));
     return bytes;
 }

@@ -173,6 +173,7 @@ struct shard {
         const struct keyspace *of; /* the keyspace and its state when they were published; the owner's */
         uint64_t changes;
         _Atomic uint64_t bytes, keys, expires, inner, cold, cold_bytes, dirty, tombs;
+        _Atomic uint64_t rewriting;      /* what a checkpoint would write that is not in the log since the last one */
         _Atomic uint64_t mean_expiry_ms; /* as of the last cron */
         _Atomic bool reclaimable;        /* some value could still be dropped or evicted */
         _Atomic uint64_t wanted;         /* bytes that somebody on this shard waits for; written by the owner */

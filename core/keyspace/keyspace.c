@@ -66,8 +66,11 @@ static size_t entry_memory(const struct entry *e) { return mem_class(entry_bytes
 
 static void charge(struct keyspace *ks, const struct entry *e)
 {
+    size_t bytes = entry_memory(e);
     ks->changes++;
-    ks->bytes += entry_memory(e);
+    ks->bytes += bytes;
+    if (e->flags & ENTRY_DIRTY)
+        ks->dirty_bytes += bytes;
 }
 
 static void discharge(struct keyspace *ks, const struct entry *e)
@@ -76,6 +79,8 @@ static void discharge(struct keyspace *ks, const struct entry *e)
     debug_ensure(ks->bytes >= bytes);
     ks->changes++;
     ks->bytes -= bytes;
+    if (e->flags & ENTRY_DIRTY)
+        ks->dirty_bytes -= bytes;
 }
 
 uint64_t keyspace_memory(const struct keyspace *ks)
@@ -149,6 +154,8 @@ static void mark(struct keyspace *ks, struct entry *e, uint64_t hash, uint16_t f
     ks->changes++;
     if (!(e->flags & (ENTRY_DIRTY | ENTRY_META_DIRTY)))
         ks->dirty_keys++;
+    if (flag & ~e->flags & ENTRY_DIRTY)
+        ks->dirty_bytes += entry_memory(e);
     e->flags |= flag;
     if (ks->queue_dirty && !(e->flags & ENTRY_QUEUED)) {
         e->flags |= ENTRY_QUEUED;
@@ -161,6 +168,8 @@ static void unmark(struct keyspace *ks, struct entry *e)
     ks->changes++;
     if (e->flags & (ENTRY_DIRTY | ENTRY_META_DIRTY))
         ks->dirty_keys--;
+    if (e->flags & ENTRY_DIRTY)
+        ks->dirty_bytes -= entry_memory(e);
     e->flags &= (uint16_t) ~(ENTRY_DIRTY | ENTRY_META_DIRTY);
 }
 
@@ -358,6 +367,13 @@ static void contents_changed(struct keyspace *ks, struct entry *e, struct key ke
     mark(ks, e, key.hash, ENTRY_DIRTY);
 }
 
+static void changed_in_place(struct keyspace *ks, struct entry *e, struct key key)
+{
+    if (!(e->flags & ENTRY_DIRTY))
+        ks->rewritten += keyspace_ram_bytes(e);
+    contents_changed(ks, e, key);
+}
+
 struct entry *keyspace_put(struct keyspace *ks, struct key key, const struct value *v, int64_t expire_ms)
 {
     return keyspace_put_at(ks, keyspace_find(ks, key), key, v, expire_ms);
@@ -403,7 +419,7 @@ struct blob *keyspace_writable(struct keyspace *ks, struct entry **e, struct key
     return fresh.blob;
 }
 
-void keyspace_written(struct keyspace *ks, struct entry *e, struct key key) { contents_changed(ks, e, key); }
+void keyspace_written(struct keyspace *ks, struct entry *e, struct key key) { changed_in_place(ks, e, key); }
 
 struct value keyspace_change(struct keyspace *ks, struct entry *e)
 {
@@ -435,7 +451,7 @@ struct entry *keyspace_changed(struct keyspace *ks, struct entry *e, struct key 
         pack_free(v->ptr);
     charge(ks, e);
     if (contents)
-        contents_changed(ks, e, key);
+        changed_in_place(ks, e, key);
     return e;
 }
 
@@ -731,7 +747,7 @@ void keyspace_dirty_all(struct keyspace *ks)
 
 struct tally {
     struct keyspace *ks;
-    uint64_t bytes, keys, cold, expires, inner, dirty, flash, cold_bytes;
+    uint64_t bytes, keys, cold, expires, inner, dirty, flash, cold_bytes, dirty_bytes;
 };
 
 static void tally_item(void *arg, void *item)
@@ -740,6 +756,7 @@ static void tally_item(void *arg, void *item)
     const struct entry *e = item;
     t->bytes += entry_memory(e);
     t->dirty += (e->flags & (ENTRY_DIRTY | ENTRY_META_DIRTY)) != 0;
+    t->dirty_bytes += e->flags & ENTRY_DIRTY ? entry_memory(e) : 0;
     ensure(!(e->flags & (ENTRY_DIRTY | ENTRY_META_DIRTY)) || (e->flags & ENTRY_QUEUED) || !t->ks->queue_dirty);
     if (e->flags & ENTRY_TOMB)
         return;
@@ -776,6 +793,7 @@ void keyspace_validate(struct keyspace *ks)
     tally_table(ks->entries, &t);
     tally_table(ks->tombs, &t);
     ensure(t.bytes == ks->bytes && t.keys == ks->keys && t.cold == ks->cold && t.expires == ks->expires);
+    ensure(t.dirty_bytes == ks->dirty_bytes);
     ensure(t.dirty == ks->dirty_keys && t.flash == ks->flash_keys && t.cold_bytes == ks->cold_bytes);
     ensure(btree_count(ks->inner_expiry) == t.inner);
     ensure(btree_count(ks->expiry) == ks->expires && table_count(ks->entries) == ks->keys);

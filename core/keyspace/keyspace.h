@@ -56,6 +56,9 @@ struct keyspace {
     uint64_t keys, cold, expires, dirty_keys; /* counts of live entries */
     uint64_t cold_bytes;                      /* what the cold values would take in RAM */
     uint64_t flash_keys;                      /* entries with a record on flash (incl. being written) */
+    uint64_t dirty_bytes; /* entries with ENTRY_DIRTY and their values: cleaning all would write about these */
+    uint64_t
+        rewritten;  /* what values took when a change in place made them dirty, summed since the owner last took it */
     uint64_t freed; /* bytes in RAM of deleted keys that were on flash, since the owner last took it */
     /* Takes a value that is too much to be freed at once (VALUE_EFFORT_MAX), and frees it elsewhere. NULL: freed here.
      * `bytes` is what it was charged with. */

@@ -294,6 +294,7 @@ static void persistence_section(struct call *c, struct buf *b)
     info_number(b, "log_written_lsn", log_written(s->log));
     info_number(b, "log_durable_lsn", log_durable(s->log));
     info_number(b, "log_since_checkpoint_bytes", log_since_checkpoint(s->log));
+    info_number(b, "log_checkpoint_due_bytes", checkpoint_due_at(s));
     info_number(b, "log_syncs", l.syncs);
     info_number(b, "log_last_sync_usec", l.sync_us_last);
     info_number(b, "log_max_sync_usec", l.sync_us_max);

@@ -172,7 +172,7 @@ static const char *const advice[LATENCY_EVENTS] = {
     [LATENCY_EVICTION] = "Making room in memory or on flash took long: writes are faster than what is dropped or "
                          "evicted for them. Consider a larger maxmemory or tier-max-bytes.",
     [LATENCY_CHECKPOINT] = "Writing out dirty values took long: large collections change often. A larger "
-                           "checkpoint-log-size makes checkpoints rarer.",
+                           "checkpoint-log-size or checkpoint-log-max makes checkpoints rarer.",
     [LATENCY_SNAPSHOT] = "Handing values to an RDB file took long: save less often, or at quieter times.",
     [LATENCY_LOG_WRITE] = "Writing the log took long: the disk is slow, or the system's page cache is full of what is "
                           "to be written.",

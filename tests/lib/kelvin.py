@@ -37,7 +37,7 @@ SANITIZED = os.path.basename(os.path.dirname(BINARY)) in ('build-asan', 'build-t
 # Options that a redis-server does not know: dropped when it stands in.
 KELVIN_ONLY = {
     'shards', 'io-backend', 'durability', 'tier', 'tier-max-bytes', 'tier-compression', 'log-segment-size',
-    'checkpoint-log-size', 'pipeline-order', 'tier-memory', 'tier-threads',
+    'checkpoint-log-size', 'checkpoint-log-max', 'pipeline-order', 'tier-memory', 'tier-threads',
 }
 
 # What makes everything cold, and the one place that decides it: databases of a megabyte in a process that has room for

@@ -309,6 +309,26 @@ def append(c, n):
     c.pipeline([('RPUSH', 'large', *['x' * 100] * 100)] * (n // 100))
 
 
+@test('a checkpoint that would write a large value anew waits for more log, up to checkpoint-log-max')
+def _(_s):
+    server = Server({'maxmemory': '400mb'})
+    c = server.client()
+    append(c, 40000)
+    checkpoint(server)
+    expect(c, 'CONFIG SET checkpoint-log-size 1mb', '+OK')
+    for release in (['CONFIG', 'SET', 'checkpoint-log-max', '2mb'], ['DEL', 'large']):
+        expect(c, 'CONFIG SET checkpoint-log-max 1gb', '+OK')
+        before = completed(server)
+        append(c, 30000)
+        info = server.info('persistence')
+        ok(2 * MIB < int(info['log_since_checkpoint_bytes']) < int(info['log_checkpoint_due_bytes']), f'{info}')
+        time.sleep(0.5)
+        eq(completed(server), before)
+        c.call(*release)
+        eventually(lambda: completed(server) > before, f'no checkpoint after {release}')
+    server.stop()
+
+
 @test('a checkpoint writes a large value once, however long it goes on being changed')
 def _(_s):
     server = Server({'maxmemory': '400mb', 'tier-memory': '8mb'})
