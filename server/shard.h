@@ -55,6 +55,7 @@ struct shard_stats {
     _Atomic uint64_t expire_ticks, expire_cut;  /* slices that deleted keys: their time; how many had more to do */
     _Atomic uint64_t input_max, output_max, clients_bytes; /* of its clients, when they were last looked at */
     _Atomic uint64_t fetched_late;                         /* cold values that scripts read on the spot */
+    _Atomic uint64_t evicted_scripts;
 };
 static inline void stat_add(_Atomic uint64_t *c, uint64_t n)
 {

@@ -362,6 +362,7 @@ static void stats_section(struct call *c, struct buf *b)
                 ticks_ns(&c->server->timing.ticks, total(c, STAT_AT(expire_ticks))) / 1000000);
     info_number(b, "evicted_keys", total(c, STAT_AT(evicted)));
     info_number(b, "evicted_clients", 0);
+    info_number(b, "evicted_scripts", total(c, STAT_AT(evicted_scripts)));
     info_number(b, "keyspace_hits", total(c, STAT_AT(hits)));
     info_number(b, "keyspace_misses", total(c, STAT_AT(misses)));
     info_number(b, "pubsub_channels", channels(c, CHANNEL_PLAIN));

@@ -34,11 +34,20 @@ static void run_script(struct call *c, struct script *script, int keys, bool rea
         .first_key = 3,
         .keys = keys,
     };
-    if (ref > 0)
+    if (ref > 0) {
+        script_used(c->server->scripts, script);
         script_run(c, &what);
-    else
+    } else {
         reply_errorf(c, "%.*s", (int)error.len, (const char *)error.p);
+    }
     buf_free(&error);
+}
+
+static struct script *add(struct call *c, struct slice body, enum script_stay stay, struct buf *error)
+{
+    if (script_has_all(c))
+        script_cache_sweep(c->server->scripts);
+    return script_add(c->server->scripts, c->shard, body, stay, error);
 }
 
 static void eval(struct call *c, bool read_only)
@@ -49,7 +58,7 @@ static void eval(struct call *c, bool read_only)
         return;
     struct script *script = script_by_body(c->server->scripts, c->argv[1]);
     if (unlikely(script == NULL))
-        script = script_add(c->server->scripts, c->shard, c->argv[1], &error);
+        script = add(c, c->argv[1], SCRIPT_RECENT, &error);
     if (script != NULL)
         run_script(c, script, keys, read_only);
     else
@@ -87,6 +96,8 @@ static enum command_route eval_route(const struct server *server, const struct s
     (void)argc;
     if (!script_parse(argv[1], &flags, &code, NULL))
         return ROUTE_KEYS; /* an error, wherever it is said */
+    if (script_cache_due(server->scripts))
+        return ROUTE_ALL;
     return script_route(server, flags);
 }
 
@@ -103,8 +114,10 @@ static void load_run(struct call *c)
 {
     struct buf error = {0};
     struct script *script = script_by_body(c->server->scripts, c->argv[2]);
-    if (script == NULL)
-        script = script_add(c->server->scripts, c->shard, c->argv[2], &error);
+    if (script != NULL)
+        script_keep(c->server->scripts, script);
+    else
+        script = add(c, c->argv[2], SCRIPT_LOADED, &error);
     if (script != NULL)
         reply_bulk(c, slice_of(script->sha, 40));
     else

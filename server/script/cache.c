@@ -1,7 +1,7 @@
 #include "server/script/cache.h"
 
 #include <ctype.h>
-#include <stdatomic.h>
+#include <pthread.h>
 
 #include "core/base/hash.h"
 #include "core/base/mem.h"
@@ -10,17 +10,27 @@
 
 #define CHAINS 4096
 #define CHUNK "@user_script"
+#define RECENT_MOST 500 /* as Redis has it */
+#define SWEEP_AT 500
 
 struct script_cache {
     struct server *server;
     _Atomic(struct script *) by_sha[CHAINS], by_body[CHAINS];
     _Atomic uint64_t scripts, bytes;
+    _Atomic uint64_t clock; /* calls of other scripts than the one before */
+    pthread_mutex_t lock;   /* of adding and evicting, and of what follows */
+    struct script *recent[RECENT_MOST];
+    unsigned nrecent;
+    struct script *evicted;
+    _Atomic unsigned nevicted;
 };
 
 struct script_cache *script_cache_new(struct server *server)
 {
     struct script_cache *cache = mem_zalloc(sizeof(*cache));
     cache->server = server;
+    atomic_store(&cache->clock, 1); /* later than what was never called */
+    pthread_mutex_init(&cache->lock, NULL);
     return cache;
 }
 
@@ -71,10 +81,18 @@ static struct script *find_sha(struct script *s, struct slice sha)
     return s;
 }
 
+static enum script_stay stay_of(const struct script *s) { return atomic_load_explicit(&s->stay, memory_order_relaxed); }
+
+static struct script *unless_evicted(struct script *s)
+{
+    return s != NULL && likely(stay_of(s) != SCRIPT_EVICTED) ? s : NULL;
+}
+
 struct script *script_by_sha(struct script_cache *cache, struct slice sha)
 {
     int chain = sha_chain(sha);
-    return chain < 0 ? NULL : find_sha(atomic_load_explicit(&cache->by_sha[chain], memory_order_acquire), sha);
+    return chain < 0 ? NULL
+                     : unless_evicted(find_sha(atomic_load_explicit(&cache->by_sha[chain], memory_order_acquire), sha));
 }
 
 struct script *script_by_body(struct script_cache *cache, struct slice body)
@@ -83,7 +101,7 @@ struct script *script_by_body(struct script_cache *cache, struct slice body)
     struct script *s = atomic_load_explicit(&cache->by_body[hash % CHAINS], memory_order_acquire);
     while (s != NULL && (s->body_hash != hash || !slice_eq(s->body, body)))
         s = s->next_body;
-    return s;
+    return unless_evicted(s);
 }
 
 /* --- the first line --- */
@@ -147,8 +165,6 @@ bool script_parse(struct slice body, uint32_t *flags, size_t *code, struct buf *
     return true;
 }
 
-/* --- adding --- */
-
 static struct script *make(struct script_cache *cache, struct slice body)
 {
     size_t size = script_size(cache, body.len);
@@ -162,26 +178,109 @@ static struct script *make(struct script_cache *cache, struct slice body)
     return s;
 }
 
-/* Another thread may be adding the same one: then its stays. */
-static struct script *publish(struct script_cache *cache, struct script *s)
+/* --- who stays; under the lock --- */
+
+void script_used(struct script_cache *cache, struct script *s)
+{
+    if (stay_of(s) != SCRIPT_RECENT || atomic_load_explicit(&s->used, memory_order_relaxed) ==
+                                           atomic_load_explicit(&cache->clock, memory_order_relaxed))
+        return;
+    uint64_t now = atomic_fetch_add_explicit(&cache->clock, 1, memory_order_relaxed) + 1;
+    atomic_store_explicit(&s->used, now, memory_order_relaxed);
+}
+
+static void forget_recent(struct script_cache *cache, const struct script *s)
+{
+    for (unsigned i = 0; i < cache->nrecent; i++)
+        if (cache->recent[i] == s) {
+            cache->recent[i] = cache->recent[--cache->nrecent];
+            return;
+        }
+}
+
+static void evict_oldest(struct script_cache *cache, struct shard *shard)
+{
+    struct script *oldest = cache->recent[0];
+    for (unsigned i = 1; i < cache->nrecent; i++)
+        if (atomic_load_explicit(&cache->recent[i]->used, memory_order_relaxed) <
+            atomic_load_explicit(&oldest->used, memory_order_relaxed))
+            oldest = cache->recent[i];
+    forget_recent(cache, oldest);
+    atomic_store_explicit(&oldest->stay, SCRIPT_EVICTED, memory_order_relaxed);
+    oldest->next_evicted = cache->evicted;
+    cache->evicted = oldest;
+    atomic_fetch_add_explicit(&cache->nevicted, 1, memory_order_relaxed);
+    atomic_fetch_sub_explicit(&cache->scripts, 1, memory_order_relaxed);
+    stat_add(&shard->stats.evicted_scripts, 1);
+}
+
+/* One that is in no list. */
+static void stays(struct script_cache *cache, struct shard *shard, struct script *s, enum script_stay stay)
+{
+    atomic_store_explicit(&s->stay, stay, memory_order_relaxed);
+    atomic_fetch_add_explicit(&cache->scripts, 1, memory_order_relaxed);
+    if (stay != SCRIPT_RECENT)
+        return;
+    if (cache->nrecent == RECENT_MOST)
+        evict_oldest(cache, shard);
+    cache->recent[cache->nrecent++] = s;
+    script_used(cache, s);
+}
+
+static void keep(struct script_cache *cache, struct script *s)
+{
+    if (stay_of(s) != SCRIPT_RECENT)
+        return;
+    forget_recent(cache, s);
+    atomic_store_explicit(&s->stay, SCRIPT_LOADED, memory_order_relaxed);
+}
+
+void script_keep(struct script_cache *cache, struct script *s)
+{
+    pthread_mutex_lock(&cache->lock);
+    keep(cache, s);
+    pthread_mutex_unlock(&cache->lock);
+}
+
+static void take_back(struct script_cache *cache, struct script *s)
+{
+    struct script **at = &cache->evicted;
+    while (*at != s)
+        at = &(*at)->next_evicted;
+    *at = s->next_evicted;
+    atomic_fetch_sub_explicit(&cache->nevicted, 1, memory_order_relaxed);
+}
+
+static void link_script(struct script_cache *cache, struct script *s)
+{
+    _Atomic(struct script *) *at = &cache->by_sha[sha_chain(slice_of(s->sha, 40))];
+    s->next_sha = atomic_load_explicit(at, memory_order_relaxed);
+    atomic_store_explicit(at, s, memory_order_release);
+    at = &cache->by_body[s->body_hash % CHAINS];
+    s->next_body = atomic_load_explicit(at, memory_order_relaxed);
+    atomic_store_explicit(at, s, memory_order_release);
+    atomic_fetch_add_explicit(&cache->bytes, mem_class(script_size(cache, s->body.len)), memory_order_relaxed);
+}
+
+/* --- adding --- */
+
+/* The same one may be there, evicted or added by another thread since: then it stays, and this one is not needed. */
+static struct script *publish(struct script_cache *cache, struct shard *shard, struct script *s, enum script_stay stay)
 {
     struct slice sha = slice_of(s->sha, 40);
-    _Atomic(struct script *) *at = &cache->by_sha[sha_chain(sha)];
-    struct script *head = atomic_load_explicit(at, memory_order_acquire);
-    do {
-        struct script *same = find_sha(head, sha);
-        if (same != NULL)
-            return same;
-        s->next_sha = head;
-    } while (!atomic_compare_exchange_weak(at, &head, s));
-    at = &cache->by_body[s->body_hash % CHAINS];
-    head = atomic_load_explicit(at, memory_order_acquire);
-    do
-        s->next_body = head;
-    while (!atomic_compare_exchange_weak(at, &head, s));
-    atomic_fetch_add_explicit(&cache->scripts, 1, memory_order_relaxed);
-    atomic_fetch_add_explicit(&cache->bytes, mem_class(script_size(cache, s->body.len)), memory_order_relaxed);
-    return s;
+    pthread_mutex_lock(&cache->lock);
+    struct script *same = find_sha(atomic_load_explicit(&cache->by_sha[sha_chain(sha)], memory_order_relaxed), sha);
+    if (same == NULL) {
+        stays(cache, shard, s, stay); /* before anybody sees it */
+        link_script(cache, s);
+    } else if (stay_of(same) == SCRIPT_EVICTED) {
+        take_back(cache, same);
+        stays(cache, shard, same, stay);
+    } else if (stay == SCRIPT_LOADED) {
+        keep(cache, same);
+    }
+    pthread_mutex_unlock(&cache->lock);
+    return same != NULL ? same : s;
 }
 
 /* Scripts are compiled again when they are called: what nobody calls any more is not. */
@@ -219,7 +318,8 @@ int script_ref(struct script *s, struct shard *shard, struct buf *error)
     return *ref;
 }
 
-struct script *script_add(struct script_cache *cache, struct shard *shard, struct slice body, struct buf *error)
+struct script *script_add(struct script_cache *cache, struct shard *shard, struct slice body, enum script_stay stay,
+                          struct buf *error)
 {
     uint32_t flags;
     size_t code;
@@ -230,7 +330,7 @@ struct script *script_add(struct script_cache *cache, struct shard *shard, struc
     s->code = code;
     int ref = script_ref(s, shard, error);
     if (ref > 0)
-        kept = publish(cache, s);
+        kept = publish(cache, shard, s, stay);
     if (kept == s)
         return s;
     if (kept != NULL && kept->refs[shard->index] == 0)
@@ -242,6 +342,41 @@ struct script *script_add(struct script_cache *cache, struct shard *shard, struc
 }
 
 /* --- forgetting --- */
+
+bool script_cache_due(const struct script_cache *cache)
+{
+    return atomic_load_explicit(&cache->nevicted, memory_order_relaxed) >= SWEEP_AT;
+}
+
+static void unlink_script(struct script_cache *cache, struct script *s)
+{
+    struct script *first = atomic_load(&cache->by_sha[sha_chain(slice_of(s->sha, 40))]), **at = &first;
+    while (*at != s)
+        at = &(*at)->next_sha;
+    *at = s->next_sha;
+    atomic_store(&cache->by_sha[sha_chain(slice_of(s->sha, 40))], first);
+    first = atomic_load(&cache->by_body[s->body_hash % CHAINS]);
+    for (at = &first; *at != s;)
+        at = &(*at)->next_body;
+    *at = s->next_body;
+    atomic_store(&cache->by_body[s->body_hash % CHAINS], first);
+}
+
+void script_cache_sweep(struct script_cache *cache)
+{
+    for (struct script *s = cache->evicted, *next; s != NULL; s = next) {
+        next = s->next_evicted;
+        unlink_script(cache, s);
+        for (unsigned i = 0; i < cache->server->nshards; i++)
+            if (s->refs[i] > 0)
+                script_unref(script_env_of(cache->server->shards[i], SCRIPT_EVAL), s->refs[i]);
+        size_t size = script_size(cache, s->body.len);
+        atomic_fetch_sub_explicit(&cache->bytes, mem_class(size), memory_order_relaxed);
+        mem_free(s, size);
+    }
+    cache->evicted = NULL;
+    atomic_store(&cache->nevicted, 0);
+}
 
 static void forget_entries(struct script_cache *cache)
 {
@@ -255,6 +390,9 @@ static void forget_entries(struct script_cache *cache)
     }
     atomic_store(&cache->scripts, 0);
     atomic_store(&cache->bytes, 0);
+    cache->nrecent = 0;
+    cache->evicted = NULL;
+    atomic_store(&cache->nevicted, 0);
 }
 
 void script_cache_flush(struct script_cache *cache)
@@ -269,6 +407,7 @@ void script_cache_free(struct script_cache *cache)
     if (cache == NULL)
         return;
     forget_entries(cache);
+    pthread_mutex_destroy(&cache->lock);
     mem_free(cache, sizeof(*cache));
 }
 

@@ -1,19 +1,29 @@
 /* The scripts that EVAL and SCRIPT LOAD have seen: what EVALSHA finds. Server-wide, and not kept over a restart.
  *
- * Entries are immutable, but for the place where each shard notes what it compiled, which is that shard's own. Readers
- * on any thread take no lock: entries are only ever put in front of a chain, by compare-and-swap, and removed all at
- * once, under a hold of all shards. */
+ * Of those that came by EVAL the 500 that were called last stay; what came by SCRIPT LOAD stays until SCRIPT FLUSH.
+ *
+ * Entries are immutable, but for when they were used, and for the place where each shard notes what it compiled, which
+ * is that shard's own. Readers on any thread take no lock: entries are put in front of a chain, and taken out when all
+ * shards are the caller's. Until then what was evicted is there and is not found. Who adds an entry takes a lock, for
+ * microseconds. */
 #ifndef SERVER_SCRIPT_CACHE_H
 #define SERVER_SCRIPT_CACHE_H
+
+#include <stdatomic.h>
 
 #include "core/base/buf.h"
 #include "server/script/engine.h"
 
 struct script_cache;
 
+enum script_stay { SCRIPT_RECENT, SCRIPT_LOADED, SCRIPT_EVICTED };
+
 struct script {
     struct script *next_sha, *next_body; /* chains */
+    struct script *next_evicted;
     uint64_t body_hash;
+    _Atomic uint64_t used; /* the cache's clock when it was called last */
+    _Atomic int stay;      /* enum script_stay; changed under the cache's lock */
     char sha[41];
     uint32_t flags;    /* enum script_flag */
     struct slice body; /* as it was sent */
@@ -30,9 +40,18 @@ struct script *script_by_body(struct script_cache *cache, struct slice body);
  * `error` (or NULL) says what. */
 bool script_parse(struct slice body, uint32_t *flags, size_t *code, struct buf *error);
 /* Compiles a script that is not known for this shard, and adds it. NULL with the reason in `error`. */
-struct script *script_add(struct script_cache *cache, struct shard *s, struct slice body, struct buf *error);
+struct script *script_add(struct script_cache *cache, struct shard *s, struct slice body, enum script_stay stay,
+                          struct buf *error);
+/* It was called. */
+void script_used(struct script_cache *cache, struct script *script);
+/* SCRIPT LOAD of one that is known. */
+void script_keep(struct script_cache *cache, struct script *script);
 /* What this shard has compiled, or compiles now. -1 with the reason in `error`. */
 int script_ref(struct script *script, struct shard *s, struct buf *error);
+/* Whether so many have been evicted that the next call should have all shards, to sweep. */
+bool script_cache_due(const struct script_cache *cache);
+/* Frees what was evicted. All shards are the caller's. */
+void script_cache_sweep(struct script_cache *cache);
 /* Forgets all; the environments of all shards go too. Under a hold of all. */
 void script_cache_flush(struct script_cache *cache);
 

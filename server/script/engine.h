@@ -35,6 +35,9 @@ uint32_t script_flag_named(struct slice name);
  * them, or on all shards. For command.route_of. */
 enum command_route script_route(const struct server *server, uint32_t flags);
 
+/* Whether all shards are this call's: there is one, or it holds them. */
+bool script_has_all(const struct call *c);
+
 enum script_kind { SCRIPT_EVAL, SCRIPT_FUNCTION, SCRIPT_KINDS };
 
 /* The environment of a shard, made now if there is none yet. Data of the shard: its thread, or who holds it. */

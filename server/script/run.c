@@ -25,6 +25,11 @@ uint32_t script_flag_named(struct slice name)
     return 0;
 }
 
+bool script_has_all(const struct call *c)
+{
+    return c->server->nshards == 1 || (c->held && c->server->holds.held == server_all_shards(c->server));
+}
+
 static bool any_key(const struct server *server, uint32_t flags)
 {
     return (flags & SCRIPT_CROSS_SLOT) || ((flags & SCRIPT_UNDECLARED) && server->config->script_undeclared_keys);
@@ -55,9 +60,8 @@ static bool refused(struct call *c, const struct script_run *what)
 
 static uint64_t shards_in_reach(const struct call *c, const struct script_run *what)
 {
-    const struct server *server = c->server;
-    uint64_t all = server_all_shards(server), mask = 0;
-    if (server->nshards == 1 || (c->held && server->holds.held == all && any_key(server, what->flags)))
+    uint64_t mask = 0;
+    if (script_has_all(c) && (c->server->nshards == 1 || any_key(c->server, what->flags)))
         return ~0ull;
     for (int i = 0; i < what->keys; i++)
         mask |= 1ull << shard_of(c->server, c->argv[what->first_key + i])->index;

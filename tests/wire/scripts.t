@@ -133,6 +133,43 @@ def _(server):
     expect(client, ['EVAL', "return redis.call('blpop', 'l', 'x')", 0], '/^-ERR timeout is not a float or out of range script: /')
 
 
+@test('of the scripts that came by EVAL those stay that were called last')
+def _(server):
+    need_kelvin('limit to what is cached, as since 7.4')
+    client, other = server.client(), server.client()
+    sha = lambda script: hashlib.sha1(script.encode()).hexdigest()
+    known = lambda *scripts: client.call('SCRIPT', 'EXISTS', *map(sha, scripts))
+
+    def count(name, section):
+        return int(server.info(section)[name])
+
+    client.call('SCRIPT', 'FLUSH')
+    client.call('CONFIG', 'RESETSTAT')
+    client.call('SCRIPT', 'LOAD', 'return "loaded"')
+    client.call('EVAL', 'return "both"', 0)
+    client.call('SCRIPT', 'LOAD', 'return "both"')
+    for i in range(500):
+        eq(client.call('EVAL', f'return {i}', 0), i)
+    eq([count('number_of_cached_scripts', 'memory'), count('evicted_scripts', 'stats')], [502, 0])
+    bytes_of_502 = count('used_memory_scripts_eval', 'memory')
+    eq(client.call('EVAL', 'return 0', 0), 0)
+    eq(other.call('EVALSHA', sha('return 1'), 0), 1)
+    eq(client.call('EVAL', 'return "one more"', 0), b'one more')
+    eq(known('return 0', 'return 1', 'return 2', 'return 3', 'return "one more"'), [1, 1, 0, 1, 1])
+    expect(client, ['EVALSHA', sha('return 2'), 0], '-NOSCRIPT No matching script. Please use EVAL.')
+    eq([client.call('EVAL', 'return 2', 0), client.call('EVALSHA', sha('return 2'), 0), known('return 3')], [2, 2, [0]])
+    for i in range(1200):  # with a first line they run on the shards of their keys
+        eq((client, other)[i % 2].call('EVAL', f'#!lua\nreturn {i}', 1, f'key:{i}'), i)
+    eq([count('number_of_cached_scripts', 'memory'), count('evicted_scripts', 'stats')], [502, 1202])
+    eq(known('return 0', 'return "one more"', '#!lua\nreturn 699', '#!lua\nreturn 700'), [0, 0, 0, 1])
+    eq([client.call('EVALSHA', sha(f'return "{word}"'), 0) for word in ('loaded', 'both')], [b'loaded', b'both'])
+    ok(count('used_memory_scripts_eval', 'memory') < 3 * bytes_of_502, 'what was evicted is freed')
+    client.call('SCRIPT', 'FLUSH')
+    eq(count('number_of_cached_scripts', 'memory'), 0)
+    client.call('CONFIG', 'RESETSTAT')
+    eq(count('evicted_scripts', 'stats'), 0)
+
+
 @test('a script runs in the database of its client, and its SELECT ends with it')
 def _(server):
     client = server.client()
