@@ -76,7 +76,7 @@ struct config {
     /* scripts */
     uint64_t script_memory_limit; /* of each environment (script/engine.h) */
     int64_t busy_reply_threshold; /* ms; 0: never */
-    bool script_undeclared_keys;  /* scripts without a first line may touch any key */
+    bool script_undeclared_keys;  /* scripts without a first line, or without keys, may touch any key */
     /* log */
     bool appendonly;
     int appendfsync; /* always, everysec, no: the default of durability */

@@ -52,7 +52,7 @@ static enum command_route fcall_route(const struct server *server, const struct 
 {
     const struct function *f = functions_find(server->functions, argv[1]);
     (void)argc;
-    return f != NULL ? script_route(server, f->flags) : ROUTE_KEYS;
+    return f != NULL ? script_route(server, f->flags, argv) : ROUTE_KEYS;
 }
 
 static void fcall_run(struct call *c) { run_function(c, false); }

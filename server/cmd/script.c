@@ -98,14 +98,14 @@ static enum command_route eval_route(const struct server *server, const struct s
         return ROUTE_KEYS; /* an error, wherever it is said */
     if (script_cache_due(server->scripts))
         return ROUTE_ALL;
-    return script_route(server, flags);
+    return script_route(server, flags, argv);
 }
 
 static enum command_route evalsha_route(const struct server *server, const struct slice *argv, int argc)
 {
     const struct script *script = script_by_sha(server->scripts, argv[1]);
     (void)argc;
-    return script == NULL ? ROUTE_KEYS : script_route(server, script->flags);
+    return script == NULL ? ROUTE_KEYS : script_route(server, script->flags, argv);
 }
 
 /* --- SCRIPT --- */

@@ -32,8 +32,9 @@ enum script_flag {
 /* The flag of this name as users write it ("no-writes"); 0: there is none. */
 uint32_t script_flag_named(struct slice name);
 /* Where a script with these flags runs, given that its keys are declared by EVAL's and FCALL's key specification: with
- * them, or on all shards. For command.route_of. */
-enum command_route script_route(const struct server *server, uint32_t flags);
+ * them, or on all shards. A call that declares no keys at all may touch any, too, unless script-undeclared-keys is no.
+ * For command.route_of. */
+enum command_route script_route(const struct server *server, uint32_t flags, const struct slice *argv);
 
 /* Whether all shards are this call's: there is one, or it holds them. */
 bool script_has_all(const struct call *c);

@@ -1,4 +1,5 @@
 /* One run: from an admitted call to its reply. */
+#include "core/base/num.h"
 #include "core/base/panic.h"
 #include "server/dispatch.h"
 #include "server/monitor.h"
@@ -30,14 +31,17 @@ bool script_has_all(const struct call *c)
     return c->server->nshards == 1 || (c->held && c->server->holds.held == server_all_shards(c->server));
 }
 
-static bool any_key(const struct server *server, uint32_t flags)
+static bool any_key(const struct server *server, uint32_t flags, bool keyless)
 {
-    return (flags & SCRIPT_CROSS_SLOT) || ((flags & SCRIPT_UNDECLARED) && server->config->script_undeclared_keys);
+    return (flags & SCRIPT_CROSS_SLOT) ||
+           (((flags & SCRIPT_UNDECLARED) || keyless) && server->config->script_undeclared_keys);
 }
 
-enum command_route script_route(const struct server *server, uint32_t flags)
+enum command_route script_route(const struct server *server, uint32_t flags, const struct slice *argv)
 {
-    return any_key(server, flags) ? ROUTE_ALL : ROUTE_KEYS;
+    int64_t keys;
+    bool keyless = num_parse_i64(argv[2], &keys) && keys == 0;
+    return any_key(server, flags, keyless) ? ROUTE_ALL : ROUTE_KEYS;
 }
 
 /* --- before --- */
@@ -61,7 +65,7 @@ static bool refused(struct call *c, const struct script_run *what)
 static uint64_t shards_in_reach(const struct call *c, const struct script_run *what)
 {
     uint64_t mask = 0;
-    if (script_has_all(c) && (c->server->nshards == 1 || any_key(c->server, what->flags)))
+    if (script_has_all(c) && (c->server->nshards == 1 || any_key(c->server, what->flags, what->keys == 0)))
         return ~0ull;
     for (int i = 0; i < what->keys; i++)
         mask |= 1ull << shard_of(c->server, c->argv[what->first_key + i])->index;

@@ -435,9 +435,13 @@ def _(server):
     across = "#!lua flags=allow-cross-slot-keys\nreturn redis.call('set', ARGV[1], 1)"
     eq([show(client.call('EVAL', across, '1', THREE[0], k)) for k in THREE], ['+OK'] * 3)
     eq([show(client.call('EVAL', "#!lua\nreturn redis.call('mset', KEYS[1], 1, KEYS[2], 2, KEYS[3], 3)", '3', *THREE))], ['+OK'])
+    client.call('FUNCTION', 'LOAD', "#!lua name=l\nredis.register_function('f', function(keys, args) return redis.call('set', args[1], 1) end)")
+    for call in ('EVAL', foreign), ('EVALSHA', client.call('SCRIPT', 'LOAD', foreign)), ('FCALL', 'f'):
+        eq([show(client.call(*call, 0, k)) for k in THREE], ['+OK'] * 3, 'without keys it may touch any')
     client.call('CONFIG', 'SET', 'script-undeclared-keys', 'no')
     replies = [show(client.call('EVAL', "return redis.call('set', ARGV[1], 1)", '1', THREE[0], k)) for k in THREE]
     eq(any('non local key' in r for r in replies[1:]), several)
+    eq(any('non local key' in show(client.call('FCALL', 'f', 0, k)) for k in THREE), several)
     client.call('CONFIG', 'SET', 'script-undeclared-keys', 'yes')
 
 
