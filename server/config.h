@@ -72,7 +72,6 @@ struct config {
         int n;
         double at[CONFIG_PERCENTILES];
     } latency_percentiles;
-    int list_compress_depth; /* always 0: inner nodes are not compressed */
     /* scripts */
     uint64_t script_memory_limit; /* of each environment (script/engine.h) */
     int64_t busy_reply_threshold; /* ms; 0: never */
@@ -83,6 +82,7 @@ struct config {
     uint64_t log_segment_size, checkpoint_log_size, checkpoint_log_max;
     /* RDB files */
     char *dbfilename;
+    int rdb_key_save_delay; /* microseconds; negative: one for so many keys */
     bool rdbcompression, rdbchecksum, stop_writes_on_bgsave_error;
     struct save_point {
         int seconds, changes;

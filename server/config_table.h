@@ -29,6 +29,8 @@ enum directive_flag {
     DIRECTIVE_SECRET = 16,
     DIRECTIVE_DURABILITY = 32, /* a change is a change of mode */
     DIRECTIVE_OLD_NAME = 64,   /* of a directive that has a row too: REWRITE adds only that */
+    DIRECTIVE_CLAMPED = 128,   /* a number out of range is the nearest in it */
+    DIRECTIVE_HIDDEN = 256,    /* for tests: no pattern finds it, only its name */
 };
 struct directive {
     const char *name;

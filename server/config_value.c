@@ -35,6 +35,8 @@ void config_set_text(char **field, struct slice s)
 
 static bool store_number(const struct directive *d, void *at, int64_t v, char *error)
 {
+    if (d->flags & DIRECTIVE_CLAMPED)
+        v = v < d->min ? d->min : v > d->max ? d->max : v;
     if (v < d->min || v > d->max) {
         snprintf(error, CONFIG_ERROR_MAX, "argument must be between %lld and %lld inclusive", (long long)d->min,
                  (long long)d->max);

@@ -11,6 +11,7 @@
 #include "server/functions.h"
 #include "server/snapshot.h"
 
+#define DAWDLE_US 5000   /* between two looks whether the file is still wanted */
 #define RETRY_US 5000000 /* after a failure a save point waits so long, as in Redis */
 
 enum wish { WISH_NONE, WISH_BACKGROUND, WISH_LAST };
@@ -29,6 +30,7 @@ struct save {
     int result;
     uint64_t changes_at_cut, started_us;
 
+    _Atomic int key_delay; /* rdb-key-save-delay, which may end while it is waited for */
     _Atomic int wish;
     _Atomic bool closed;
     _Atomic bool running, finished; /* finished: the thread has nothing more to do */
@@ -72,6 +74,7 @@ struct save *save_new(struct server *server)
     sv->server = server;
     atomic_store(&sv->last_save_s, server->started_wall_s);
     atomic_store(&sv->last_took_s, -1);
+    save_configure(sv);
     clean_up(server);
     return sv;
 }
@@ -133,12 +136,26 @@ static void put_key(struct save *sv, struct rdb_writer *w, const struct rdb_entr
     rdb_writer_add(w, e);
 }
 
+/* For tests that want a save to take long; not longer than it is wanted. */
+static void dawdle(struct save *sv, uint64_t keys)
+{
+    struct clock *clock = sv->server->clock;
+    int64_t delay = atomic_load_explicit(&sv->key_delay, memory_order_relaxed), left = delay;
+    if (delay < 0 && keys % (uint64_t)-delay == 0)
+        clock->sleep_us(clock, 1);
+    for (; left > 0 && atomic_load(&sv->key_delay) > 0 && snapshot_wanted(sv->server->snapshot); left -= DAWDLE_US)
+        clock->sleep_us(clock, (uint64_t)(left < DAWDLE_US ? left : DAWDLE_US));
+}
+
 static int put_chunk(struct save *sv, struct rdb_writer *w, struct snapshot_chunk *chunk, int64_t *sized)
 {
     struct rdb_entry e;
     int more;
-    while ((more = snapshot_next(sv->server->snapshot, chunk, &e)) == 1 && rdb_writer_error(w) == 0)
+    uint64_t keys = 0;
+    while ((more = snapshot_next(sv->server->snapshot, chunk, &e)) == 1 && rdb_writer_error(w) == 0) {
         put_key(sv, w, &e, sized);
+        dawdle(sv, ++keys);
+    }
     if (more < 0)
         logger_line(sv->server->logger, LOG_WARNING,
                     "Saving: the value of a key cannot be read from the flash tier: %s", strerror(-more));
@@ -256,6 +273,8 @@ static void take_config(struct save *sv)
         if (cfg->db[db].durability == DURABILITY_SNAPSHOT)
             buf_printf(&sv->living, "%s%d", sv->living.len > 0 ? " " : "", db);
 }
+
+void save_configure(struct save *sv) { atomic_store(&sv->key_delay, sv->server->config->rdb_key_save_delay); }
 
 static void begin(struct save *sv, bool waited_for)
 {

@@ -11,6 +11,8 @@ struct save *save_new(struct server *server);
 /* None may be under way. */
 void save_free(struct save *sv);
 
+/* Takes over what CONFIG SET may change of one that is under way. */
+void save_configure(struct save *sv);
 /* Under way, or asked for. */
 bool save_busy(const struct save *sv);
 /* Begins one, in the background. Under a hold of all (or with one shard between commands), with nothing staged, while

@@ -351,6 +351,7 @@ void admin_config_changed(struct call *c)
         shard_update_temperatures(server->shards[i]);
     log_set_everysec(server->log, server_everysec(server));
     timing_follow(server);
+    save_configure(server->save);
     logger_set_level(server->logger, (enum log_level)server->config->loglevel);
 }
 

@@ -86,6 +86,7 @@ void snapshot_free(struct snapshot *sn)
     mem_free(sn, sizeof(*sn));
 }
 
+bool snapshot_wanted(const struct snapshot *sn) { return !snapshot_abandoned(sn); }
 bool snapshot_busy(const struct snapshot *sn) { return atomic_load(&sn->consuming) || atomic_load(&sn->left) > 0; }
 
 /* --- handing over --- */

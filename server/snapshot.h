@@ -54,6 +54,9 @@ void snapshot_end_walks(struct snapshot *sn);
 
 /* --- the consumer --- */
 
+/* False: it was abandoned, and the consumer need not go on. Any thread. */
+bool snapshot_wanted(const struct snapshot *sn);
+
 struct snapshot_chunk;
 /* Waits for the next one; NULL: that was all, or it was abandoned. Given back with snapshot_give_back. */
 struct snapshot_chunk *snapshot_take(struct snapshot *sn);

@@ -127,6 +127,7 @@ void list_push(struct value *v, enum list_end end, const struct list_item *item,
 {
     struct list_open o;
     list_open(&o, v);
+    o.q->compress = limits->list_compress_depth;
     quicklist_push(o.q, end, item, limit_of(v, limits));
     list_close(&o, v, (struct list_limit){0});
 }
@@ -135,6 +136,7 @@ void list_insert(struct value *v, uint64_t index, const struct list_item *item, 
 {
     struct list_open o;
     list_open(&o, v);
+    o.q->compress = limits->list_compress_depth;
     quicklist_insert(o.q, index, item, limit_of(v, limits));
     list_close(&o, v, (struct list_limit){0});
 }
@@ -143,6 +145,7 @@ void list_set(struct value *v, uint64_t index, const struct list_item *item, con
 {
     struct list_open o;
     list_open(&o, v);
+    o.q->compress = limits->list_compress_depth;
     quicklist_set(o.q, index, item, limit_of(v, limits));
     list_close(&o, v, limit_of(v, limits));
 }
@@ -194,7 +197,8 @@ static struct value copy(const struct value *v)
     }
     struct quicklist_cursor node;
     uint32_t within;
-    c.ptr = mem_zalloc(sizeof(struct quicklist));
+    struct quicklist *q = c.ptr = mem_zalloc(sizeof(struct quicklist));
+    q->compress = ((const struct quicklist *)v->ptr)->compress;
     quicklist_seek(v->ptr, 0, &node, &within);
     do
         copy_node(c.ptr, quicklist_node(&node));

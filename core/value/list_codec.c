@@ -18,10 +18,23 @@
 
 /* --- writing --- */
 
-static void put_node(struct buf *out, uint64_t container, struct slice bytes)
+/* The packs that are to be compressed hold the items from *from up to *until. */
+static void inner(struct quicklist *q, uint64_t *from, uint64_t *until)
 {
-    rdb_put_length(out, container);
-    rdb_put_string(out, bytes);
+    struct quicklist_cursor head, tail;
+    uint32_t within;
+    *from = *until = 0;
+    if (q->compress == 0 || 2 * (uint64_t)q->compress >= quicklist_nodes(q))
+        return;
+    *until = q->count;
+    quicklist_seek(q, 0, &head, &within);
+    quicklist_seek(q, q->count - 1, &tail, &within);
+    for (int i = 0; i < q->compress; i++) {
+        *from += quicklist_node(&head)->count;
+        *until -= quicklist_node(&tail)->count;
+        quicklist_step(&head, false);
+        quicklist_step(&tail, true);
+    }
 }
 
 /* The cursor is the index of the first item that is not written. */
@@ -29,14 +42,20 @@ static void put_nodes(struct quicklist *q, uint64_t *cursor, struct buf *out, si
 {
     struct quicklist_cursor c;
     uint32_t within;
+    uint64_t from, until;
     size_t start = out->len;
+    inner(q, &from, &until);
     if (*cursor == 0)
         rdb_put_length(out, quicklist_nodes(q));
     quicklist_seek(q, *cursor, &c, &within);
     do {
         const struct list_node *n = quicklist_node(&c);
-        put_node(out, n->plain ? CONTAINER_PLAIN : CONTAINER_PACKED,
-                 n->plain ? blob_slice(n->blob) : pack_slice(n->pack));
+        struct slice bytes = n->plain ? blob_slice(n->blob) : pack_slice(n->pack);
+        rdb_put_length(out, n->plain ? CONTAINER_PLAIN : CONTAINER_PACKED);
+        if (!n->plain && *cursor >= from && *cursor < until)
+            rdb_put_compressed(out, bytes);
+        else
+            rdb_put_string(out, bytes);
         *cursor += n->count;
     } while (quicklist_step(&c, false) && out->len - start < budget);
     if (*cursor == q->count)
@@ -49,7 +68,8 @@ uint8_t list_encode(const struct value *v, uint64_t *cursor, struct buf *out, si
         put_nodes(v->ptr, cursor, out, budget);
     } else {
         rdb_put_length(out, 1);
-        put_node(out, CONTAINER_PACKED, pack_slice(v->encoding == ENC_EMBED ? v->embed.p : v->ptr));
+        rdb_put_length(out, CONTAINER_PACKED);
+        rdb_put_string(out, pack_slice(v->encoding == ENC_EMBED ? v->embed.p : v->ptr));
     }
     return RDB_TYPE_LIST_QUICKLIST_2;
 }
@@ -133,6 +153,7 @@ int list_decode(uint8_t rdb_type, struct slice bytes, const struct value_limits 
     struct list_limit limit = list_limit_of(limits->list_max_listpack_size);
     struct value v = list_class.empty();
     list_open(&o, &v);
+    o.q->compress = limits->list_compress_depth;
     struct filling f = {o.q, limit};
     bool good = add_nodes(&f, &r, rdb_type);
     list_close(&o, &v, limit);

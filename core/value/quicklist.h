@@ -29,6 +29,7 @@ struct list_node {
 struct quicklist {
     uint64_t count; /* items */
     size_t memory;  /* packs and blobs, as mem_class counts */
+    int compress;   /* nodes at each end that are encoded as they are, those between them compressed; 0: all */
     struct list_node head, tail;
     struct btree *middle; /* NULL: not needed so far */
 };

@@ -4,10 +4,13 @@
 #include "core/value/rdb.h"
 
 #include "core/base/num.h"
+#include "core/value/lzf.h"
 
 #define LEN_32 0x80
 #define LEN_64 0x81
 #define SPECIAL 0xc0
+#define LZF (SPECIAL | 3)
+#define LZF_GAIN 8 /* bytes that make it worth while */
 #define EXPANDED_MAX ((uint64_t)1 << 32)
 
 static void put_be(struct buf *out, uint64_t v, int bytes)
@@ -56,6 +59,21 @@ void rdb_put_string(struct buf *out, struct slice s)
         return;
     rdb_put_length(out, s.len);
     buf_append_slice(out, s);
+}
+
+void rdb_put_compressed(struct buf *out, struct slice s)
+{
+    struct buf packed = {0};
+    size_t n = s.len > LZF_GAIN ? lzf_compress(s, buf_reserve(&packed, s.len), s.len - LZF_GAIN) : 0;
+    if (n == 0) {
+        rdb_put_string(out, s);
+    } else {
+        buf_append_byte(out, LZF);
+        rdb_put_length(out, n);
+        rdb_put_length(out, s.len);
+        buf_append(out, packed.p, n);
+    }
+    buf_free(&packed);
 }
 
 static uint64_t get_be(struct reader *r, int bytes)

@@ -12,6 +12,8 @@ void rdb_put_length(struct buf *out, uint64_t n);
 uint64_t rdb_get_length(struct reader *r, int *special);
 /* Plain, or as an 8, 16 or 32-bit integer where the bytes are one in canonical form. */
 void rdb_put_string(struct buf *out, struct slice s);
+/* With LZF if that saves at least 8 bytes. */
+void rdb_put_compressed(struct buf *out, struct slice s);
 /* Appends the string at the reader to `out`; integers are formatted, LZF is expanded. False (and r->bad) on bad bytes.
  */
 bool rdb_get_string(struct reader *r, struct buf *out);

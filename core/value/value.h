@@ -36,6 +36,7 @@ enum value_encoding {
 struct value_limits {
     int list_max_listpack_size; /* items, or -1 … -5: 4, 8, 16, 32, 64 KiB */
     uint32_t list_plain_from;   /* bytes of an item that gets a node of its own (DEBUG); 0: as the limit says */
+    int list_compress_depth;    /* nodes at each end that are written as they are; 0: all */
     int hash_max_listpack_entries, hash_max_listpack_value;
     int set_max_intset_entries, set_max_listpack_entries, set_max_listpack_value;
     int zset_max_listpack_entries, zset_max_listpack_value;

@@ -9,8 +9,19 @@
 
 #define NAME_MAX_BYTES 64
 
-/* The defaults (db -1), or what is set for one database, under names that say so. */
-static size_t get_matching(struct call *c, int db, struct slice pattern, struct buf *out)
+static bool of_db(struct slice pattern) { return pattern.len > 3 && memcmp(pattern.p, "db.", 3) == 0; }
+
+static bool asked_for(const struct call *c, int db, const char *name, bool hidden)
+{
+    for (int i = 2; i < c->argc; i++)
+        if ((db < 0 || of_db(c->argv[i])) &&
+            (hidden ? slice_is(c->argv[i], name) : glob_match(c->argv[i], slice_str(name), true)))
+            return true;
+    return false;
+}
+
+/* The defaults (db -1), or what is set for one database, under names that say so. Each comes once. */
+static size_t get_matching(struct call *c, int db, struct buf *out)
 {
     size_t n = 0;
     for (const struct directive *d = config_directives; d->name != NULL; d++) {
@@ -22,7 +33,7 @@ static size_t get_matching(struct call *c, int db, struct slice pattern, struct 
             snprintf(name, sizeof(name), "%s", d->name);
         else
             snprintf(name, sizeof(name), "db.%d.%s", db, d->name);
-        if (!glob_match(pattern, slice_str(name), true))
+        if (!asked_for(c, db, name, d->flags & DIRECTIVE_HIDDEN))
             continue;
         config_format(admin_config(c), d, db, &value);
         resp_bulk_str(out, name);
@@ -36,13 +47,12 @@ static size_t get_matching(struct call *c, int db, struct slice pattern, struct 
 static void config_get_run(struct call *c)
 {
     struct buf out = {0};
-    size_t n = 0;
-    for (int i = 2; i < c->argc; i++) {
-        bool by_db = c->argv[i].len > 3 && memcmp(c->argv[i].p, "db.", 3) == 0;
-        n += get_matching(c, -1, c->argv[i], &out);
-        for (int db = 0; by_db && db < (int)call_databases(c); db++)
-            n += get_matching(c, db, c->argv[i], &out);
-    }
+    bool by_db = false;
+    for (int i = 2; i < c->argc; i++)
+        by_db |= of_db(c->argv[i]);
+    size_t n = get_matching(c, -1, &out);
+    for (int db = 0; by_db && db < (int)call_databases(c); db++)
+        n += get_matching(c, db, &out);
     reply_map(c, n);
     buf_append_slice(c->out, buf_slice(&out));
     buf_free(&out);
@@ -63,6 +73,16 @@ static int split_name(struct call *c, struct slice name, struct slice *rest)
     return (int)db;
 }
 
+static bool is_value(struct call *c, const struct directive *d, int db, struct slice text)
+{
+    struct buf value = {0};
+    config_format(admin_config(c), d, db, &value);
+    bool same = slice_eq(buf_slice(&value), text);
+    buf_free(&value);
+    return same;
+}
+
+/* What cannot change may be set to what it is: so all that GET gives can be set. */
 static bool check_names(struct call *c)
 {
     for (int i = 2; i < c->argc; i += 2) {
@@ -80,7 +100,7 @@ static bool check_names(struct call *c)
                              d->name);
                 return false;
             }
-        if (d->flags & DIRECTIVE_FIXED) {
+        if ((d->flags & DIRECTIVE_FIXED) && !is_value(c, d, db, c->argv[i + 1])) {
             reply_errorf(c, "ERR CONFIG SET failed (possibly related to argument '%s') - can't set immutable config",
                          d->name);
             return false;
@@ -114,6 +134,8 @@ static bool set_one(struct call *c, int arg, struct slice value, struct buf *old
     struct slice rest, words[16];
     int db = split_name(c, c->argv[arg], &rest);
     const struct directive *d = config_find(rest, db >= 0);
+    if (d->flags & DIRECTIVE_FIXED)
+        return true;
     if (old != NULL)
         config_format(admin_config(c), d, db, old);
     return config_set(admin_config(c), db, rest, words, words_of(value, d, words, ARRAY_LEN(words)), error);

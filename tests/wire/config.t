@@ -77,6 +77,36 @@ def _(s):
         ok(value in c.call('CONFIG', 'GET', name), f'{name!r}')
 
 
+@test('all that GET * gives can be set to what it is')
+def _(s):
+    c = s.client()
+    before = c.call('CONFIG', 'GET', '*')
+    for name, value in zip(before[::2], before[1::2]):
+        if s.is_kelvin:  # a redis-server refuses what cannot change
+            expect(c, ['CONFIG', 'SET', name, value], '+OK')
+    eq(c.call('CONFIG', 'GET', '*'), before)
+
+
+session('what several patterns find comes once; hz is bounded; hidden names', '''
+    > CONFIG GET timeout time* t*out
+    ["timeout", "0"]
+    > CONFIG SET hz 0
+    +OK
+    > CONFIG GET hz
+    ["hz", "1"]
+    > CONFIG SET hz 1000
+    +OK
+    > CONFIG GET hz
+    ["hz", "500"]
+    > CONFIG SET hz 10
+    +OK
+    > CONFIG GET *key-save-delay*
+    []
+    > CONFIG GET rdb-key-save-delay
+    ["rdb-key-save-delay", "0"]
+''')
+
+
 @test('GET is a map in RESP3')
 def _(s):
     expect(s.client(resp=3), 'CONFIG GET timeout', '{"timeout": "0"}')

@@ -67,14 +67,36 @@ session('forms and limits', '''
     -ERR value is out of range, value must between -9223372036854775807 and 9223372036854775807
     > CONFIG SET list-max-listpack-size -2
     +OK
-    > CONFIG GET list-compress-depth
-    ["list-compress-depth", "0"]
-    > CONFIG SET list-compress-depth 1
-    -ERR CONFIG SET failed (possibly related to argument 'list-compress-depth') - argument must be between 0 and 0 inclusive
 ''' if IS_KELVIN else '''
     > PING
     +PONG
 ''')
+
+
+@test('list-compress-depth: inner nodes are written compressed, and it is the same list')
+def _(s):
+    c = s.client()
+    items = [b'item %d ' % i + b'x' * 100 for i in range(100)]
+    expect(c, 'CONFIG SET list-max-listpack-size 10', '+OK')
+    plain = 100 * 110
+    for depth, least, most in ((0, plain, 2 * plain), (1, 0, plain // 2), (4, plain // 2, plain), (5, plain, 2 * plain)):
+        expect(c, f'CONFIG SET list-compress-depth {depth}', '+OK')
+        c.call('DEL', 'l')
+        c.call('RPUSH', 'l', *items)
+        dump = c.call('DUMP', 'l')
+        if s.is_kelvin:
+            ok(least < len(dump) < most, f'{len(dump)} bytes with depth {depth}')
+        expect(c, ['RESTORE', 'copy', 0, dump, 'REPLACE'], '+OK')
+        eq(c.call('LRANGE', 'copy', 0, -1), items)
+        expect(c, 'DEBUG RELOAD', '+OK')
+        eq(c.call('LRANGE', 'l', 0, -1), items)
+        eq(c.call('LINDEX', 'l', 55), items[55])
+        if ORACLE:
+            oracle = Server(binary=ORACLE)
+            expect(oracle.client(), ['RESTORE', 'l', 0, dump], '+OK')
+            eq(oracle.client().call('LRANGE', 'l', 0, -1), items)
+            oracle.stop()
+    expect(c, 'CONFIG SET list-compress-depth 0 list-max-listpack-size -2', '+OK')
 
 
 @test('elements too large for a node are kept, moved and replaced')

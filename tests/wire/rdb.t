@@ -479,6 +479,25 @@ def _(_s):
     server.stop()
 
 
+@test('rdb-key-save-delay: a save takes so long for each key, unless it is set back')
+def _(_s):
+    server = Server({'shards': '3'})
+    c = server.client()
+    c.pipeline([('SET', f'k{i}', 'v') for i in range(9)])
+    expect(c, 'CONFIG SET rdb-key-save-delay 100000000', '+OK')
+    expect(c, 'BGSAVE', '+Background saving started')
+    expect(c, 'BGSAVE', '/^-ERR .*already in progress/')
+    eq(server.info('persistence')['rdb_bgsave_in_progress'], '1')
+    expect(c, 'CONFIG SET rdb-key-save-delay 0', '+OK')
+    eventually(lambda: server.info('persistence')['rdb_bgsave_in_progress'] == '0', 'the save does not end')
+    eq(server.info('persistence')['rdb_last_bgsave_status'], 'ok')
+    expect(c, 'CONFIG SET rdb-key-save-delay -2', '+OK')
+    expect(c, 'SAVE', '+OK')
+    expect(c, 'CONFIG SET rdb-key-save-delay 100000000', '+OK')
+    expect(c, 'BGSAVE', '+Background saving started')
+    server.stop()  # which does not wait for it
+
+
 @test('SAVE and BGSAVE: replies and errors')
 def _(_s):
     server = Server()
