@@ -376,6 +376,29 @@ static enum admit refuse_unsaved(struct call *c)
     return ADMIT_REFUSED;
 }
 
+/* By how much a call lengthens a string beyond its arguments. */
+static uint64_t string_growth(struct call *c)
+{
+    uint64_t end = c->cmd->string_end(c->argv, c->argc);
+    if (likely(end <= WRITE_OVERHEAD) || end > (uint64_t)call_max_string(c)) /* the run refuses what is too long */
+        return 0;
+    struct needed n = need_of(c, c->cmd->keys[0].first);
+    struct entry *e = keyspace_find(n.ks, n.key);
+    if (e == NULL)
+        return end;
+    if (e->type != VALUE_STRING)
+        return 0;
+    struct value v = entry_cold(e) ? (struct value){0} : entry_value(e);
+    uint64_t now = entry_cold(e) ? entry_cold_size(e) : value_class_of(VALUE_STRING)->length(&v);
+    return end > now ? end - now : 0;
+}
+
+/* Bytes of RAM that a write may take. */
+static uint64_t write_bytes(struct call *c, size_t args)
+{
+    return args + WRITE_OVERHEAD + (unlikely(c->cmd->string_end != NULL) ? string_growth(c) : 0);
+}
+
 enum admit admit_write(struct call *c, struct waiter *w, size_t *total)
 {
     size_t bytes = args_bytes(c);
@@ -392,7 +415,7 @@ enum admit admit_write(struct call *c, struct waiter *w, size_t *total)
     enum flash_room flash = flash_room(c->shard, c->db);
     if (unlikely(flash != FLASH_ROOM_YES))
         return flash == FLASH_ROOM_SOON ? wait_retry(c, w, WAIT_MEMORY) : refuse_oom(c);
-    enum room room = memory_room_for(c->shard, c->db, bytes + WRITE_OVERHEAD);
+    enum room room = memory_room_for(c->shard, c->db, write_bytes(c, bytes));
     if (likely(room == ROOM_YES))
         return ADMIT_RUN;
     return room == ROOM_SOON ? wait_retry(c, w, WAIT_MEMORY) : refuse_oom(c);
@@ -430,7 +453,7 @@ static enum admit overdraw(struct call *c, const struct nested_admission *n, uin
 
 static enum admit nested_memory(struct call *c, const struct nested_admission *n)
 {
-    uint64_t bytes = args_bytes(c) + WRITE_OVERHEAD;
+    uint64_t bytes = write_bytes(c, args_bytes(c));
     enum flash_room flash = flash_room(c->shard, c->db);
     enum room room = unlikely(flash != FLASH_ROOM_YES) ? ROOM_NEVER : memory_room_for(c->shard, c->db, bytes);
     if (flash == FLASH_ROOM_SOON)

@@ -163,6 +163,9 @@ struct command {
     /* Optional: names, with need_value, keys whose values the call needs beside those that are arguments, as far as
      * what is in RAM tells which they are; asked again when they have come. Leaves no trace. */
     void (*needs)(struct call *c, struct needs *n);
+    /* Optional: how long a call makes the string at its first key at least, behind whose end it may write; 0 for what
+     * is no such call. Memory for what the string lacks is found first. */
+    uint64_t (*string_end)(const struct slice *argv, int argc);
     /* Optional: asks for the cache lines that the run will need inside the first key's value, of whatever type it is:
      * for all requests of a wave with `step` 0, then, when that has arrived, for all of them with 1. */
     void (*prefetch)(const struct value *v, const struct slice *argv, int argc, int step);

@@ -22,15 +22,21 @@ struct field_ops {
     uint64_t end; /* bits needed for what is written */
 };
 
-static bool arg_type(struct call *c, struct slice s, struct bits_type *out)
+static bool parse_type(struct slice s, struct bits_type *out)
 {
     int64_t width;
     bool is_signed = s.len > 0 && s.p[0] == 'i';
-    if ((is_signed || (s.len > 0 && s.p[0] == 'u')) && num_parse_i64(slice_of(s.p + 1, s.len - 1), &width) &&
-        width >= 1 && width <= 63 + is_signed) {
-        *out = (struct bits_type){is_signed, (uint8_t)width};
+    if (!(is_signed || (s.len > 0 && s.p[0] == 'u')) || !num_parse_i64(slice_of(s.p + 1, s.len - 1), &width) ||
+        width < 1 || width > 63 + is_signed)
+        return false;
+    *out = (struct bits_type){is_signed, (uint8_t)width};
+    return true;
+}
+
+static bool arg_type(struct call *c, struct slice s, struct bits_type *out)
+{
+    if (parse_type(s, out))
         return true;
-    }
     reply_error(c, "ERR Invalid bitfield type. Use something like i16 u8. Note that u64 is not supported but i64 is.");
     return false;
 }
@@ -181,6 +187,24 @@ static uint16_t bitfield_key_flags(const struct slice *argv, int argc)
     return KEY_RO | KEY_ACCESS;
 }
 
+static uint64_t bitfield_end(const struct slice *argv, int argc)
+{
+    enum field_verb verb;
+    uint64_t end = 0;
+    for (int i = 2, args; i < argc; i += args + 1) {
+        struct bits_type type;
+        int64_t at;
+        bool overflow = slice_is(argv[i], "overflow");
+        args = overflow ? 1 : verb_args(argv[i], argc - i - 1, &verb);
+        if (args == 0)
+            return 0;
+        if (!overflow && verb != FIELD_GET && parse_type(argv[i + 1], &type) &&
+            bitmap_parse_offset(argv[i + 2], type.width, &at))
+            end = max_u64(end, ((uint64_t)at + type.width + 7) / 8);
+    }
+    return end;
+}
+
 static void bitfield_run(struct call *c) { bitfield_with(c, false); }
 static void bitfield_ro_run(struct call *c) { bitfield_with(c, true); }
 
@@ -244,6 +268,7 @@ struct command bitfield_commands[] = {
      .flags = CMD_WRITE | CMD_DENYOOM,
      BITMAP,
      .key_flags = bitfield_key_flags,
+     .string_end = bitfield_end,
      .keys = {{.flags = KEY_RW | KEY_ACCESS | KEY_UPDATE | KEY_VARIABLE_FLAGS,
                .first = 1,
                .step = 1,

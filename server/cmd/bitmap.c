@@ -9,13 +9,17 @@
 /* --- parsing --- */
 
 /* What is being applied has been let in under the limit of its time. */
+bool bitmap_parse_offset(struct slice s, uint8_t width, int64_t *out)
+{
+    bool fields = width > 0 && s.len > 0 && s.p[0] == '#';
+    return num_parse_i64(fields ? slice_of(s.p + 1, s.len - 1) : s, out) &&
+           !(fields && __builtin_mul_overflow(*out, (int64_t)width, out)) && *out >= 0;
+}
+
 bool bitmap_offset(struct call *c, struct slice s, uint8_t width, uint64_t *out)
 {
     int64_t at;
-    bool fields = width > 0 && s.len > 0 && s.p[0] == '#';
-    if (num_parse_i64(fields ? slice_of(s.p + 1, s.len - 1) : s, &at) &&
-        !(fields && __builtin_mul_overflow(at, (int64_t)width, &at)) && at >= 0 &&
-        (c->apply || at >> 3 < call_max_string(c))) {
+    if (bitmap_parse_offset(s, width, &at) && (c->apply || at >> 3 < call_max_string(c))) {
         *out = (uint64_t)at;
         return true;
     }
@@ -71,6 +75,13 @@ uint8_t *bitmap_writable(struct call *c, struct place *p, size_t len)
         b->len = len;
     }
     return b->data;
+}
+
+static uint64_t setbit_end(const struct slice *argv, int argc)
+{
+    int64_t at;
+    (void)argc;
+    return bitmap_parse_offset(argv[2], 0, &at) ? ((uint64_t)at >> 3) + 1 : 0;
 }
 
 static void setbit_run(struct call *c)
@@ -330,6 +341,7 @@ struct command bitmap_commands[] = {
      .flags = CMD_WRITE | CMD_DENYOOM,
      BITMAP,
      .keys = KEY1(KEY_RW | KEY_ACCESS | KEY_UPDATE),
+     .string_end = setbit_end,
      .summary = "Sets or clears the bit at offset of the string value. Creates the key if it doesn't exist.",
      .since = "2.2.0",
      .complexity = "O(1)",

@@ -434,6 +434,13 @@ static void append_run(struct call *c)
     reply_int(c, (int64_t)(old + c->argv[2].len));
 }
 
+static uint64_t setrange_end(const struct slice *argv, int argc)
+{
+    int64_t off;
+    (void)argc;
+    return num_parse_i64(argv[2], &off) && off >= 0 && argv[3].len > 0 ? (uint64_t)off + argv[3].len : 0;
+}
+
 static void setrange_run(struct call *c)
 {
     char scratch[21];
@@ -806,6 +813,7 @@ struct command string_commands[] = {
      .flags = W,
      STR,
      .keys = KEY1(RW_UP, NEED_VALUE),
+     .string_end = setrange_end,
      .summary = "Overwrites a part of a string value with another by an offset. Creates the key if it doesn't exist.",
      .since = "2.2.0",
      .complexity =

@@ -377,4 +377,23 @@ def _(_s):
     server.stop()
 
 
+@test('a string is not made longer than the memory by a write far behind its end')
+def _(_s):
+    server = Server({'maxmemory': '96mb', 'tier': 'on', 'tier-memory': '8mb'})
+    c = server.client()
+    for call in ('SETRANGE s 500000000 x', 'SETBIT s 4000000000 1', 'BITFIELD s OVERFLOW SAT SET u8 #500000000 1',
+                 'EVAL "return redis.call(\\"SETBIT\\", KEYS[1], 4000000000, 1)" 1 s'):
+        expect(c, call, '/^-OOM/')
+    expect(c, 'EXISTS s', '0')
+    expect(c, 'SETRANGE s 30000000 x', '30000001')
+    for _ in range(10):
+        expect(c, 'SETRANGE s 30000000 x', '30000001')  # which takes nothing more
+        expect(c, 'SETBIT s 240000000 0', '0')
+    expect(c, 'SETRANGE s 536870912 x', '-ERR string exceeds maximum allowed size (proto-max-bulk-len)')
+    expect(c, 'SETBIT s 4294967296 1', '-ERR bit offset is not an integer or out of range')
+    note(f'at most {peak(server) / MIB:.0f} MiB resident of 96')
+    ok(SANITIZED or peak(server) < 200 * MIB, f'{peak(server) / MIB:.0f} MiB resident')
+    server.stop()
+
+
 run(Server(BUDGET, LINES))
