@@ -208,8 +208,11 @@ void stream_group_advance(const struct stream *s, struct stream_group *g, struct
 bool stream_group_lag(const struct stream *s, const struct stream_group *g, int64_t *lag)
 {
     int64_t read = g->read;
-    *lag = 0;
-    if (s->added == 0)
+    *lag = (int64_t)s->length;
+    if (s->length == 0)
+        return true;
+    /* All that is there is ahead, and no deletion is between. */
+    if (stream_id_cmp(g->last, s->first) < 0 && stream_id_cmp(s->max_deleted, s->first) < 0)
         return true;
     if (read == STREAM_READ_UNKNOWN || has_gaps(s, g->last))
         read = added_up_to(s, g->last);
