@@ -349,6 +349,8 @@ static bool paused(const struct call *c)
         return false;
     if (atomic_load_explicit(&c->server->paused_all, memory_order_relaxed))
         return !(c->cmd->flags & CMD_ADMIN) && c->cmd->route != ROUTE_HOME;
+    if ((c->cmd->flags & CMD_SCRIPT) && c->cmd->no_writes(c->server, c->argv))
+        return false;
     return c->cmd->flags & (CMD_WRITE | CMD_MAY_REPLICATE | CMD_SCRIPT);
 }
 

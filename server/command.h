@@ -173,6 +173,8 @@ struct command {
     bool (*secret)(const struct slice *argv, int argc, int arg);
     /* Optional: a route that depends on the arguments. */
     enum command_route (*route_of)(const struct server *server, const struct slice *argv, int argc);
+    /* Optional, with CMD_SCRIPT: whether the script declares that it changes nothing. */
+    bool (*no_writes)(const struct server *server, const struct slice *argv);
     /* Optional, with CMD_BLOCKING: whether this call may block; without it, it may. */
     bool (*may_block)(const struct slice *argv, int argc);
     const char *group, *summary, *since, *complexity;

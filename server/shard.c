@@ -47,8 +47,17 @@ void shard_wake(void *arg)
 
 /* --- waiters that are tried again --- */
 
+static void tell_paused(struct shard *s)
+{
+    if (!s->retry.running)
+        atomic_store_explicit(&s->retry.blocked, s->retry.paused, memory_order_relaxed);
+}
+
 void shard_retry_later(struct shard *s, struct waiter *w, enum wait_why why)
 {
+    bool was_paused = w->listed && w->why == WAIT_PAUSE;
+    s->retry.paused += (why == WAIT_PAUSE) - was_paused;
+    tell_paused(s);
     w->why = why;
     if (w->listed)
         return;
@@ -60,6 +69,8 @@ void shard_retry_cancel(struct shard *s, struct waiter *w)
 {
     if (!w->listed)
         return;
+    s->retry.paused -= w->why == WAIT_PAUSE;
+    tell_paused(s);
     w->listed = false;
     deque_remove(&s->retry, w);
 }
@@ -71,11 +82,15 @@ static void retry_all(struct shard *s)
     s->retry_now = s->pushes.waited_for = false;
     memory_want_nothing(s);
     s->retry.first = s->retry.last = NULL;
+    s->retry.paused = 0;
+    s->retry.running = true;
     for (struct waiter *next; w != NULL; w = next) {
         next = w->next;
         w->listed = false;
         w->again(w);
     }
+    s->retry.running = false;
+    tell_paused(s);
 }
 
 /* --- the log --- */

@@ -94,6 +94,9 @@ struct shard {
     struct list closing;  /* clients to be freed at the end of the turn */
     struct {
         struct waiter *first, *last;
+        unsigned paused;          /* of these: wait for the end of a pause */
+        bool running;             /* retry_all is */
+        _Atomic uint64_t blocked; /* `paused` for INFO, as it is between two rounds */
     } retry;
     bool retry_now;           /* something moved: go through the retry list */
     uint64_t room_seen;       /* what room_moved saw last (shard.c) */

@@ -55,6 +55,12 @@ static enum command_route fcall_route(const struct server *server, const struct 
     return f != NULL ? script_route(server, f->flags, argv) : ROUTE_KEYS;
 }
 
+static bool fcall_no_writes(const struct server *server, const struct slice *argv)
+{
+    const struct function *f = functions_find(server->functions, argv[1]);
+    return f != NULL && (f->flags & SCRIPT_NO_WRITES);
+}
+
 static void fcall_run(struct call *c) { run_function(c, false); }
 static void fcall_ro_run(struct call *c) { run_function(c, true); }
 
@@ -425,6 +431,7 @@ struct command function_commands[] = {
      .acl = ACL_SCRIPTING,
      .route = ROUTE_KEYS,
      .route_of = fcall_route,
+     .no_writes = fcall_no_writes,
      .keys = {{.flags = KEY_RW | KEY_ACCESS | KEY_UPDATE,
                .first = 2,
                .step = 1,

@@ -58,9 +58,10 @@ static void getex_field(struct hash_change *ch, struct slice field)
 {
     int64_t deadline;
     reply_field_of(ch->c, ch->v, field);
-    if (hash_deadline(ch->v, field, hash_now(ch->c), &deadline) != HASH_THERE)
-        return;
-    if (ch->when != HASH_NO_DEADLINE || deadline != HASH_NO_DEADLINE)
+    enum hash_was was = hash_deadline(ch->v, field, hash_now(ch->c), &deadline);
+    if (was == HASH_STALE)
+        hash_change_delete(ch, field);
+    else if (was == HASH_THERE && (ch->when != HASH_NO_DEADLINE || deadline != HASH_NO_DEADLINE))
         hash_change_field(ch, field);
 }
 
@@ -228,9 +229,7 @@ static void hsetex_run(struct call *c)
         reply_int(c, 0);
         return;
     }
-    /* What is over already is not set only to be deleted. */
-    if (o.when == HASH_NO_DEADLINE || !call_past(c, o.when))
-        setex_values(c, &p, &o);
+    setex_values(c, &p, &o);
     if (o.when != HASH_NO_DEADLINE)
         setex_deadlines(c, &p, &o);
     reply_int(c, 1);

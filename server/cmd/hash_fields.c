@@ -1,6 +1,7 @@
 #include "server/cmd/hash_fields.h"
 
 #include "core/base/num.h"
+#include "server/shard.h"
 
 #define WHEN_MAX (HASH_DEADLINE_MAX >> 2) /* of a command; Redis keeps two bits for itself */
 
@@ -113,7 +114,9 @@ void hash_change_begin(struct hash_change *ch, struct call *c, struct place *p, 
 
 void hash_change_delete(struct hash_change *ch, struct slice field)
 {
-    if (hash_delete(ch->v, field, hash_now(ch->c)) != HASH_MISSING)
+    enum hash_was was = hash_delete(ch->v, field, hash_now(ch->c));
+    ch->stale += was == HASH_STALE;
+    if (was != HASH_MISSING)
         hash_effect_add(&ch->deleted, field);
 }
 
@@ -132,8 +135,13 @@ bool hash_change_field(struct hash_change *ch, struct slice field)
 void hash_change_end(struct hash_change *ch)
 {
     const char *event = ch->set.n == 0 ? "hdel" : ch->when == HASH_NO_DEADLINE ? "hpersist" : "hexpire";
-    if (ch->set.n + ch->deleted.n > 0)
-        place_changed(ch->c, ch->p, EVENT_HASH, event);
+    int changed = ch->set.n + ch->deleted.n;
+    if (ch->stale > 0)
+        stat_add(&ch->p->owner->stats.expired_fields, (uint64_t)ch->stale);
+    if (ch->stale > 0 && ch->stale < changed)
+        key_event(ch->c, ch->p, EVENT_HASH, "hexpired");
+    if (changed > 0)
+        place_changed(ch->c, ch->p, EVENT_HASH, ch->stale == changed ? "hexpired" : event);
     else
         place_unchanged(ch->c, ch->p);
     hash_effect_end(&ch->set, ch->c);

@@ -50,6 +50,7 @@ struct hash_change {
     int64_t when; /* HASH_NO_DEADLINE: they lose theirs */
     bool past;
     struct hash_effect set, deleted;
+    int stale; /* of the deleted: were due already */
 };
 /* From here to hash_change_end nothing else may be done with keys. */
 void hash_change_begin(struct hash_change *ch, struct call *c, struct place *p, int64_t when);

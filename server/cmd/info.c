@@ -137,7 +137,8 @@ static void clients_section(struct call *c, struct buf *b)
     info_number(b, "maxclients", (uint64_t)c->server->config->maxclients);
     info_number(b, "client_recent_max_input_buffer", largest(c, STAT_AT(input_max)));
     info_number(b, "client_recent_max_output_buffer", largest(c, STAT_AT(output_max)));
-    info_number(b, "blocked_clients", over_shards(c, BLOCKED(clients)));
+    info_number(b, "blocked_clients",
+                over_shards(c, BLOCKED(clients)) + over_shards(c, offsetof(struct shard, retry.blocked)));
     info_number(b, "tracking_clients", atomic_load(&c->server->tracking_clients));
     info_number(b, "pubsub_clients", atomic_load(&c->server->pubsub_clients));
     info_number(b, "watching_clients", atomic_load(&c->server->watching_clients));

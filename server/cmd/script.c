@@ -108,6 +108,20 @@ static enum command_route evalsha_route(const struct server *server, const struc
     return script == NULL ? ROUTE_KEYS : script_route(server, script->flags, argv);
 }
 
+static bool eval_no_writes(const struct server *server, const struct slice *argv)
+{
+    uint32_t flags;
+    size_t code;
+    (void)server;
+    return script_parse(argv[1], &flags, &code, NULL) && (flags & SCRIPT_NO_WRITES);
+}
+
+static bool evalsha_no_writes(const struct server *server, const struct slice *argv)
+{
+    const struct script *script = script_by_sha(server->scripts, argv[1]);
+    return script != NULL && (script->flags & SCRIPT_NO_WRITES);
+}
+
 /* --- SCRIPT --- */
 
 static void load_run(struct call *c)
@@ -291,6 +305,7 @@ struct command script_commands[] = {
      SCRIPTING,
      .route = ROUTE_KEYS,
      .route_of = eval_route,
+     .no_writes = eval_no_writes,
      EVAL_KEYS(KEY_RW | KEY_ACCESS | KEY_UPDATE, .notes = WORST "RW and UPDATE"),
      .summary = "Executes a server-side Lua script.",
      .since = "2.6.0",
@@ -303,6 +318,7 @@ struct command script_commands[] = {
      SCRIPTING,
      .route = ROUTE_KEYS,
      .route_of = evalsha_route,
+     .no_writes = evalsha_no_writes,
      EVAL_KEYS(KEY_RW | KEY_ACCESS | KEY_UPDATE),
      .summary = "Executes a server-side Lua script by SHA1 digest.",
      .since = "2.6.0",

@@ -67,6 +67,12 @@ static bool arg_group_options(struct call *c, bool create, struct group_options 
     return true;
 }
 
+/* What a group has read of the stream, if it is told: not more than there ever was. */
+static int64_t read_of(const struct group_options *o, const struct stream *s)
+{
+    return o->read >= 0 && (uint64_t)o->read > s->added ? (int64_t)s->added : o->read;
+}
+
 /* The id in argument 4; "$" is the stream's last one. The stream is put back on failure. */
 static bool arg_last(struct call *c, struct place *p, const struct stream *s, struct stream_id *out)
 {
@@ -89,7 +95,7 @@ static void xgroup_create_run(struct call *c)
     struct stream *s = group_stream(c, &p, o.mkstream);
     if (s == NULL || !arg_last(c, &p, s, &last))
         return;
-    if (stream_group_add(s, c->argv[3], last, o.read) == NULL) {
+    if (stream_group_add(s, c->argv[3], last, read_of(&o, s)) == NULL) {
         place_unchanged(c, &p);
         reply_error(c, "BUSYGROUP Consumer Group name already exists");
         return;
@@ -110,7 +116,7 @@ static void xgroup_setid_run(struct call *c)
     if (g == NULL || !arg_last(c, &p, s, &last))
         return;
     g->last = last;
-    g->read = o.read;
+    g->read = read_of(&o, s);
     done(c, &p, true, "xgroup-setid");
     reply_ok(c);
 }

@@ -10,7 +10,7 @@ import time
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), '..', 'lib'))
 import diffgen_stream
 from diffgen import Gen
-from kelvin import COLD, IS_KELVIN, ORACLE, ROOT, Server, Skip, eq, expect, keys, need_kelvin, ok, run, seed, session, show, size, test
+from kelvin import COLD, IS_KELVIN, ORACLE, ROOT, Server, Skip, eq, expect, keys, need_kelvin, ok, run, seed, session, show, size, split, test
 from resp import ErrorReply
 
 SEED = seed()
@@ -236,6 +236,30 @@ kelvin_session('XREAD, its last entry, and BLOCK where it need not wait', '''
     > EXEC
     [nilarray]
 ''')
+
+
+@test('XINFO GROUPS: how much a group has read, and how much is left')
+def _(s):
+    c = s.client()
+
+    def is_told(key, read, lag, *calls):
+        for call in calls:
+            c.call(*split(call))
+        got = c.call('XINFO', 'GROUPS', key)[0]
+        eq([show(got[9]), show(got[11])], [read, lag], calls)
+
+    five = [f'XADD {key} {i}-0 f v' for key in 'xyz' for i in range(1, 6)]
+    is_told('x', '1', '4', *five, 'XGROUP CREATE x g 0', 'XREADGROUP GROUP g c COUNT 1 STREAMS x >')
+    is_told('x', '1', '2', 'XTRIM x MAXLEN 2')  # what is ahead of it is all that there is
+    is_told('x', '5', '0', 'XREADGROUP GROUP g c STREAMS x >')
+    is_told('x', '5', '0', 'XADD x MAXLEN 0 6-0 f v')
+    is_told('y', '1', 'nil', 'XGROUP CREATE y g 0', 'XREADGROUP GROUP g c COUNT 1 STREAMS y >', 'XDEL y 2-0')
+    is_told('y', '1', '3', 'XDEL y 1-0')
+    is_told('y', '5', '0', 'XREADGROUP GROUP g c STREAMS y >')
+    is_told('z', '5', '0', 'XGROUP CREATE z g $ ENTRIESREAD 9999')
+    is_told('z', '2', '3', 'XGROUP SETID z g 2-0 ENTRIESREAD 2')
+    is_told('z', '5', '0', 'XGROUP SETID z g $ ENTRIESREAD 6')
+    is_told('empty', 'nil', '0', 'XGROUP CREATE empty g 0 MKSTREAM', 'XADD empty 1-0 f v', 'XDEL empty 1-0')
 
 
 session('where the keys of XREAD and XREADGROUP are', '''
