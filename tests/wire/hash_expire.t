@@ -471,8 +471,8 @@ def _(_s):
         ('HGETEX h PXAT 9999999999998 FIELDS 1 a', 'HPEXPIREAT h 9999999999998 FIELDS 1 a'),
         ('HGETEX h PERSIST FIELDS 2 a b', 'HPERSIST h FIELDS 2 a b'), ('HGETEX h PERSIST FIELDS 1 a', None),
         ('HGETEX h FIELDS 1 a', None), ('HSETEX h FNX FIELDS 1 a z', None), ('HEXPIRE h 0 FIELDS 2 a nosuch', 'HDEL h a'),
-        ('HGETEX h EXAT 1 FIELDS 1 b', 'HDEL h b'), ('HSETEX h EXAT 1 FIELDS 1 a 1', None), ('HSET h a 1 b 2', 'HSET h a 1 b 2'),
-        ('HSETEX h EXAT 1 FIELDS 2 a 1 c 1', 'HDEL h a'), ('HGETDEL h FIELDS 2 b nosuch', 'HDEL h b'),
+        ('HGETEX h EXAT 1 FIELDS 1 b', 'HDEL h b'), ('HSETEX h EXAT 1 FIELDS 1 a 1', 'HSET h a 1|HDEL h a'), ('HSET h a 1 b 2', 'HSET h a 1 b 2'),
+        ('HSETEX h EXAT 1 FIELDS 2 a 1 c 1', 'HSET h a 1 c 1|HDEL h a c'), ('HGETDEL h FIELDS 2 b nosuch', 'HDEL h b'),
         ('HSETEX e PX 40 FIELDS 2 a 1 b 2', r'HSET e a 1 b 2|HPEXPIREAT e \d{13} FIELDS 2 a b|HDEL e [ab] [ab]')]
     want = []
     for command, effect in steps:

@@ -7,7 +7,7 @@ import time
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), '..', 'lib'))
 from exact import compare
-from kelvin import Failure, IS_KELVIN, Push, Server, eq, expect, need_kelvin, ok, run, split, test
+from kelvin import Failure, IS_KELVIN, Push, Server, eq, eventually, expect, need_kelvin, ok, run, split, test
 
 LISTENER = 's> PSUBSCRIBE __key*__:*\n'
 ALL = [('notify-keyspace-events', 'AKEmn')]
@@ -506,7 +506,9 @@ def _(s):
             ('HSET h a 1 b 2 c 3 d 4 e 5 f 6', 'hset'), ('HEXPIRE h 100 FIELDS 2 a b', 'hexpire'), ('HPERSIST h FIELDS 1 a', 'hpersist'),
             ('HPEXPIREAT h 1 FIELDS 1 a', 'hdel'), ('HEXPIRE h 100 FIELDS 1 zz', ''), ('HGETEX h EX 10 FIELDS 1 b', 'hexpire'),
             ('HGETEX h PERSIST FIELDS 1 b', 'hpersist'), ('HSETEX h FIELDS 1 b 3', 'hset'), ('HSETEX h EX 100 FIELDS 1 b 3', 'hset hexpire'),
-            ('HGETDEL h FIELDS 1 b', 'hdel'), ('HGETDEL h FIELDS 4 c d e f', 'hdel del'), ('XADD x 1-1 a 1', 'xadd'),
+            ('HGETDEL h FIELDS 1 b', 'hdel'), ('HGETDEL h FIELDS 4 c d e f', 'hdel del'),
+            ('HSET h a 1', 'hset'), ('HSETEX h PXAT 1 FIELDS 1 b 2', 'hset hdel'), ('HSETEX h PXAT 1 FIELDS 2 a 1 b 2', 'hset hdel del'),
+            ('HSETEX h PXAT 1 FIELDS 1 a 1', 'hset hdel del'), ('XADD x 1-1 a 1', 'xadd'),
             ('XDELEX x IDS 1 1-1', 'xdel'), ('DEL x', 'del')):
         p.call(*split(line))
         eq(' '.join(event for _, event in heard()), want, line)
@@ -514,6 +516,28 @@ def _(s):
                 ['HPEXPIRE', 'h', '15', 'FIELDS', '1', 'b'], ['EXEC']])
     events = [event for _, event in heard(lambda out: ('__keyspace@0__:h', 'del') in out)]
     eq(events[:3] + events[-2:], ['hset', 'hexpire', 'hexpire', 'hexpired', 'del'])
+
+
+@test('fields that are due when they are asked for')
+def _(s):
+    need_kelvin('commands of 8.0')
+    p, heard = listen(s, 'KA')
+    p.call('DEBUG', 'SET-ACTIVE-EXPIRE', 0)
+    before = int(s.info('stats')['expired_subkeys'])
+    try:
+        for n, (call, want) in enumerate((
+                ('HGETDEL h FIELDS 1 a', 'hexpired'), ('HGETDEL h FIELDS 2 a c', 'hexpired hdel'), ('HGETEX h EX 9 FIELDS 2 a c', 'hexpired hexpire'),
+                ('HGETEX h PERSIST FIELDS 2 a b', 'hexpired'), ('HGETDEL h FIELDS 3 a b c', 'hexpired hdel del'))):
+            p.call('DEL', 'h')
+            p.call('HSET', 'h', 'a', 1, 'b', 2, 'c', 3)
+            p.call('HPEXPIRE', 'h', 1, 'FIELDS', 1, 'a')
+            eventually(lambda: p.call('HEXISTS', 'h', 'a') == 0, 'the field is to be due')
+            heard()
+            p.call(*split(call))
+            eq(' '.join(event for _, event in heard()), want, call)
+            eq(int(s.info('stats')['expired_subkeys']) - before, n + 1)
+    finally:
+        p.call('DEBUG', 'SET-ACTIVE-EXPIRE', 1)
 
 
 @test('evicted keys')
