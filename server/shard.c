@@ -55,9 +55,9 @@ static void tell_paused(struct shard *s)
 
 void shard_retry_later(struct shard *s, struct waiter *w, enum wait_why why)
 {
-    bool was_paused = w->listed && w->why == WAIT_PAUSE;
-    s->retry.paused += (why == WAIT_PAUSE) - was_paused;
+    s->retry.paused += (why == WAIT_PAUSE) - w->paused;
     tell_paused(s);
+    w->paused = why == WAIT_PAUSE;
     w->why = why;
     if (w->listed)
         return;
@@ -69,9 +69,9 @@ void shard_retry_cancel(struct shard *s, struct waiter *w)
 {
     if (!w->listed)
         return;
-    s->retry.paused -= w->why == WAIT_PAUSE;
+    s->retry.paused -= w->paused;
     tell_paused(s);
-    w->listed = false;
+    w->listed = w->paused = false;
     deque_remove(&s->retry, w);
 }
 
@@ -86,7 +86,7 @@ static void retry_all(struct shard *s)
     s->retry.running = true;
     for (struct waiter *next; w != NULL; w = next) {
         next = w->next;
-        w->listed = false;
+        w->listed = w->paused = false;
         w->again(w);
     }
     s->retry.running = false;

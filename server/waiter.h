@@ -36,6 +36,7 @@ struct waiter {
     int error;     /* of a fetch: the command is refused with it */
     bool fetching; /* fetches are under way: whoever this is must not be freed */
     bool listed;   /* in the retry list */
+    bool paused;   /* and for a pause */
     enum wait_why why;
     uint64_t fetching_since, fetch_ticks; /* since when, and how long in all since it was last released */
     /* key hashes pinned on behalf of this run: the first few in place, more in `more` */

@@ -189,6 +189,33 @@ def _(s):
     eq([show(c.reply()) for _ in range(3)], ['+OK', '+QUEUED', '[+OK]'])
 
 
+@test('PAUSE WRITE: who waits counts as blocked; scripts that declare to write nothing do not wait')
+def _(s):
+    main = s.client()
+    read_only = '#!lua flags=no-writes\nreturn 1'
+    sha = main.call('SCRIPT', 'LOAD', read_only)
+    main.call('FUNCTION', 'LOAD', 'REPLACE',
+              "#!lua name=l\nredis.register_function{function_name='f', callback=function() return 1 end, flags={'no-writes'}}")
+    expect(main, 'CLIENT PAUSE 600000 WRITE', '+OK')
+    calls = [['SET', 'k', 1], ['DEL', 'none'], ['PFCOUNT', 'none'], ['PUBLISH', 'c', 'm'], ['EVAL', 'return 1', 0],
+             ['EVAL', '#!lua\nreturn 1', 1, 'k'], ['MSET', *(word for i in range(8) for word in (f'k{i}', 1))]]
+    waiting = [s.client() for _ in calls]
+    last_id = waiting[-1].call('CLIENT', 'ID')
+    for n, (client, call) in enumerate(zip(waiting, calls)):
+        client.send(*call)
+        eventually(lambda: s.info('clients')['blocked_clients'] == str(n + 1), f'{call} is to wait')
+    for call in (['EVAL', read_only, 0], ['EVAL', read_only, 1, 'k'], ['EVALSHA', sha, 0], ['FCALL', 'f', 0], ['FCALL', 'f', 1, 'k']):
+        eq(main.call(*call), 1)
+    eq([show(r) for r in main.pipeline([['MULTI'], ['EVAL', read_only, 1, 'k'], ['EXEC']])][-1], '[1]')
+    eq(main.call('CLIENT', 'KILL', 'ID', last_id), 1)
+    waiting.pop()
+    eventually(lambda: s.info('clients')['blocked_clients'] == str(len(calls) - 1), 'who is gone does not count')
+    expect(main, 'CLIENT UNPAUSE', '+OK')
+    eq([show(client.reply()) for client in waiting], ['+OK', '0', '0', '0', '1', '1'])
+    eq(s.info('clients')['blocked_clients'], '0')
+    main.call('FUNCTION', 'FLUSH')
+
+
 @test('PAUSE ends by itself')
 def _(s):
     a, b = s.client(), s.client()
