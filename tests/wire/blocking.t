@@ -22,8 +22,8 @@ import threading
 import time
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), '..', 'lib'))
-from kelvin import (COLD, COLD_OPTIONS, ORACLE, SANITIZED, ErrorReply, Failure, Late, Server, Skip, encode, eq, eventually, expect,
-                    in_time, keys, need_kelvin, ok, run, seed, session, show, split, test)
+from kelvin import (COLD, COLD_OPTIONS, ORACLE, SANITIZED, Closed, ErrorReply, Failure, Late, Server, Skip, encode, eq, eventually,
+                    expect, in_time, keys, need_kelvin, ok, run, seed, session, show, split, test)
 
 SEED = seed()
 
@@ -733,6 +733,13 @@ def _(s):
         eq([client.call('LLEN', name) for client, _ in waiting], [1] * 4)
 
 
+def switch_off(s):
+    try:
+        s.client().call('CONFIG', 'SET', 'timeout', 0)
+    except Closed:
+        raise Late('closed before it was asked')
+
+
 @test('idle clients are closed, blocked ones are not')
 def _(s):
     a, b, idle = s.client(), s.client(), s.client()
@@ -740,7 +747,7 @@ def _(s):
     block(s, b, 'BLPOP', B, C, 0)
     idle.call('CONFIG', 'SET', 'timeout', 1)
     ok(idle.at_eof(), 'an idle client is closed')
-    s.client().call('CONFIG', 'SET', 'timeout', 0)
+    in_time(lambda _: switch_off(s))
     main = s.client()
     main.call('RPUSH', A, 1)
     main.call('RPUSH', C, 1)

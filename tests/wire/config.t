@@ -158,7 +158,7 @@ def _(_s):
 
 @test('names of old are names of the same directives, and REWRITE does not add them')
 def _(_s):
-    server = Server(lines=['timeout 1', 'list-max-ziplist-size 7'])
+    server = Server(lines=['timeout 1000', 'list-max-ziplist-size 7'])
     c = server.client()
     expect(c, 'CONFIG GET list-max-listpack-size', '["list-max-listpack-size", "7"]')
     for new, old in (('list-max-listpack-size', 'list-max-ziplist-size'),
@@ -184,13 +184,13 @@ def _(_s):
 
 @test('REWRITE quotes what a line cannot hold')
 def _(_s):
-    server = Server(lines=['timeout 1'])
+    server = Server(lines=['timeout 1000'])
     c = server.client()
     expect(c, 'CONFIG SET requirepass "a\\"b\\\\c\\ntimeout 5\\x01"', '+OK')
     expect(c, 'CONFIG REWRITE', '+OK')
     with open(server.conf) as conf:
         lines = conf.read().splitlines()
-    ok('requirepass "a\\"b\\\\c\\ntimeout 5\\x01"' in lines and 'timeout 1' in lines, lines)
+    ok('requirepass "a\\"b\\\\c\\ntimeout 5\\x01"' in lines and 'timeout 1000' in lines, lines)
     expect(c, 'CONFIG SET requirepass ""', '+OK')
     server.stop()
 
@@ -198,20 +198,20 @@ def _(_s):
 @test('REWRITE leaves auto alone until it is replaced')
 def _(_s):
     need_kelvin('values that the machine decides')
-    server = Server(lines=['maxmemory  auto', 'tier-memory auto', 'shards auto', 'timeout 1'])
+    server = Server(lines=['maxmemory  auto', 'tier-memory auto', 'shards auto', 'timeout 1000'])
     c = server.client()
-    expect(c, 'CONFIG SET timeout 5', '+OK')
+    expect(c, 'CONFIG SET timeout 5000', '+OK')
     expect(c, 'CONFIG REWRITE', '+OK')
     with open(server.conf) as conf:
-        eq(conf.read().splitlines()[:4], ['maxmemory  auto', 'tier-memory auto', 'shards auto', 'timeout 5'])
+        eq(conf.read().splitlines()[:4], ['maxmemory  auto', 'tier-memory auto', 'shards auto', 'timeout 5000'])
     expect(c, 'CONFIG SET maxmemory 1gb', '+OK')
     expect(c, 'CONFIG REWRITE', '+OK')
     with open(server.conf) as conf:
         eq(conf.read().splitlines()[0], 'maxmemory 1073741824')
     server.stop()
-    server = Server(lines=['timeout 1'])
+    server = Server(lines=['timeout 1000'])
     c = server.client()
-    expect(c, 'CONFIG SET timeout 5', '+OK')
+    expect(c, 'CONFIG SET timeout 5000', '+OK')
     expect(c, 'CONFIG REWRITE', '+OK')
     with open(server.conf) as conf:
         ok('maxmemory' not in conf.read(), 'what nobody has set should not be written')
@@ -228,11 +228,11 @@ def _(s):
 def _(s):
     extra = os.path.join(s.home, 'extra.conf')
     with open(extra, 'w') as out:
-        out.write('timeout 11\n"maxclients" "321"\n')
+        out.write('timeout 1100\n"maxclients" "321"\n')
     server = Server({'tcp-keepalive': '99'}, lines=['tcp-keepalive 10', f'include "{extra}"', '  # indented comment'])
     c = server.client()
     expect(c, 'CONFIG GET tcp-keepalive', '["tcp-keepalive", "99"]')
-    expect(c, 'CONFIG GET timeout', '["timeout", "11"]')
+    expect(c, 'CONFIG GET timeout', '["timeout", "1100"]')
     expect(c, 'CONFIG GET maxclients', '["maxclients", "321"]')
     server.stop()
 

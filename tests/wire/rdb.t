@@ -98,7 +98,7 @@ def on_copy(server, **options):
 
 
 def checked(path):
-    done = subprocess.run([CHECK, path], capture_output=True, text=True, timeout=60)
+    done = subprocess.run([CHECK, path], capture_output=True, text=True, timeout=300)
     ok(done.returncode == 0 and 'RDB looks OK' in done.stdout, done.stdout[-500:])
 
 
