@@ -52,12 +52,17 @@ static struct client *client_new(struct shard *s, struct conn *conn)
     return c;
 }
 
+bool client_is_near(const struct client *c)
+{
+    return c->is_unix || strncmp(c->peer, "127.", 4) == 0 || strncmp(c->peer, "[::1]", 5) == 0 ||
+           strncmp(c->peer, "[::ffff:127.", 12) == 0;
+}
+
 /* Without a password only this machine is let in, whatever `bind` says. */
 static bool denied(const struct client *c)
 {
     const struct config *cfg = c->home->server->config;
-    return cfg->protected_mode && cfg->requirepass[0] == 0 && !c->is_unix && strncmp(c->peer, "127.", 4) != 0 &&
-           strncmp(c->peer, "[::1]", 5) != 0 && strncmp(c->peer, "[::ffff:127.", 12) != 0;
+    return cfg->protected_mode && cfg->requirepass[0] == 0 && !client_is_near(c);
 }
 
 static void turn_away(struct client *c, const char *error)

@@ -86,6 +86,8 @@ struct client {
 extern const struct table_type clients_type; /* struct client by id */
 /* A new connection: the listener's accepted handler. */
 void client_accept(struct shard *s, struct conn *conn, bool is_unix);
+/* Whether it is on this machine. Any thread. */
+bool client_is_near(const struct client *c);
 /* Marks for closing; output that is complete may still be sent if `after_reply`. */
 void client_close(struct client *c, bool after_reply);
 /* CLIENT KILL: closes a client of any shard, under a hold of all; itself only after the reply. */

@@ -14,6 +14,7 @@
 const char *const config_yes_no[] = {"no", "yes", NULL};
 static const char *const io_backends[] = {"auto", "io_uring", "epoll", NULL};
 static const char *const loglevels[] = {"debug", "verbose", "notice", "warning", "nothing", NULL};
+static const char *const debugs[] = {"no", "yes", "local", NULL};
 static const char *const fsyncs[] = {"always", "everysec", "no", NULL};
 static const char *const durabilities[] = {"none", "snapshot", "os", "everysec", "always", NULL};
 static const char *const evictions[] = {"noeviction",      "allkeys-lru",  "allkeys-lfu",
@@ -87,7 +88,7 @@ const struct directive config_directives[] = {
     TEXT("dir", dir, ".", DIRECTIVE_FIXED),
     TEXT("pidfile", pidfile, "", DIRECTIVE_FIXED),
     BOOL("daemonize", daemonize, "no", DIRECTIVE_FIXED),
-    BOOL("enable-debug-command", enable_debug_command, "no", DIRECTIVE_FIXED),
+    WORD("enable-debug-command", enable_debug_command, debugs, "no", DIRECTIVE_FIXED),
     BYTES("proto-max-bulk-len", proto_max_bulk_len, 1024 * 1024, INT64_MAX, "512mb", 0),
     BYTES("client-query-buffer-limit", client_query_buffer_limit, 1024 * 1024, INT64_MAX, "1gb", 0),
     {.name = "client-output-buffer-limit",

@@ -37,6 +37,8 @@ struct db_config {
 
 enum output_class { OUTPUT_NORMAL, OUTPUT_REPLICA, OUTPUT_PUBSUB, OUTPUT_CLASSES };
 
+enum debug_allowed { DEBUG_NO, DEBUG_YES, DEBUG_LOCAL }; /* LOCAL: to clients on this machine */
+
 struct config {
     /* network */
     int port, tcp_backlog, tcp_keepalive, timeout, maxclients, unixsocketperm;
@@ -48,7 +50,8 @@ struct config {
     /* general */
     int databases, hz, loglevel;
     char *logfile, *dir, *pidfile, *appenddirname;
-    bool enable_debug_command, daemonize, protected_mode;
+    int enable_debug_command; /* enum debug_allowed */
+    bool daemonize, protected_mode;
     /* limits */
     uint64_t proto_max_bulk_len, client_query_buffer_limit, hll_sparse_max_bytes;
     int64_t tracking_table_max_keys;

@@ -13,7 +13,8 @@
 
 bool debug_allowed(struct call *c)
 {
-    if (c->server->config->enable_debug_command)
+    int allowed = c->server->config->enable_debug_command;
+    if (allowed == DEBUG_YES || (allowed == DEBUG_LOCAL && c->origin != NULL && client_is_near(c->origin)))
         return true;
     reply_error(
         c,

@@ -217,4 +217,12 @@ def _(_s):
     server.stop()
 
 
+@test('enable-debug-command local')
+def _(_s):
+    server = Server({'enable-debug-command': 'local'})
+    expect(server.client(), 'DEBUG SLEEP 0', '+OK')
+    expect(server.client(), 'CONFIG GET enable-debug-command', '["enable-debug-command", "local"]')
+    server.stop()
+
+
 run(Server())
