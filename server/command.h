@@ -166,7 +166,8 @@ struct command {
     /* Optional: how long a call makes the string at its first key at least, behind whose end it may write; 0 for what
      * is no such call. Memory for what the string lacks is found first. */
     uint64_t (*string_end)(const struct slice *argv, int argc);
-    /* Optional: asks for the cache lines that the run will need inside the first key's value, of whatever type it is:
+    /* Optional: asks for the cache lines that the run will need inside the first key's value, of whatever type it is,
+     * that is not a pack:
      * for all requests of a wave with `step` 0, then, when that has arrived, for all of them with 1. */
     void (*prefetch)(const struct value *v, const struct slice *argv, int argc, int step);
     /* Optional: whether an argument is a secret, which the slow log and MONITOR do not show. */

@@ -1,8 +1,8 @@
 /* Dispatch: from bytes of many clients to commands that ran.
  *
  *   wave       requests of all ready clients are parsed ahead, hashed once, and the table's lines are prefetched in two
- *              steps, then in two more what the commands look for inside of big values (command.prefetch), before
- *              the first one runs: memory latency overlaps (DESIGN section 9)
+ *              steps, then the values, in big ones what the command looks for (command.prefetch), before the first one
+ *              runs: memory latency overlaps (DESIGN section 9)
  *   route      inline, forward (forward.c) or hold (hold.c)
  *   admission  admit.c: run now, wait, or an error
  *   run        the command, to its end

@@ -4,6 +4,7 @@
 #include "core/base/mem.h"
 #include "core/base/num.h"
 #include "core/base/panic.h"
+#include "core/ds/pack.h"
 #include "server/block.h"
 #include "server/server.h"
 
@@ -179,39 +180,66 @@ static void release_wave(struct wave *w)
     w->nargs = 0;
 }
 
-/* A value in a block of its own that the request will look into. */
-static bool value_to_prefetch(struct shard *s, const struct request *r, struct value *v)
+/* --- memory latency --- */
+
+#define LINE 64
+#define VALUE_AHEAD 512 /* bytes of a value that are asked for */
+
+/* Asks for the lines of [p, p + len) behind the first one, which has been. */
+static void prefetch_rest(const void *p, size_t len)
 {
-    if (r->cmd == NULL || r->cmd->prefetch == NULL || r->first_key == 0)
+    uintptr_t from = (uintptr_t)p, end = from + min_u64(len, VALUE_AHEAD);
+    for (uintptr_t line = (from & ~(uintptr_t)(LINE - 1)) + LINE; line < end; line += LINE)
+        __builtin_prefetch((const void *)line);
+}
+
+/* The entry has arrived. True if its value stands in a block of its own, which is asked for. */
+static bool prefetch_entry(const struct entry *e)
+{
+    prefetch_rest(e, sizeof(*e) + entry_lens_off(e) + e->klen8 + (e->encoding == ENC_EMBED ? e->vlen : 0));
+    if (e->encoding <= ENC_EMBED)
         return false;
-    struct key key = {r->argv[r->first_key], r->hash};
-    const struct entry *e = keyspace_find(s->spaces[r->client->db], key);
-    if (e == NULL || e->encoding <= ENC_EMBED)
-        return false;
-    *v = entry_value(e);
+    __builtin_prefetch((const void *)(uintptr_t)entry_word(e));
     return true;
 }
 
-static void prefetch_values(struct shard *s, struct wave *w)
+/* That block has. True if there is more to be asked for, which only the command knows. */
+static bool prefetch_value(const struct entry *e, const struct request *r)
 {
-    struct value values[WAVE_MAX];
-    uint64_t wanted = 0;
-    for (unsigned i = 0; i < w->n; i++)
-        if (value_to_prefetch(s, &w->req[i], &values[i]))
-            wanted |= 1ull << i;
-    for (int step = 0; step < 2; step++)
-        for (uint64_t left = wanted; left != 0; left &= left - 1) {
-            const struct request *r = &w->req[__builtin_ctzll(left)];
-            r->cmd->prefetch(&values[__builtin_ctzll(left)], r->argv, r->argc, step);
-        }
+    struct value v = entry_value(e);
+    if (v.encoding == ENC_PACK)
+        prefetch_rest(v.ptr, pack_bytes(v.ptr));
+    else if (v.type == VALUE_STRING)
+        prefetch_rest(v.blob, sizeof(*v.blob) + v.blob->len);
+    else if (r->cmd->prefetch != NULL)
+        r->cmd->prefetch(&v, r->argv, r->argc, 0);
+    return v.encoding >= ENC_FIRST_OF_CLASS && r->cmd->prefetch != NULL;
 }
 
+static void prefetch_inside(const struct entry *e, const struct request *r)
+{
+    struct value v = entry_value(e);
+    r->cmd->prefetch(&v, r->argv, r->argc, 1);
+}
+
+/* In each step all requests ask for what they will need next, so the answers overlap. An entry may be another one than
+ * is looked for: then nothing is won. */
 static void prefetch_wave(struct shard *s, struct wave *w)
 {
+    const struct entry *entry[WAVE_MAX];
+    uint64_t found = 0, beside = 0, inside = 0;
     for (unsigned i = 0; i < w->n; i++)
-        if (w->req[i].first_key)
-            table_prefetch_item(s->spaces[w->req[i].client->db]->entries, w->req[i].hash);
-    prefetch_values(s, w);
+        if (w->req[i].first_key &&
+            (entry[i] = table_prefetch_item(s->spaces[w->req[i].client->db]->entries, w->req[i].hash)) != NULL)
+            found |= 1ull << i;
+    for (; found != 0; found &= found - 1)
+        if (prefetch_entry(entry[__builtin_ctzll(found)]))
+            beside |= found & -found;
+    for (; beside != 0; beside &= beside - 1)
+        if (prefetch_value(entry[__builtin_ctzll(beside)], &w->req[__builtin_ctzll(beside)]))
+            inside |= beside & -beside;
+    for (; inside != 0; inside &= inside - 1)
+        prefetch_inside(entry[__builtin_ctzll(inside)], &w->req[__builtin_ctzll(inside)]);
 }
 
 static void run_wave(struct shard *s)

@@ -172,11 +172,14 @@ void table_prefetch_bucket(const struct table *t, uint64_t hash)
     __builtin_prefetch(bucket_of(ref, hash));
 }
 
-void table_prefetch_item(const struct table *t, uint64_t hash)
+void *table_prefetch_item(const struct table *t, uint64_t hash)
 {
     const struct bucket *b = bucket_of(ref_of(t, hash), hash);
-    for (uint32_t mask = match(b, fingerprint(hash)); mask != 0; mask &= mask - 1)
+    uint32_t mask = match(b, fingerprint(hash));
+    void *likely_one = mask != 0 ? b->slot[__builtin_ctz(mask)] : NULL;
+    for (; mask != 0; mask &= mask - 1)
         prefetch(t, b->slot[__builtin_ctz(mask)]);
+    return likely_one;
 }
 
 /* --- rebuilding segments --- */

@@ -66,9 +66,10 @@ void table_replace(struct table *t, uint64_t hash, const void *old, void *item);
 void table_erase(struct table *t, uint64_t hash, const void *item);
 
 /* Prefetching in steps, for many keys at once: step 0 touches the directory and asks for the bucket line; step 1
- * (when the line has arrived) asks for the items whose fingerprints match. Neither changes anything. */
+ * (when the line has arrived) asks for the items whose fingerprints match, and returns the first of them: most likely
+ * the one that is looked for, if there is any. Neither changes anything. */
 void table_prefetch_bucket(const struct table *t, uint64_t hash);
-void table_prefetch_item(const struct table *t, uint64_t hash);
+void *table_prefetch_item(const struct table *t, uint64_t hash);
 
 /* Visits all items of the bucket group at `cursor` (a hash value; start with 0) and returns the cursor of the next
  * group, 0 when the end is reached. An item that is in the table during the whole scan is visited exactly once,

@@ -106,8 +106,12 @@ static void prefetch_batch(const struct table *t, const struct set_batch *b, uin
 
 void set_prefetch(const struct value *v, struct slice member, int step)
 {
-    if (v->encoding == SET_TABLE)
-        (step == 0 ? table_prefetch_bucket : table_prefetch_item)(set_table(v)->members, set_hash(member));
+    if (v->encoding != SET_TABLE)
+        return;
+    if (step == 0)
+        table_prefetch_bucket(set_table(v)->members, set_hash(member));
+    else
+        table_prefetch_item(set_table(v)->members, set_hash(member));
 }
 
 static bool has(struct set_finder *f, const struct pack_item *member, uint64_t hash)

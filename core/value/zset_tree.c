@@ -165,7 +165,10 @@ uint64_t zset_tree_find(const struct zset_tree *t, struct slice member)
 
 void zset_tree_prefetch(const struct zset_tree *t, struct slice member, int step)
 {
-    (step == 0 ? table_prefetch_bucket : table_prefetch_item)(t->table, hash_member(member));
+    if (step == 0)
+        table_prefetch_bucket(t->table, hash_member(member));
+    else
+        table_prefetch_item(t->table, hash_member(member));
 }
 
 uint64_t zset_tree_put(struct zset_tree *t, struct slice member, double score)
