@@ -328,12 +328,12 @@ void log_set_everysec(struct log *l, bool on)
     log_wake(l);
 }
 
-bool log_lagging(const struct log *l)
+bool log_lagging(const struct log *l, uint64_t now_us)
 {
     uint64_t since = atomic_load(&l->syncing_since);
     if (since == 0)
         since = atomic_load(&l->unsynced_since);
-    return since != 0 && atomic_load(&l->everysec) && clock_mono_us(l->cfg.clock) > since + LAG_US;
+    return since != 0 && atomic_load(&l->everysec) && now_us > since + LAG_US;
 }
 
 uint64_t log_since_checkpoint(const struct log *l)

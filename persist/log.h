@@ -111,8 +111,8 @@ void log_want_durable(struct log *l, uint64_t lsn);
  * `os`-only servers turn it off. Any thread. */
 void log_set_everysec(struct log *l, bool on);
 /* Whether an everysec write has to wait: there is unsynced data and no sync has completed for a second more than due.
- */
-bool log_lagging(const struct log *l);
+ * `now_us` is the log's clock, of just now. */
+bool log_lagging(const struct log *l, uint64_t now_us);
 
 enum log_room { LOG_ROOM_OK, LOG_ROOM_WAIT, LOG_ROOM_FULL };
 /* Whether a write of about `bytes` payload may run now; count in what the caller has staged and not yet appended.

@@ -321,7 +321,8 @@ static enum admit admit_log(struct call *c, struct waiter *w, size_t bytes)
     room = log_admit(server->log, c->shard->stage.bytes.len + bytes + 64 * (size_t)c->argc,
                      !(c->cmd->flags & CMD_DENYOOM));
     if (likely(room == LOG_ROOM_OK)) {
-        if (likely(!log_lagging(server->log)) || server->config->db[c->db].durability != DURABILITY_EVERYSEC)
+        if (likely(!log_lagging(server->log, c->shard->now_us)) ||
+            server->config->db[c->db].durability != DURABILITY_EVERYSEC)
             return ADMIT_RUN;
         return wait_retry(c, w, WAIT_LOG);
     }
@@ -339,7 +340,8 @@ static bool log_waits(const struct call *c, size_t bytes)
         return false;
     if (log_admit(server->log, c->shard->stage.bytes.len + bytes, false) == LOG_ROOM_WAIT)
         return true;
-    return unlikely(log_lagging(server->log)) && server->config->db[c->db].durability == DURABILITY_EVERYSEC;
+    return unlikely(log_lagging(server->log, c->shard->now_us)) &&
+           server->config->db[c->db].durability == DURABILITY_EVERYSEC;
 }
 
 static bool paused(const struct call *c)
