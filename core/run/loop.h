@@ -90,6 +90,10 @@ struct conn {
     int fd;    /* for getpeername and socket options */
 };
 
+/* For backends: hands the handler bytes that were received. Few of them get a buffer of their own, so that `b` stays
+ * free for the next ones. */
+void conn_received(struct conn *c, struct rbuf *b, size_t off, size_t len);
+
 extern const struct loop_ops loop_uring_ops;
 extern const struct loop_ops loop_epoll_ops;
 

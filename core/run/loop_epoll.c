@@ -144,7 +144,7 @@ static void deliver(struct epoll_conn *c, size_t n)
         c->base.handlers->received(&c->base, NULL, 0, direct);
     }
     if (n > direct && !c->closed)
-        c->base.handlers->received(&c->base, l->rbuf, 0, n - direct);
+        conn_received(&c->base, l->rbuf, 0, n - direct);
     fresh_rbuf(l);
 }
 

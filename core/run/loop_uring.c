@@ -56,7 +56,6 @@
 #include "core/run/loop.h"
 #include "core/run/ring.h"
 
-#define COPY_MAX 4096             /* up to so many bytes are copied out of a provided buffer */
 #define DIRECT_MIN (64 * KIB)     /* smaller targets are filled by copying: not worth a cancel and two receives */
 #define LEN_MAX ((size_t)1 << 30) /* an entry's length has 32 bits */
 #define IOV_CAP 64
@@ -326,18 +325,6 @@ static size_t copy_to_target(struct uring_conn *c, const uint8_t *p, size_t len)
     return n;
 }
 
-static void hand_over(struct uring_conn *c, struct rbuf *b, size_t off, size_t len)
-{
-    if (len > COPY_MAX) {
-        c->base.handlers->received(&c->base, b, off, len);
-        return;
-    }
-    struct rbuf *small = rbuf_new((uint32_t)len);
-    memcpy(small->data, b->data + off, len);
-    c->base.handlers->received(&c->base, small, 0, len);
-    rbuf_unref(small);
-}
-
 /* Bytes in a provided buffer. A target may have been set since the receive was armed. */
 static void deliver(struct uring_conn *c, struct rbuf *b, size_t len)
 {
@@ -345,7 +332,7 @@ static void deliver(struct uring_conn *c, struct rbuf *b, size_t len)
     while (off < len && c->target_len > 0 && !c->closed)
         off += copy_to_target(c, b->data + off, len - off);
     if (off < len && !c->closed)
-        hand_over(c, b, off, len - off);
+        conn_received(&c->base, b, off, len - off);
 }
 
 static void take_bytes(struct uring_conn *c, const struct io_uring_cqe *cqe)
