@@ -7,6 +7,7 @@
 #include "core/base/num.h"
 
 #define HEADER_MAX 24 /* kind, 20 characters of an int64, CRLF */
+#define SHORT_MAX 32  /* bytes of a string that is put into place without a call */
 
 static inline uint8_t *put_crlf(uint8_t *p)
 {
@@ -14,25 +15,60 @@ static inline uint8_t *put_crlf(uint8_t *p)
     return p + 2;
 }
 
-/* kind, number, CRLF. One and two digits, as most lengths and counts have, stay here. */
-static inline uint8_t *put_number(uint8_t *p, char kind, int64_t v)
+/* Kind, a number below 100, CRLF: what most lengths and counts are. */
+static inline uint8_t *put_small(uint8_t *p, char kind, unsigned v)
 {
+    unsigned tens = v / 10;
     *p++ = (uint8_t)kind;
-    if (likely((uint64_t)v < 100)) {
-        unsigned tens = (unsigned)v / 10;
-        *p = (uint8_t)('0' + tens);
-        p += tens > 0;
-        *p++ = (uint8_t)('0' + (unsigned)v - 10 * tens);
-    } else {
-        p += num_format_i64((char *)p, v);
-    }
+    *p = (uint8_t)('0' + tens);
+    p += tens > 0;
+    *p++ = (uint8_t)('0' + v - 10 * tens);
     return put_crlf(p);
 }
 
-static void header(struct buf *b, char kind, int64_t v)
+static inline uint8_t *put_number(uint8_t *p, char kind, int64_t v)
+{
+    if (likely((uint64_t)v < 100))
+        return put_small(p, kind, (unsigned)v);
+    *p++ = (uint8_t)kind;
+    return put_crlf(p + num_format_i64((char *)p, v));
+}
+
+/* Up to SHORT_MAX bytes, as words that may overlap. */
+static inline uint8_t *put_short(uint8_t *to, const uint8_t *from, size_t n)
+{
+    if (n >= 16) {
+        memcpy(to, from, 16);
+        memcpy(to + n - 16, from + n - 16, 16);
+    } else if (n >= 8) {
+        memcpy(to, from, 8);
+        memcpy(to + n - 8, from + n - 8, 8);
+    } else if (n >= 4) {
+        memcpy(to, from, 4);
+        memcpy(to + n - 4, from + n - 4, 4);
+    } else if (n > 0) {
+        to[0] = from[0];
+        to[n / 2] = from[n / 2];
+        to[n - 1] = from[n - 1];
+    }
+    return to + n;
+}
+
+/* What is not small, or has no room yet, is out of the way: the usual case calls nothing and saves no registers. */
+static bool has_room(const struct buf *b, size_t bytes) { return likely(b->cap - b->len >= bytes); }
+
+static cold_fn void header_slowly(struct buf *b, char kind, int64_t v)
 {
     uint8_t *p = buf_reserve(b, HEADER_MAX);
     b->len = (size_t)(put_number(p, kind, v) - b->p);
+}
+
+static inline void header(struct buf *b, char kind, int64_t v)
+{
+    if (likely((uint64_t)v < 100 && has_room(b, HEADER_MAX)))
+        b->len = (size_t)(put_small(b->p + b->len, kind, (unsigned)v) - b->p);
+    else
+        header_slowly(b, kind, v);
 }
 
 static void line(struct buf *b, char kind, const char *text, size_t len)
@@ -74,12 +110,22 @@ void resp_errorf(struct buf *b, const char *fmt, ...)
 
 void resp_int(struct buf *b, int64_t v) { header(b, ':', v); }
 
-void resp_bulk(struct buf *b, struct slice s)
+static __attribute__((noinline)) void bulk_slowly(struct buf *b, struct slice s)
 {
     uint8_t *p = put_number(buf_reserve(b, s.len + HEADER_MAX + 2), '$', (int64_t)s.len);
     if (s.len > 0)
         p = (uint8_t *)mempcpy(p, s.p, s.len);
     b->len = (size_t)(put_crlf(p) - b->p);
+}
+
+void resp_bulk(struct buf *b, struct slice s)
+{
+    if (s.len > SHORT_MAX || !has_room(b, SHORT_MAX + HEADER_MAX + 2)) {
+        bulk_slowly(b, s);
+        return;
+    }
+    uint8_t *p = put_small(b->p + b->len, '$', (unsigned)s.len);
+    b->len = (size_t)(put_crlf(put_short(p, s.p, s.len)) - b->p);
 }
 
 void resp_bulk_str(struct buf *b, const char *s) { resp_bulk(b, slice_str(s)); }
