@@ -86,9 +86,13 @@ static inline const uint8_t *short_header(const uint8_t *p, const uint8_t *end, 
 {
     if (unlikely(end - p < 6 || p[0] != kind))
         return NULL;
-    unsigned v = p[1] - (unsigned)'0', digit;
+    unsigned v = p[1] - (unsigned)'0', digit = p[2] - (unsigned)'0';
     if (unlikely(v > 9))
         return NULL;
+    if (p[3] == '\r' && digit <= 9 && v != 0) {
+        *out = v * 10 + digit;
+        return p + 5;
+    }
     p += 2;
     if (*p != '\r') {
         const uint8_t *last = p + 8;
