@@ -34,27 +34,34 @@ static void expire_now(struct call *c, struct place *p)
     stat_add(&p->owner->stats.expired, 1);
 }
 
-static struct place locate(struct call *c, uint32_t db, struct key key)
+/* Fills in the place of p->key: `value` is left alone. Into the caller's place, as those that follow: a place is large.
+ */
+static void locate(struct call *c, uint32_t db, struct place *p)
 {
-    struct place p = {.owner = call_owner(c, key.name), .db = db, .key = key};
-    p.ks = p.owner->spaces[db];
+    p->owner = call_owner(c, p->key.name);
+    p->db = db;
+    p->ks = p->owner->spaces[db];
     note_always(c, db);
-    p.e = keyspace_find(p.ks, key);
-    if (p.e != NULL && unlikely(entry_expired(p.e, c->now_ms)) && !c->apply) {
+    p->e = keyspace_find(p->ks, p->key);
+    if (p->e != NULL && unlikely(entry_expired(p->e, c->now_ms)) && !c->apply) {
         if (c->now_ms < atomic_load_explicit(&c->server->paused_until_ms, memory_order_relaxed))
-            p.e = NULL; /* while writes are paused nothing is deleted: it is only hidden */
+            p->e = NULL; /* while writes are paused nothing is deleted: it is only hidden */
         else
-            expire_now(c, &p);
+            expire_now(c, p);
     }
-    return p;
 }
 
-static struct place place_of_arg(struct call *c, int arg)
+static inline void locate_arg(struct call *c, int arg, struct place *p)
 {
-    struct key key = {c->argv[arg], c->first_hash};
-    if (arg != c->first_key)
-        key.hash = hash_key(key.name, c->server->hash_seed);
-    return locate(c, c->db, key);
+    p->key.name = c->argv[arg];
+    p->key.hash = arg == c->first_key ? c->first_hash : hash_key(p->key.name, c->server->hash_seed);
+    locate(c, c->db, p);
+}
+
+static void locate_name(struct call *c, uint32_t db, struct slice name, struct place *p)
+{
+    p->key = (struct key){name, hash_key(name, c->server->hash_seed)};
+    locate(c, db, p);
 }
 
 static void heat(struct call *c, const struct place *p)
@@ -67,34 +74,54 @@ static void heat(struct call *c, const struct place *p)
         keyspace_reread(e);
 }
 
-static struct place is_read(struct call *c, struct place p)
+static void is_read(struct call *c, const struct place *p)
 {
-    if (p.e == NULL) {
+    if (p->e == NULL) {
         stat_add(&c->shard->stats.misses, 1);
-        key_event(c, &p, EVENT_KEYMISS, "keymiss");
-        return p;
+        key_event(c, p, EVENT_KEYMISS, "keymiss");
+        return;
     }
     stat_add(&c->shard->stats.hits, 1);
-    heat(c, &p);
+    heat(c, p);
+}
+
+struct place place_read(struct call *c, int arg)
+{
+    struct place p;
+    locate_arg(c, arg, &p);
+    is_read(c, &p);
     return p;
 }
 
-struct place place_read(struct call *c, int arg) { return is_read(c, place_of_arg(c, arg)); }
-struct place place_read_in(struct call *c, uint32_t db, struct slice name) { return is_read(c, place_in(c, db, name)); }
+struct place place_read_in(struct call *c, uint32_t db, struct slice name)
+{
+    struct place p;
+    locate_name(c, db, name, &p);
+    is_read(c, &p);
+    return p;
+}
 
 struct place place_write(struct call *c, int arg)
 {
-    struct place p = place_of_arg(c, arg);
+    struct place p;
+    locate_arg(c, arg, &p);
     if (p.e != NULL)
         heat(c, &p);
     return p;
 }
 
-struct place place_peek(struct call *c, int arg) { return place_of_arg(c, arg); }
+struct place place_peek(struct call *c, int arg)
+{
+    struct place p;
+    locate_arg(c, arg, &p);
+    return p;
+}
 
 struct place place_in(struct call *c, uint32_t db, struct slice name)
 {
-    return locate(c, db, (struct key){name, hash_key(name, c->server->hash_seed)});
+    struct place p;
+    locate_name(c, db, name, &p);
+    return p;
 }
 
 int place_fetch(struct place *p) { return tier_fetch_now(p->owner->tier, p->ks, &p->e, p->key); }

@@ -196,7 +196,7 @@ static void prefetch_rest(const void *p, size_t len)
 /* The entry has arrived. True if its value stands in a block of its own, which is asked for. */
 static bool prefetch_entry(const struct entry *e)
 {
-    prefetch_rest(e, sizeof(*e) + entry_lens_off(e) + e->klen8 + (e->encoding == ENC_EMBED ? e->vlen : 0));
+    prefetch_rest(e, entry_bytes(e));
     if (e->encoding <= ENC_EMBED)
         return false;
     __builtin_prefetch((const void *)(uintptr_t)entry_word(e));

@@ -61,20 +61,6 @@ void mem_free(void *p, size_t size)
         sdallocx(p, at_least_one(size), 0);
 }
 
-/* jemalloc's size classes, as nallocx knows them but without the call: 8, then every 16 bytes up to 128, then four to a
- * doubling. */
-size_t mem_class(size_t size)
-{
-    if (size <= 8)
-        return 8;
-    if (size <= 128)
-        return (size + 15) & ~(size_t)15;
-    size_t step = (size_t)1 << (61 - __builtin_clzl(size - 1));
-    return (size + step - 1) & ~(step - 1);
-}
-
-bool mem_same_class(size_t old, size_t size) { return mem_class(old) == mem_class(size); }
-
 static uint64_t stat_of(const char *name)
 {
     size_t value = 0, len = sizeof(value);
@@ -179,10 +165,6 @@ void mem_free(void *p, size_t size)
     check_size(p, size);
     free(p);
 }
-
-size_t mem_class(size_t size) { return (at_least_one(size) + 15) & ~(size_t)15; }
-/* A block is exactly as long as it was asked for: the sanitizers see every byte beyond. */
-bool mem_same_class(size_t old, size_t size) { return old == size; }
 
 static void allocator_stats(struct mem_stats *out) { (void)out; }
 void mem_keep_pages_ms(int64_t ms) { (void)ms; }

@@ -19,10 +19,25 @@ void *mem_realloc(void *p, size_t old, size_t size);
 void *mem_room_for_one(void *array, unsigned n, unsigned *cap, size_t size, unsigned first);
 /* NULL is allowed. `size` is what was asked for. */
 void mem_free(void *p, size_t size);
-/* Bytes the allocator really takes for a request of `size` (its size class). */
-size_t mem_class(size_t size);
+#ifndef KELVIN_NO_JEMALLOC
+/* Bytes the allocator really takes for a request of `size` (its size class): as jemalloc's nallocx knows them but
+ * without the call: 8, then every 16 bytes up to 128, then four to a doubling. */
+static inline size_t mem_class(size_t size)
+{
+    if (size <= 8)
+        return 8;
+    if (size <= 128)
+        return (size + 15) & ~(size_t)15;
+    size_t step = (size_t)1 << (61 - __builtin_clzl(size - 1));
+    return (size + step - 1) & ~(step - 1);
+}
 /* Whether a block of `old` bytes needs no move for `size`: both have the same size class. */
-bool mem_same_class(size_t old, size_t size);
+static inline bool mem_same_class(size_t old, size_t size) { return mem_class(old) == mem_class(size); }
+#else
+static inline size_t mem_class(size_t size) { return ((size ? size : 1) + 15) & ~(size_t)15; }
+/* A block is exactly as long as it was asked for: the sanitizers see every byte beyond. */
+static inline bool mem_same_class(size_t old, size_t size) { return old == size; }
+#endif
 
 /* Pages of [p, p+size) are advised to be huge pages; a no-op where it does not fit. */
 void mem_advise_huge(void *p, size_t size);

@@ -84,8 +84,6 @@ uint8_t *pack_copy(struct slice bytes)
     return p;
 }
 
-size_t pack_memory(const uint8_t *p) { return mem_class(pack_bytes(p)); }
-
 void pack_free(uint8_t *p)
 {
     if (p != NULL)

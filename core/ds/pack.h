@@ -24,6 +24,7 @@
 #ifndef DS_PACK_H
 #define DS_PACK_H
 
+#include "core/base/mem.h"
 #include "core/base/slice.h"
 
 #define PACK_HEADER 6
@@ -49,8 +50,7 @@ static inline struct pack_item pack_str(struct slice s) { return (struct pack_it
 uint8_t *pack_new(void);
 /* From bytes that pack_validate has passed. Caller frees with pack_free. */
 uint8_t *pack_copy(struct slice bytes);
-void pack_free(uint8_t *p);           /* NULL is allowed */
-size_t pack_memory(const uint8_t *p); /* as mem_class counts */
+void pack_free(uint8_t *p); /* NULL is allowed */
 
 static inline uint32_t pack_bytes(const uint8_t *p)
 {
@@ -58,6 +58,7 @@ static inline uint32_t pack_bytes(const uint8_t *p)
     memcpy(&bytes, p, sizeof(bytes));
     return bytes;
 }
+static inline size_t pack_memory(const uint8_t *p) { return mem_class(pack_bytes(p)); } /* as mem_class counts */
 static inline struct slice pack_slice(const uint8_t *p) { return slice_of(p, pack_bytes(p)); }
 static inline uint32_t pack_end(const uint8_t *p) { return pack_bytes(p) - 1; }
 static inline bool pack_empty(const uint8_t *p) { return p[PACK_HEADER] == PACK_END; }

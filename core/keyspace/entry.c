@@ -52,36 +52,7 @@ struct entry *entry_new(struct slice key, const struct value *v, struct entry_ti
     return e;
 }
 
-size_t entry_bytes(const struct entry *e)
-{
-    bool embed = e->encoding == ENC_EMBED;
-    return layout_bytes(entry_key(e).len, (unsigned)(entry_word_off(e) / 8), embed, e->vlen);
-}
-
 void entry_free_shell(struct entry *e) { mem_free(e, entry_bytes(e)); }
-
-struct value entry_raw(const struct entry *e)
-{
-    struct value v = {.type = e->type, .encoding = e->encoding};
-    if (e->encoding == ENC_EMBED) {
-        struct slice key = entry_key(e);
-        v.embed = slice_of(key.p + key.len, e->vlen);
-    } else {
-        v.integer = (int64_t)entry_word(e);
-    }
-    return v;
-}
-
-struct value entry_value(const struct entry *e)
-{
-    struct value v = entry_raw(e);
-    debug_ensure(!entry_cold(e));
-    if (e->encoding == ENC_EMBED && e->type != VALUE_STRING && value_class_of(e->type)->embed == NULL) {
-        v.encoding = ENC_PACK;
-        v.ptr = (uint8_t *)v.embed.p;
-    }
-    return v;
-}
 
 /* Embedded bytes may change their number while the size of the block does not. */
 static bool same_layout(const struct entry *e, const struct value *raw)

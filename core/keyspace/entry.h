@@ -17,6 +17,7 @@
 #ifndef KEYSPACE_ENTRY_H
 #define KEYSPACE_ENTRY_H
 
+#include "core/base/panic.h"
 #include "core/value/value.h"
 
 enum entry_flag {
@@ -43,7 +44,7 @@ struct entry {
     uint32_t type : 4;
     uint32_t encoding : 4;
     uint32_t flags : 13;
-    uint32_t vlen : ENTRY_VLEN_BITS; /* of the value, if it is embedded */
+    uint32_t vlen : ENTRY_VLEN_BITS; /* of the value, if it is embedded, else 0 */
     uint32_t klen8 : 8;
     uint8_t rest[];
 };
@@ -66,7 +67,6 @@ struct entry_times {
 struct entry *entry_new(struct slice key, const struct value *v, struct entry_times times);
 /* Frees the allocation only. */
 void entry_free_shell(struct entry *e);
-size_t entry_bytes(const struct entry *e); /* as asked from the allocator */
 /* Whether a string of this length takes less memory (or not notably more) in its entry than in a blob beside it: the
  * sizes that the allocator has are far apart above some hundred bytes. */
 bool entry_embeds(size_t key_len, size_t len, bool expires);
@@ -122,12 +122,37 @@ static inline uint64_t entry_word(const struct entry *e)
     return w;
 }
 static inline void entry_set_word(struct entry *e, uint64_t w) { memcpy(e->rest + entry_word_off(e), &w, 8); }
+/* Bytes of the allocation, as asked from the allocator: an embedded value is the last thing in it. */
+static inline size_t entry_bytes(const struct entry *e)
+{
+    struct slice key = entry_key(e);
+    return (size_t)(key.p + key.len - (const uint8_t *)e) + e->vlen;
+}
 /* The value as entry_new takes it: of an embedded one the bytes, of a cold one the word. Borrows from the entry. */
-struct value entry_raw(const struct entry *e);
+static inline struct value entry_raw(const struct entry *e)
+{
+    struct value v = {.type = e->type, .encoding = e->encoding};
+    if (e->encoding == ENC_EMBED) {
+        struct slice key = entry_key(e);
+        v.embed = slice_of(key.p + key.len, e->vlen);
+    } else {
+        v.integer = (int64_t)entry_word(e);
+    }
+    return v;
+}
 /* Writes a value, and times, over the old ones; the old value is not freed. False if the layout would change. */
 bool entry_write(struct entry *e, const struct value *raw, struct entry_times times);
 /* The value as the classes see it, to be read; borrows from the entry. Not for cold entries. */
-struct value entry_value(const struct entry *e);
+static inline struct value entry_value(const struct entry *e)
+{
+    struct value v = entry_raw(e);
+    debug_ensure(!entry_cold(e));
+    if (e->encoding == ENC_EMBED && e->type != VALUE_STRING && value_class_of(e->type)->embed == NULL) {
+        v.encoding = ENC_PACK;
+        v.ptr = (uint8_t *)v.embed.p;
+    }
+    return v;
+}
 /* Cold entries: bytes of RAM the value will need. */
 static inline uint64_t entry_cold_size(const struct entry *e) { return entry_word(e) >> ENTRY_TICKET_BITS; }
 static inline uint32_t entry_ticket(const struct entry *e) { return entry_word(e) & ENTRY_TICKET_MASK; }

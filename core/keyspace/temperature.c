@@ -3,7 +3,6 @@
  * Source: Redis documentation, "Key eviction", figures for lfu-log-factor and lfu-decay-time. */
 #include "core/keyspace/temperature.h"
 
-#define BITS24 0xffffffu
 #define LFU_START 5
 #define LFU_MAX 255
 
@@ -18,9 +17,12 @@ static uint32_t lfu_decayed(const struct temperature *t, uint32_t temp)
     return periods > counter ? 0 : counter - periods;
 }
 
-uint32_t temperature_new(const struct temperature *t) { return t->lfu ? lfu_pack(t, LFU_START) : t->now_s & BITS24; }
+uint32_t temperature_new(const struct temperature *t)
+{
+    return t->lfu ? lfu_pack(t, LFU_START) : t->now_s & TEMPERATURE_MAX;
+}
 
-static uint32_t lfu_touch(const struct temperature *t, uint32_t old, struct rng *rng)
+uint32_t temperature_touch_lfu(const struct temperature *t, uint32_t old, struct rng *rng)
 {
     uint32_t counter = lfu_decayed(t, old);
     uint32_t base = counter > LFU_START ? counter - LFU_START : 0;
@@ -29,12 +31,7 @@ static uint32_t lfu_touch(const struct temperature *t, uint32_t old, struct rng 
     return lfu_pack(t, counter);
 }
 
-uint32_t temperature_touch(const struct temperature *t, uint32_t old, struct rng *rng)
-{
-    return t->lfu ? lfu_touch(t, old, rng) : t->now_s & BITS24;
-}
-
-uint32_t temperature_idle_s(const struct temperature *t, uint32_t temp) { return (t->now_s - temp) & BITS24; }
+uint32_t temperature_idle_s(const struct temperature *t, uint32_t temp) { return (t->now_s - temp) & TEMPERATURE_MAX; }
 uint32_t temperature_freq(const struct temperature *t, uint32_t temp) { return lfu_decayed(t, temp); }
 
 uint32_t temperature_coldness(const struct temperature *t, uint32_t temp)
@@ -44,7 +41,8 @@ uint32_t temperature_coldness(const struct temperature *t, uint32_t temp)
 
 uint32_t temperature_from_idle(const struct temperature *t, uint64_t idle_s)
 {
-    return idle_s > BITS24 ? (t->now_s + 1) & BITS24 : (t->now_s - (uint32_t)idle_s) & BITS24;
+    return idle_s > TEMPERATURE_MAX ? (t->now_s + 1) & TEMPERATURE_MAX
+                                    : (t->now_s - (uint32_t)idle_s) & TEMPERATURE_MAX;
 }
 
 uint32_t temperature_from_freq(const struct temperature *t, uint8_t freq) { return lfu_pack(t, freq); }

@@ -12,9 +12,15 @@ struct temperature {
     uint32_t now_s; /* Unix seconds, set once a turn */
 };
 
+#define TEMPERATURE_MAX 0xffffffu
+
 uint32_t temperature_new(const struct temperature *t);
+uint32_t temperature_touch_lfu(const struct temperature *t, uint32_t old, struct rng *rng);
 /* The temperature after one more access. */
-uint32_t temperature_touch(const struct temperature *t, uint32_t old, struct rng *rng);
+static inline uint32_t temperature_touch(const struct temperature *t, uint32_t old, struct rng *rng)
+{
+    return unlikely(t->lfu) ? temperature_touch_lfu(t, old, rng) : t->now_s & TEMPERATURE_MAX;
+}
 /* How cold: greater is colder; comparable among entries of one policy. LRU: idle seconds; LFU: 255 - decayed counter.
  */
 uint32_t temperature_coldness(const struct temperature *t, uint32_t temp);
