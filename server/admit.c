@@ -130,12 +130,22 @@ static enum admit wait_retry(struct call *c, struct waiter *w, enum wait_why why
     return ADMIT_WAIT;
 }
 
-static bool has_cold(const struct call *c)
+static bool has_cold_in(const struct call *c, uint32_t db)
 {
     if (likely(!c->held))
-        return c->shard->spaces[c->db]->cold > 0;
+        return c->shard->spaces[db]->cold > 0;
     for (uint64_t mask = c->server->holds.held; mask != 0; mask &= mask - 1)
-        if (c->server->shards[__builtin_ctzll(mask)]->spaces[c->db]->cold > 0)
+        if (c->server->shards[__builtin_ctzll(mask)]->spaces[db]->cold > 0)
+            return true;
+    return false;
+}
+
+static bool has_cold(const struct call *c) { return has_cold_in(c, c->db); }
+
+bool admit_any_cold(const struct call *c)
+{
+    for (uint32_t db = 0; db < call_databases(c); db++)
+        if (has_cold_in(c, db))
             return true;
     return false;
 }

@@ -99,6 +99,8 @@ enum admit admit(struct call *c, struct waiter *w);
 enum admit admit_pause(struct call *c, struct waiter *w);
 enum admit admit_write(struct call *c, struct waiter *w, size_t *total);
 enum admit admit_values(struct call *calls, int n, struct waiter *w);
+/* Whether values of any database are cold where the call may look: else admit_values has nothing to wait for. */
+bool admit_any_cold(const struct call *c);
 /* For a command inside a script (script/nested.c). As long as nothing has been changed the script can wait and run
  * again from the start; afterwards what is missing is read on the spot, and memory may be overdrawn a little. */
 struct nested_admission {

@@ -31,28 +31,50 @@ int tx_watching(const struct client *c)
 
 size_t tx_bytes(const struct client *c)
 {
-    size_t bytes = 0;
     if (c->tx == NULL)
         return 0;
-    for (int i = 0; i < c->tx->n; i++)
-        bytes += sizeof(c->tx->queue[i]) + c->tx->queue[i].bytes;
+    size_t bytes = sizeof(*c->tx->queue) * (size_t)c->tx->n;
+    for (const struct tx_block *b = c->tx->blocks; b != NULL; b = b->next)
+        bytes += b->size;
     return bytes;
 }
 
-/* A copy of the arguments in one allocation. */
-static struct queued copy_request(const struct request *r, uint32_t db)
+#define BLOCK_BYTES 2048
+
+static void *take_bytes(struct transaction *tx, size_t bytes)
 {
-    struct queued q = {.cmd = r->cmd, .argc = r->argc, .db = db};
-    q.bytes = sizeof(struct slice) * (size_t)r->argc;
+    struct tx_block *b = tx->blocks;
+    bytes = (bytes + 7) & ~(size_t)7;
+    if (b == NULL || b->size - b->used < bytes) {
+        size_t size = max_u64(BLOCK_BYTES, sizeof(*b) + bytes);
+        b = mem_alloc(size);
+        *b = (struct tx_block){tx->blocks, size, sizeof(*b)};
+        tx->blocks = b;
+    }
+    b->used += bytes;
+    return (uint8_t *)b + b->used - bytes;
+}
+
+static void free_blocks(struct transaction *tx)
+{
+    for (struct tx_block *b = tx->blocks, *next; b != NULL; b = next) {
+        next = b->next;
+        mem_free(b, b->size);
+    }
+}
+
+static struct queued copy_request(struct transaction *tx, const struct request *r)
+{
+    struct queued q = {.cmd = r->cmd, .argc = r->argc, .first_key = r->first_key, .hash = r->hash, .db = tx->db};
+    size_t bytes = sizeof(struct slice) * (size_t)r->argc;
     for (int i = 0; i < r->argc; i++)
-        q.bytes += r->argv[i].len;
-    q.argv = mem_alloc(q.bytes);
+        bytes += r->argv[i].len;
+    q.argv = take_bytes(tx, bytes);
     uint8_t *p = (uint8_t *)(q.argv + r->argc);
     for (int i = 0; i < r->argc; i++) {
         q.argv[i] = slice_of(p, r->argv[i].len);
         if (r->argv[i].len > 0)
-            memcpy(p, r->argv[i].p, r->argv[i].len);
-        p += r->argv[i].len;
+            p = mempcpy(p, r->argv[i].p, r->argv[i].len);
     }
     return q;
 }
@@ -61,7 +83,8 @@ static struct queued copy_request(const struct request *r, uint32_t db)
 static void follow_select(struct transaction *tx, const struct request *r, const struct config *cfg)
 {
     int64_t db;
-    if (slice_is(slice_str(r->cmd->name), "select") && num_parse_i64(r->argv[1], &db) && db >= 0 && db < cfg->databases)
+    if (r->cmd->route == ROUTE_HOME && strcmp(r->cmd->name, "select") == 0 && num_parse_i64(r->argv[1], &db) &&
+        db >= 0 && db < cfg->databases)
         tx->db = (uint32_t)db;
 }
 
@@ -77,18 +100,17 @@ void tx_queue(struct call *c, const struct request *r, bool refused)
         reply_error(c, "ERR Command not allowed inside a transaction");
         return;
     }
-    tx->queue = mem_room_for_one(tx->queue, (unsigned)tx->n, &tx->cap, sizeof(*tx->queue), 8);
-    tx->queue[tx->n++] = copy_request(r, tx->db);
+    tx->queue = mem_room_for_one(tx->queue, (unsigned)tx->n, &tx->cap, sizeof(*tx->queue), 16);
+    tx->queue[tx->n++] = copy_request(tx, r);
     follow_select(tx, r, c->server->config);
-    reply_simple(c, "QUEUED");
+    buf_append(c->out, "+QUEUED\r\n", 9);
 }
 
 void tx_discard(struct client *c)
 {
     struct transaction *tx = c->tx;
     tx_unwatch(c);
-    for (int i = 0; i < tx->n; i++)
-        mem_free(tx->queue[i].argv, tx->queue[i].bytes);
+    free_blocks(tx);
     mem_free(tx->queue, sizeof(*tx->queue) * tx->cap);
     mem_free(tx, sizeof(*tx));
     c->tx = NULL;
@@ -118,7 +140,12 @@ uint64_t tx_owners(struct client *c)
 
 static void queued_call(struct call *q, const struct call *exec, const struct queued *item)
 {
-    struct request r = {.client = exec->client, .cmd = item->cmd, .argv = item->argv, .argc = item->argc};
+    struct request r = {.client = exec->client,
+                        .cmd = item->cmd,
+                        .argv = item->argv,
+                        .argc = item->argc,
+                        .first_key = item->first_key,
+                        .hash = item->hash};
     call_init(q, exec->shard, &r);
     q->db = item->db;
     q->proto = exec->client->proto;
@@ -129,11 +156,21 @@ static void queued_call(struct call *q, const struct call *exec, const struct qu
     q->in_exec = true;
 }
 
-/* Which database a number will stand for after a queued SWAPDB has run. */
+/* Which database a number will stand for after the SWAPDBs that have been queued so far. */
+static uint32_t *swaps_begin(const struct call *c)
+{
+    uint32_t *map = mem_alloc(sizeof(*map) * call_databases(c));
+    for (uint32_t db = 0; db < call_databases(c); db++)
+        map[db] = db;
+    return map;
+}
+
+static void swaps_end(const struct call *c, uint32_t *map) { mem_free(map, sizeof(*map) * call_databases(c)); }
+
 static void map_swap(uint32_t *map, uint32_t databases, const struct queued *item)
 {
     int64_t a, b;
-    if (strcmp(item->cmd->name, "swapdb") != 0 || !num_parse_i64(item->argv[1], &a) ||
+    if (item->cmd->route != ROUTE_ALL || strcmp(item->cmd->name, "swapdb") != 0 || !num_parse_i64(item->argv[1], &a) ||
         !num_parse_i64(item->argv[2], &b) || a < 0 || b < 0 || a >= databases || b >= databases)
         return;
     uint32_t held = map[a];
@@ -151,34 +188,41 @@ static void refuse_exec(struct call *c, size_t at)
     tx_abort(c, why);
 }
 
-/* Inside a transaction nothing waits, so all of it is admitted at once. Values are looked for where they are now. */
+/* Values are looked for where they are now. */
+static enum admit admit_all_values(struct call *c, struct waiter *w)
+{
+    struct transaction *tx = c->client->tx;
+    struct call *calls = mem_alloc(sizeof(*calls) * (size_t)tx->n);
+    uint32_t *map = swaps_begin(c);
+    for (int i = 0; i < tx->n; i++) {
+        queued_call(&calls[i], c, &tx->queue[i]);
+        calls[i].db = map[calls[i].db];
+        map_swap(map, call_databases(c), &tx->queue[i]);
+    }
+    enum admit a = admit_values(calls, tx->n, w);
+    swaps_end(c, map);
+    mem_free(calls, sizeof(*calls) * (size_t)tx->n);
+    return a;
+}
+
+/* Inside a transaction nothing waits, so all of it is admitted at once. */
 enum admit tx_admit(struct call *c, struct waiter *w)
 {
     struct transaction *tx = c->client->tx;
-    uint32_t databases = call_databases(c), *map;
     size_t total = 0, at = c->out->len;
-    struct call *calls;
     enum admit a = ADMIT_RUN;
 
     if (tx->doomed || tx->n == 0)
         return ADMIT_RUN;
-    calls = mem_alloc(sizeof(*calls) * (size_t)tx->n);
-    map = mem_alloc(sizeof(*map) * databases);
-    for (uint32_t db = 0; db < databases; db++)
-        map[db] = db;
-    for (int i = 0; i < tx->n; i++) {
-        queued_call(&calls[i], c, &tx->queue[i]);
-        if (a == ADMIT_RUN)
-            a = admit_pause(&calls[i], w);
+    for (int i = 0; i < tx->n && a == ADMIT_RUN; i++) {
+        struct call q;
+        queued_call(&q, c, &tx->queue[i]);
+        a = admit_pause(&q, w);
         if (a == ADMIT_RUN && (tx->queue[i].cmd->flags & (CMD_WRITE | CMD_SCRIPT)))
-            a = admit_write(&calls[i], w, &total);
-        calls[i].db = map[calls[i].db];
-        map_swap(map, databases, &tx->queue[i]);
+            a = admit_write(&q, w, &total);
     }
-    if (a == ADMIT_RUN)
-        a = admit_values(calls, tx->n, w);
-    mem_free(map, sizeof(*map) * databases);
-    mem_free(calls, sizeof(*calls) * (size_t)tx->n);
+    if (a == ADMIT_RUN && unlikely(admit_any_cold(c)))
+        a = admit_all_values(c, w);
     if (a == ADMIT_REFUSED)
         refuse_exec(c, at);
     return a;

@@ -8,10 +8,17 @@
 
 struct queued {
     const struct command *cmd;
-    struct slice *argv; /* one allocation of `bytes`: the slices, then their bytes */
-    size_t bytes;
+    struct slice *argv; /* in the transaction's memory, as the bytes are */
     int argc;
+    int first_key; /* as in its request */
+    uint64_t hash;
     uint32_t db;
+};
+
+/* Memory of queued arguments, freed together. */
+struct tx_block {
+    struct tx_block *next;
+    size_t size, used; /* bytes, of this struct too */
 };
 
 struct watch {
@@ -29,6 +36,7 @@ struct transaction {
     struct queued *queue;
     int n;
     unsigned cap;
+    struct tx_block *blocks; /* the first is being filled */
     struct watch *watches;
 };
 
