@@ -28,4 +28,12 @@ static inline uint32_t bare_next(struct slice bare, uint32_t at)
     return next - (next - at <= 128 ? 1 : 2);
 }
 
+/* As pack_step. */
+static inline struct pack_item bare_step(struct slice bare, uint32_t *at)
+{
+    struct pack_item item = bare_get(bare, *at);
+    *at = bare_next(bare, *at);
+    return item;
+}
+
 #endif

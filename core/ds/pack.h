@@ -145,6 +145,20 @@ static inline struct pack_item pack_get(const uint8_t *p, uint32_t at)
     return pack_int(v >> (64 - 8 * width));
 }
 
+/* The item at *at, and a step behind it: pack_get and pack_next of short strings at once. */
+static inline struct pack_item pack_step(const uint8_t *p, uint32_t *at)
+{
+    const uint8_t *e = p + *at;
+    if (likely((e[0] & 0xc0) == 0x80)) {
+        uint32_t len = e[0] & 0x3f;
+        *at += len + 2;
+        return pack_str(slice_of(e + 1, len));
+    }
+    struct pack_item item = pack_get(p, *at);
+    *at = pack_next(p, *at);
+    return item;
+}
+
 /* The entry at an index, from the tail if negative (-1 is the last); 0 if there is none. O(distance to the nearer end).
  */
 uint32_t pack_at(const uint8_t *p, int64_t index);

@@ -116,22 +116,22 @@ static void show_item(struct hash_iter *it, const void *item)
     it->deadline = f.deadline;
 }
 
-static struct pack_item take(struct hash_iter *it)
+/* Shows the field at it->at, steps behind it. */
+static void step_bare(struct hash_iter *it)
 {
-    struct pack_item item = pack_get(it->pack.p, it->at);
-    it->at = it->bare ? bare_next(it->pack, it->at) : pack_next(it->pack.p, it->at);
-    return item;
+    it->field = pack_text(bare_step(it->pack, &it->at), it->texts[0]);
+    it->value = pack_text(bare_step(it->pack, &it->at), it->texts[1]);
+    it->deadline = HASH_NO_DEADLINE;
 }
 
-/* Shows the field at it->at, steps behind it. */
 static void step_pack(struct hash_iter *it)
 {
-    it->field = pack_text(take(it), it->texts[0]);
-    it->value = pack_text(take(it), it->texts[1]);
+    it->field = pack_text(pack_step(it->pack.p, &it->at), it->texts[0]);
+    it->value = pack_text(pack_step(it->pack.p, &it->at), it->texts[1]);
     it->deadline = HASH_NO_DEADLINE;
     if (!it->deadlines)
         return;
-    int64_t deadline = take(it).integer;
+    int64_t deadline = pack_step(it->pack.p, &it->at).integer;
     if (deadline != 0)
         it->deadline = deadline;
 }
@@ -147,7 +147,10 @@ static bool step(struct hash_iter *it)
     }
     if (it->at == it->end)
         return false;
-    step_pack(it);
+    if (it->bare)
+        step_bare(it);
+    else
+        step_pack(it);
     return true;
 }
 

@@ -85,8 +85,7 @@ static bool next_plain(struct list_iter *it, struct pack_item *item)
     return true;
 }
 
-/* What comes behind a pack, or first of all. */
-static bool next_node(struct list_iter *it, struct pack_item *item)
+bool list_iter_next_node(struct list_iter *it, struct pack_item *item)
 {
     if (it->pack != NULL)
         quicklist_step(&it->node, it->back);
@@ -99,18 +98,6 @@ static bool next_node(struct list_iter *it, struct pack_item *item)
     it->pack = n->pack;
     it->at = it->back ? pack_last(n->pack) : pack_first(n->pack);
     return list_iter_next(it, item);
-}
-
-bool list_iter_next(struct list_iter *it, struct pack_item *item)
-{
-    const uint8_t *p = it->pack;
-    uint32_t at = it->at;
-    it->blob = NULL;
-    if (p == NULL || at == 0 || p[at] == PACK_END)
-        return next_node(it, item);
-    *item = pack_get(p, at);
-    it->at = it->back ? pack_prev(p, at) : pack_next(p, at);
-    return true;
 }
 
 /* --- changing --- */

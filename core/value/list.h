@@ -32,7 +32,22 @@ struct list_iter {
 };
 /* From the item at `index` towards the tail or (`back`) the head; nothing if index >= count. Borrows `v`. */
 void list_iter_init(struct list_iter *it, const struct value *v, uint64_t index, bool back);
-bool list_iter_next(struct list_iter *it, struct pack_item *item);
+/* What comes behind a pack, or first of all. */
+bool list_iter_next_node(struct list_iter *it, struct pack_item *item);
+static inline bool list_iter_next(struct list_iter *it, struct pack_item *item)
+{
+    const uint8_t *p = it->pack;
+    it->blob = NULL;
+    if (p == NULL || it->at == 0 || p[it->at] == PACK_END)
+        return list_iter_next_node(it, item);
+    if (likely(!it->back)) {
+        *item = pack_step(p, &it->at);
+    } else {
+        *item = pack_get(p, it->at);
+        it->at = pack_prev(p, it->at);
+    }
+    return true;
+}
 
 /* --- changing; the list may be empty before and afterwards --- */
 

@@ -204,13 +204,15 @@ static bool next_of_pack(struct zset_iter *it, struct zset_item *out)
     const uint8_t *p = it->pack;
     if (it->at == 0)
         return false;
-    *out = zset_pack_item(p, it->at, it->scratch);
+    uint32_t at = it->at;
+    out->member = pack_text(pack_step(p, &at), it->scratch);
+    out->score = zset_pack_score(p, at);
     if (it->reverse) {
         uint32_t score = pack_prev(p, it->at);
         it->at = score == 0 ? 0 : pack_prev(p, score);
     } else {
-        uint32_t next = pack_next(p, pack_next(p, it->at));
-        it->at = next == pack_end(p) ? 0 : next;
+        at = pack_next(p, at);
+        it->at = at == pack_end(p) ? 0 : at;
     }
     return true;
 }
