@@ -43,8 +43,9 @@ struct call {
     struct slice *argv;
     int argc;
     uint32_t db;
-    int proto;       /* 2 or 3 */
-    int64_t now_ms;  /* the turn's wall clock; all keys of a command see one time */
+    int proto;          /* 2 or 3 */
+    int64_t now_ms;     /* the turn's wall clock; all keys of a command see one time */
+    int64_t *script_us; /* what TIME says in the script that calls it, 0 if it has not asked yet; NULL: in none */
     bool apply;      /* effects are being applied (recovery, replica): the clock does not exist, nothing is recorded */
     bool held;       /* runs under a hold: keys may be on any held shard */
     bool in_exec;    /* inside EXEC */

@@ -67,7 +67,7 @@ struct config {
     struct value_limits limits;
     int maxmemory_samples, lfu_log_factor, lfu_decay_time;
     bool lazyfree_lazy_user_flush;
-    bool active_expire, pause_cron, skip_checksums; /* DEBUG */
+    bool active_expire, pause_cron, skip_checksums, scripts_unguarded; /* DEBUG */
     /* what is measured */
     int64_t slowlog_log_slower_than, slowlog_max_len, latency_monitor_threshold;
     bool latency_tracking;

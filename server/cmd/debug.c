@@ -63,6 +63,15 @@ static void skip_checksums_run(struct call *c)
     reply_ok(c);
 }
 
+/* Scripts may call what suites look at them with (nested.c). */
+static void deny_scripts_run(struct call *c)
+{
+    if (!debug_allowed(c))
+        return;
+    c->server->config->scripts_unguarded = !slice_eq(c->argv[2], SLICE_LIT("0"));
+    reply_ok(c);
+}
+
 /* From which size on an item of a quicklist gets a node of its own; 0: when a node cannot hold it. */
 static void packed_threshold_run(struct call *c)
 {
@@ -324,6 +333,8 @@ static void help_run(struct call *c)
         "    Show the lengths of a key and its string.",
         "SET-ACTIVE-EXPIRE <0|1>",
         "    Setting it to 0 disables expiring keys in background.",
+        "SET-DISABLE-DENY-SCRIPTS <0|1>",
+        "    Setting it to 1 lets scripts call DEBUG SLEEP, DEBUG PROTOCOL and CLIENT LIST, ID and INFO.",
         "SET-SKIP-CHECKSUM-VALIDATION <0|1>",
         "    Setting it to 1 lets RESTORE take payloads whose checksum is wrong.",
         "SLEEP <seconds>",
@@ -416,6 +427,8 @@ static struct command subcommands[] = {
         "Sets from which size on elements of lists get nodes of their own.", .args = size_args),
     SUB("set-active-expire", set_active_expire_run, 3, ROUTE_ALL, "Disables or enables expiring keys in background.",
         .args = set_active_expire_args),
+    SUB("set-disable-deny-scripts", deny_scripts_run, 3, ROUTE_ALL, "Lets scripts call what tests look at them with.",
+        .args = flag_args),
     SUB("digest", debug_digest_run, 2, ROUTE_ALL, "Returns a signature of all data."),
     SUB("digest-value", debug_digest_value_run, -3, ROUTE_ALL, "Returns a signature for the value of each key.",
         .args = digest_value_args),

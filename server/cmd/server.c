@@ -8,9 +8,19 @@
 #include "server/reply.h"
 #include "server/save.h"
 
+/* A script sees one time, as since Redis 7.2. */
+static int64_t time_us(struct call *c)
+{
+    if (c->script_us == NULL)
+        return clock_wall_us(c->server->clock);
+    if (*c->script_us == 0)
+        *c->script_us = clock_wall_us(c->server->clock);
+    return *c->script_us;
+}
+
 static void time_run(struct call *c)
 {
-    int64_t us = clock_wall_us(c->server->clock);
+    int64_t us = time_us(c);
     reply_array(c, 2);
     resp_bulk_int(c->out, us / 1000000);
     resp_bulk_int(c->out, us % 1000000);

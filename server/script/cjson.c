@@ -142,4 +142,27 @@ static void make_module(lua_State *L)
     lua_setfield(L, -2, "_VERSION");
 }
 
-void open_cjson(lua_State *L) { make_module(L); }
+static int null_text(lua_State *L)
+{
+    lua_pushliteral(L, "userdata: (nil)");
+    return 1;
+}
+
+/* cjson.null is told apart by its text, too: as Lua 5.1 writes it, not as LuaJIT does. */
+static void name_null(lua_State *L)
+{
+    lua_pushlightuserdata(L, NULL);
+    lua_createtable(L, 0, 2);
+    lua_pushcfunction(L, null_text);
+    lua_setfield(L, -2, "__tostring");
+    lua_pushboolean(L, false);
+    lua_setfield(L, -2, "__metatable");
+    lua_setmetatable(L, -2); /* of all light userdata, and there is no other */
+    lua_pop(L, 1);
+}
+
+void open_cjson(lua_State *L)
+{
+    name_null(L);
+    make_module(L);
+}

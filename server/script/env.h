@@ -135,6 +135,7 @@ struct run {
     uint64_t reach;     /* shards whose keys it may touch */
     uint64_t overdrawn; /* bytes that it has taken from a full memory */
     uint64_t started_us;
+    int64_t time_us; /* what TIME says; 0: nobody has asked yet */
     uint64_t commands;
     char source[64]; /* where an error was raised */
     int line;        /* 0: unknown */

@@ -145,6 +145,13 @@ void reply_to_lua(lua_State *L, const uint8_t **at)
     case '~':
         push_map(L, at, true);
         break;
+    case '|': /* attributes are not for scripts */
+        for (int64_t n = 2 * take_int(at); n > 0; n--) {
+            reply_to_lua(L, at);
+            lua_pop(L, 1);
+        }
+        reply_to_lua(L, at);
+        break;
     case '_':
         take_line(at);
         lua_pushnil(L);

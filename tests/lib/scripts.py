@@ -398,6 +398,8 @@ return loadstring(string.dump(function() return 1 end))()
 return {pcall(string.dump, redis.call)}
 return {big_number = '123\r\n123'}
 return redis.acl_check_cmd({})
+return {tostring(cjson.null), cjson.null .. 'x'}
+return {tostring(cjson.decode('[null]')[1]), type(cjson.null), cjson.null == cjson.decode('null')}
 '''
 
 LINES = '''#!lua

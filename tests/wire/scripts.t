@@ -454,4 +454,28 @@ def _(server):
     eq(reply[0], reply[1])
 
 
+@test('TIME stands still in a script, and goes on behind it')
+def _(server):
+    need_kelvin('time of 7.2')
+    client = server.client()
+    script = "local a = redis.call('time') for i = 1, 3e5 do local x = i * 2 end local b = redis.call('time') return {a[1], a[2], b[1], b[2]}"
+    first, second = client.call('EVAL', script, 0), client.call('EVAL', script, 0)
+    eq([first[:2], second[:2]], [first[2:], second[2:]])
+    ok(first != second, 'the next script has a time of its own')
+
+
+@test('DEBUG SET-DISABLE-DENY-SCRIPTS lets scripts call what suites look at them with')
+def _(server):
+    client = server.client(3)
+    client.call('DEBUG', 'SET-DISABLE-DENY-SCRIPTS', 1)
+    for kind, want in (('bignum', '(1234567999999999999999999999999999999'), ('double', ',3.141'), ('true', '#t'), ('null', 'null'),
+                       ('verbatim', '=txt:"This is a verbatim\\nstring"'), ('attrib', '"Some real reply following the attribute"')):
+        expect(client, ['EVAL', f"redis.setresp(3) return redis.call('debug', 'protocol', '{kind}')", 0], want)
+    expect(client, ['EVAL', "redis.call('debug', 'sleep', 0) return #redis.call('client', 'list') > 10", 0], '1')
+    need_kelvin('guard of the rest')
+    expect(client, ['EVAL', "return redis.call('debug', 'reload')", 0], '/^-ERR This Redis command is not allowed from script/')
+    client.call('DEBUG', 'SET-DISABLE-DENY-SCRIPTS', 0)
+    expect(client, ['EVAL', "return redis.call('debug', 'sleep', 0)", 0], '/^-ERR This Redis command is not allowed from script/')
+
+
 run(Server())
