@@ -13,6 +13,7 @@ different shards (of three), {A1} is on the same as {A}; connections whose name 
 Where Kelvin says something else on purpose (it does as 7.2, the oracle is a 7.0), `kelvin: text` follows the line.
 """
 import binascii
+import itertools
 import os
 import random
 import re
@@ -764,7 +765,13 @@ def _(s):
     for name in names:
         main.call('RPUSH', name, *[item] * 20)
         main.call('ZADD', 'z' + name, 1, 'x')
-    eventually(lambda: [main.call('OBJECT', 'TIER', k) for k in (A, B, C)] == [b'cold'] * 3, 'they are to be cold')
+
+    def pushed_out():
+        main.call('RPUSH', f'more{next(more)}', *[item] * 20)
+        return [main.call('OBJECT', 'TIER', k) for k in (A, B, C)] == [b'cold'] * 3
+
+    more = itertools.count()
+    eventually(pushed_out, 'they are to be cold', pause=0)
     waiting = [server.client() for _ in range(9)]
     calls = [[A], [A], [A, B, C], [B], [B], [C, A, B], [C], [C], [B, C]]
     for client, where in zip(waiting, calls):
