@@ -42,6 +42,7 @@ static const struct {
     [23] = {12, "s"},                                    /* the same as a listpack */
     [24] = {12, "8*(lss)"},                              /* hash with expiring fields: the nearest time first */
     [25] = {12, "8s"},                                   /* the same as a listpack */
+    [26] = {13, "*(ss)llllllll*(slll*(g8l)*(s88*(g)))ll*(s*(sll))ll"}, /* stream: ids that producers gave */
 };
 
 unsigned rdb_type_version(uint8_t type) { return type < ARRAY_LEN(types) ? types[type].version : 0; }

@@ -1,24 +1,26 @@
-/* The RDB encodings of streams, all by the published format (versions 9 to 12):
+/* The RDB encodings of streams, all by the published format (versions 9 to 13):
  *
  *     nodes: count | {id, 16 bytes big-endian, as a string | pack as a string} ...
  *     length | last id | [first id | max deleted id | entries added]                             []: not in 15
  *     groups: count | {name | last id | [entries read]
  *                      | pending: count | {id, 16 bytes | delivered u64 | deliveries} ...
  *                      | consumers: count | {name | seen u64 | <active u64> | count | id, 16 bytes ...} ...} ...
+ *     ( seconds | most | producers: count | {name | count | {name | id} ...} ... | added | duplicates )
  *
- * Types 15 and 21 are read too. 19 is written, which Redis 7.0 reads; it lacks when a consumer was active (<>): that is
- * taken to be when it was seen. Writing 21 would make files that a Redis 7.0 refuses altogether.
- * Ids outside nodes are two lengths, except where they are said to be 16 bytes. */
+ * Types 15, 21 and 26 are read too; what 26 has at the end (), what XADD of Redis 8.6 has been told not to add twice,
+ * is left out. 19 is written, which Redis 7.0 reads; it lacks when a consumer was active (<>): that is taken to be when
+ * it was seen. Writing 21 would make files that a Redis 7.0 refuses altogether. Ids outside nodes are two lengths,
+ * except where they are said to be 16 bytes. */
 #include <errno.h>
 
 #include "core/value/rdb.h"
 #include "core/value/stream_group.h"
 
-enum { RDB_STREAM = 15, RDB_STREAM_2 = 19, RDB_STREAM_3 = 21 };
+enum { RDB_STREAM = 15, RDB_STREAM_2 = 19, RDB_STREAM_3 = 21, RDB_STREAM_4 = 26 };
 
 bool stream_reads(uint8_t rdb_type)
 {
-    return rdb_type == RDB_STREAM || rdb_type == RDB_STREAM_2 || rdb_type == RDB_STREAM_3;
+    return rdb_type == RDB_STREAM || rdb_type == RDB_STREAM_2 || rdb_type == RDB_STREAM_3 || rdb_type == RDB_STREAM_4;
 }
 
 /* --- writing ---
@@ -285,7 +287,7 @@ static uint64_t get_consumer(struct input *in, struct stream_group *g)
     }
     struct stream_consumer *c = stream_consumer_add(in->s, g, name, 0);
     c->seen_ms = get_time(in, 0);
-    c->active_ms = in->type == RDB_STREAM_3 ? get_time(in, -1) : c->seen_ms;
+    c->active_ms = in->type >= RDB_STREAM_3 ? get_time(in, -1) : c->seen_ms;
     for (uint64_t n = get_length(in); n > 0 && !in->r.bad; n--)
         get_own(in, g, c);
     return btree_count(c->ids);
@@ -312,6 +314,21 @@ static void get_group(struct input *in)
         refuse(in);
 }
 
+static void skip_producers(struct input *in)
+{
+    get_length(in);
+    get_length(in);
+    for (uint64_t n = get_length(in); n > 0 && !in->r.bad; n--) {
+        get_string(in);
+        for (uint64_t ids = get_length(in); ids > 0 && !in->r.bad; ids--) {
+            get_string(in);
+            get_id(in);
+        }
+    }
+    get_length(in);
+    get_length(in);
+}
+
 int stream_decode(uint8_t rdb_type, struct slice bytes, const struct value_limits *limits, struct value *out)
 {
     struct value v = stream_class.empty();
@@ -320,6 +337,8 @@ int stream_decode(uint8_t rdb_type, struct slice bytes, const struct value_limit
     get_nodes(&in);
     for (uint64_t n = get_length(&in); n > 0 && !in.r.bad; n--)
         get_group(&in);
+    if (rdb_type == RDB_STREAM_4)
+        skip_producers(&in);
     buf_free(&in.text);
     if (in.r.bad || reader_left(&in.r) > 0) {
         stream_class.release(&v);

@@ -281,6 +281,32 @@ def _(_s):
     server.stop()
 
 
+@test('streams of Redis 8.6')
+def _(_s):
+    source = Server()
+    c = source.client()
+    for i in range(1, 4):
+        c.call('XADD', 'x', f'{i}-1', 'f', i)
+    c.call('XGROUP', 'CREATE', 'x', 'g', '2-1')
+    body = c.call('DUMP', 'x')[1:-10]
+    entries = c.call('XRANGE', 'x', '-', '+')
+    source.stop()
+    ids = b'\x40\x64\x40\x64' + b'\x02' + plain(b'p') + b'\x02' + plain(b'a') + b'\x01\x01' + plain(b'b') + b'\x02\x01'
+    stream = body + ids + plain(b'q') + b'\x00' + b'\x02\x01'
+    server = Server(directory=file_with(old_file(13, (26, b'x', stream), (0, b's', plain(b'behind it')))))
+    c = server.client()
+    for _ in range(2):
+        eq(c.call('XRANGE', 'x', '-', '+'), entries)
+        eq(c.call('XINFO', 'GROUPS', 'x')[0][7], b'2-1')
+        expect(c, 'GET s', '"behind it"')
+        expect(c, 'DEBUG RELOAD', '+OK')
+    payload = bytes([26]) + stream + (13).to_bytes(2, 'little') + bytes(8)
+    expect(c, ['RESTORE', 'y', 0, payload], '+OK')
+    eq(c.call('XRANGE', 'y', '-', '+'), entries)
+    expect(c, ['RESTORE', 'z', 0, payload[:-12] + payload[-10:]], '-ERR Bad data format')
+    server.stop()
+
+
 @test("Redis's file on a first start, and again from flash and log")
 def _(_s):
     for conf in ([], ['rdbcompression no', 'rdbchecksum no'], ['maxmemory-policy allkeys-lru'], ['maxmemory-policy allkeys-lfu']):
