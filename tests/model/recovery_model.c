@@ -3,9 +3,9 @@
  *
  * A life: recover, check, run random frames of commands, demote and fetch values, make checkpoints, end. It ends
  * cleanly, or the program is killed, or the power goes at a random call, in recovery as well. The store keeps any
- * prefix of what was written to it. After every recovery the logged databases are in the state that they were in at
- * exactly the LSN at which the log goes on, which is at or past all that was durable (after a kill: written); the
- * unlogged one is empty.
+ * prefix of what was written to it; now and then a call of it fails. After every recovery the logged databases are in
+ * the state that they were in at exactly the LSN at which the log goes on, which is at or past all that was durable
+ * (after a kill: written); the unlogged one is empty.
  *
  * KELVIN_SEED replays a run, KELVIN_TEST_SCALE multiplies its length. */
 #include <errno.h>
@@ -34,6 +34,7 @@
 #define LIBRARIES 3
 #define MOMENTS_MAX 20000
 #define DIR "data"
+#define CHECKPOINT_PAUSE_US 2000000 /* more than there is after one that failed */
 
 struct state {
     struct {
@@ -71,6 +72,7 @@ struct world {
     uint64_t durable; /* what a power cut leaves */
     uint64_t written; /* what a mere kill leaves */
     _Atomic bool fatal;
+    unsigned trouble; /* so many checkpoints may fail: a call of the store does */
     const char *wrong;
 };
 
@@ -156,6 +158,24 @@ static void settle(struct world *w)
     }
 }
 
+/* Some call of the store fails soon. What was not written is dirty again; no checkpoint may count without it, nor
+ * remove spaces that the one before still needs. */
+static const enum store_mem_call troubles[] = {STORE_MEM_WRITE, STORE_MEM_FLUSH, STORE_MEM_DELETE_RANGE};
+
+static void make_trouble(struct world *w)
+{
+    store_mem_fail(w->gate.under, troubles[rng_below(&w->rng, ARRAY_LEN(troubles))], 1 + rng_below(&w->rng, 3), -EIO);
+    w->trouble = 2;
+}
+
+/* After a checkpoint. A write that has failed may be noticed in the next one. */
+static void trouble_over(struct world *w)
+{
+    for (size_t i = 0; i < ARRAY_LEN(troubles); i++)
+        store_mem_fail(w->gate.under, troubles[i], 0, 0);
+    w->trouble -= w->trouble > 0;
+}
+
 static void run_checkpoint(struct world *w)
 {
     struct shard *s = w->server->shards[0];
@@ -164,13 +184,16 @@ static void run_checkpoint(struct world *w)
     checkpoint_ask(w->server->checkpoint);
     do {
         run_tasks(w);
+        s->now_us += CHECKPOINT_PAUSE_US;
         checkpoint_cron(w->server);
+        s->now_us -= CHECKPOINT_PAUSE_US;
         checkpoint_slice(s);
         w->server->clock->sleep_us(w->server->clock, 50);
         checkpoint_info(w->server->checkpoint, &now);
     } while (now.completed + now.failed == before.completed + before.failed && !dead(w));
-    if (now.failed != before.failed && !dead(w))
+    if (now.failed != before.failed && !dead(w) && w->trouble == 0)
         complain(w, "a checkpoint fails");
+    trouble_over(w);
 }
 
 static void build(struct world *w)
@@ -190,6 +213,7 @@ static void build(struct world *w)
     w->gate.under = store_mem_open(w->flash);
     atomic_store(&w->gate.dead, false);
     atomic_store(&w->fatal, false);
+    w->trouble = 0;
     s->store = &w->gate.base;
     s->pool = pool_new(2);
     s->lazy = lazy_start();
@@ -436,6 +460,8 @@ static void something_else(struct world *w)
         settle(w);
     else if (kind == 10)
         log_want_durable(w->server->log, log_appended(w->server->log));
+    else if (kind == 11)
+        make_trouble(w);
     run_tasks(w);
 }
 

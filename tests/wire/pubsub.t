@@ -298,9 +298,9 @@ def _(s):
     other = s.client()
     other.call('SUBSCRIBE', 'ch')
     for _ in range(64):
-        p.call('PUBLISH', 'ch', b'x' * 12000)
-        p.call('PUBLISH', 'ch', b'x' * 100000)
-        other.read(), other.read()
+        p.pipeline([['PUBLISH', 'ch', b'x' * n] for n in [12000] * 8 + [100000]])
+        for _ in range(9):
+            other.read()
     other.close()
     # one message above the limit
     slow = s.client()
