@@ -56,6 +56,8 @@ struct name_change {
 struct fs_sim {
     struct fs fs;
     pthread_mutex_t lock;
+    void (*meanwhile)(void *arg); /* set and used by one thread */
+    void *meanwhile_arg;
     struct rng rng;
     struct inode *inodes;
     struct names seen, platter;
@@ -392,9 +394,18 @@ static int write_piece(struct sim_file *f, const void *p, size_t len, uint64_t o
     return (int)len;
 }
 
+static void other_calls(struct fs_sim *s)
+{
+    void (*meanwhile)(void *arg) = s->meanwhile;
+    s->meanwhile = NULL;
+    if (meanwhile != NULL)
+        meanwhile(s->meanwhile_arg);
+}
+
 static ssize_t sim_pwrite(struct file *file, const void *p, size_t len, uint64_t off)
 {
     struct sim_file *f = file_of(file);
+    other_calls(f->sim);
     int result = enter(f->sim, FS_SIM_WRITE, true);
     if (result == 0)
         result = write_piece(f, p, len, off);
@@ -405,6 +416,7 @@ static ssize_t sim_pwrite(struct file *file, const void *p, size_t len, uint64_t
 static ssize_t sim_pwritev(struct file *file, const struct iovec *iov, int n, uint64_t off)
 {
     struct sim_file *f = file_of(file);
+    other_calls(f->sim);
     int result = enter(f->sim, FS_SIM_WRITE, true);
     int done = 0;
     for (int i = 0; i < (n + 1) / 2 && result >= 0; i++) {
@@ -603,6 +615,12 @@ void fs_sim_fail(struct fs_sim *s, enum fs_sim_call kind, uint64_t n, int error)
     s->fail_in[kind] = n;
     s->fail_error[kind] = error;
     pthread_mutex_unlock(&s->lock);
+}
+
+void fs_sim_during_write(struct fs_sim *s, void (*meanwhile)(void *arg), void *arg)
+{
+    s->meanwhile = meanwhile;
+    s->meanwhile_arg = arg;
 }
 
 void fs_sim_freeze_after(struct fs_sim *s, uint64_t n)

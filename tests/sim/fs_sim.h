@@ -36,6 +36,8 @@ struct fs *fs_sim_fs(struct fs_sim *s);
 void fs_sim_set_quota(struct fs_sim *s, uint64_t bytes);
 /* The n-th call of this kind from now on (1: the next) fails with `error` (negative), once. */
 void fs_sim_fail(struct fs_sim *s, enum fs_sim_call kind, uint64_t n, int error);
+/* In the middle of the next write, once: nothing of it is there yet, and other calls may come meanwhile. */
+void fs_sim_during_write(struct fs_sim *s, void (*meanwhile)(void *arg), void *arg);
 /* After n more calls that change something, every call fails with -EIO and changes nothing: the power is gone, the
  * program does not know it yet; fs_sim_crash ends it. UINT64_MAX: never, and a freeze ends without loss: only the
  * program died. */

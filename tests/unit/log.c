@@ -333,6 +333,43 @@ static void test_failed_write(void)
     bench_free(&b);
 }
 
+struct meanwhile {
+    struct bench *bench;
+    uint64_t written, durable; /* as they were while the write was in progress */
+};
+
+/* Another writer's frame is complete, and its sync is wanted. */
+static void overtake(void *arg)
+{
+    struct meanwhile *m = arg;
+    log_want_durable(m->bench->log, append_text(m->bench, 1, "fast"));
+    settle(m->bench);
+    m->written = log_written(m->bench->log);
+    m->durable = log_durable(m->bench->log);
+}
+
+/* `filled` bytes before it decide whether the frame that is slow closes its segment. */
+static void test_slow_write(size_t filled)
+{
+    struct bench b;
+    struct meanwhile m = {.bench = &b};
+    bench_init(&b, 2, true);
+    bench_start(&b);
+    settle(&b);
+    uint64_t before = append_bytes(&b, filled, true);
+    fs_sim_during_write(b.disk, overtake, &m);
+    uint64_t end = append_text(&b, 0, "slow");
+    ok(m.written == before, "written does not pass a write in progress");
+    ok(m.durable == before, "nor does a sync that ends meanwhile");
+    ok(log_written(b.log) == end + 4, "it does when the write is there");
+    settle(&b);
+    ok(log_durable(b.log) == end + 4 && atomic_load(&b.fatal) == 0, "and what was wanted becomes durable");
+    log_close(b.log, LOG_MARK_CLEAN_STOP);
+    struct log_recovery r = bench_recover(&b);
+    ok(r.frames == 3 && r.end == end + 4, "all of it is recovered");
+    bench_free(&b);
+}
+
 static void test_lost_manifest(void)
 {
     struct bench b;
@@ -458,6 +495,8 @@ int main(void)
     test_full_disk();
     test_failed_sync();
     test_failed_write();
+    test_slow_write(100);
+    test_slow_write(3800);
     test_lost_manifest();
     test_threads();
     return tap_done();
