@@ -631,6 +631,18 @@ def _(s):
         a.sock.shutdown(socket.SHUT_WR)
         eq([show(a.reply()) for _ in range(3)], ['+PONG', f'["{name}", "x"]', '"end"'])
         ok(a.at_eof(), 'it is closed then')
+        main.call('RPUSH', name, 'y')
+        a = s.client()
+        a.raw(encode(['BLPOP', name, 0]))
+        a.sock.shutdown(socket.SHUT_WR)
+        eq(show(a.reply()), f'["{name}", "y"]')
+        ok(a.at_eof(), 'so it is behind the last one')
+        a = s.client()
+        a.raw(encode(['SET', 'k', 'v' * 1000]) * 2000 + encode(['BLPOP', name, 0]))
+        a.sock.shutdown(socket.SHUT_WR)
+        eq([show(a.reply()) for _ in range(2000)], ['+OK'] * 2000)
+        ok(a.at_eof(), 'nobody waits for one who is gone')
+    wait_blocked(s, 0)
 
 
 @test('a pipeline waits behind a command that blocks, in order')

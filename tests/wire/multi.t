@@ -183,6 +183,12 @@ def _(s):
     a.call('MULTI')
     a.call('PING')
     expect(a, 'EXEC', '[+PONG]')
+    a.call('WATCH', 'k')  # the same name in two of them
+    a.call('SELECT', '1')
+    a.call('WATCH', 'k')
+    b.call('SET', 'k', '2')
+    a.call('MULTI')
+    expect(a, 'EXEC', 'nilarray')
 
 
 @test('a watched key that expires')

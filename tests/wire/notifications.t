@@ -426,6 +426,20 @@ def _(s):
     ''', ALL, only=['s'])
 
 
+@test('a message comes before what its sender does next')
+def _(s):
+    p, listeners = s.client(), [s.client(3) for _ in range(4)]
+    p.call('CONFIG', 'SET', 'notify-keyspace-events', 'KA')
+    for listener in listeners:
+        for what in ('__keyspace@0__:key*', 'news*'):
+            listener.send('PSUBSCRIBE', what)
+            listener.read()
+    for i in range(40):
+        p.pipeline([['PUBLISH', f'news{i}', 'x'], ['SET', f'key{i}', 'x'], ['PUBLISH', f'news{i}', 'y']])
+        for listener in listeners:
+            eq([listener.read()[3] for _ in range(3)], [b'x', b'set', b'y'])
+
+
 @test('what a long script does is told when it is over, to whoever listens')
 def _(s):
     p, control = s.client(), s.client()

@@ -127,6 +127,10 @@ def _(s):
     eq([bytes(c.read()), c.read()], [b'OK', b'c d'])
     c.raw(b'SET esc "\\n\\r\\t\\a\\b\\\\\\""\r\nGET esc\r\n')
     eq([bytes(c.read()), c.read()], [b'OK', b'\n\r\t\a\b\\"'])
+    lines = [f'SET "key \\x3a{i}" "value {i}"' for i in range(300)]
+    c.raw('\r\n'.join(lines + ['']).encode())
+    eq({bytes(c.read()) for _ in lines}, {b'OK'})
+    eq(c.call('MGET', *[f'key :{i}' for i in range(300)]), [b'value %d' % i for i in range(300)])
 
 
 @test('malformed input closes that client only')
