@@ -642,6 +642,11 @@ def _(s):
         a.sock.shutdown(socket.SHUT_WR)
         eq([show(a.reply()) for _ in range(2000)], ['+OK'] * 2000)
         ok(a.at_eof(), 'nobody waits for one who is gone')
+        a = s.client()
+        a.raw(encode(['BLPOP', name, 0]) + encode(['INCR', 'n']))
+        a.sock.shutdown(socket.SHUT_WR)
+        ok(a.at_eof(), 'and nothing behind it runs')
+        eq(main.call('EXISTS', 'n'), 0)
     wait_blocked(s, 0)
 
 

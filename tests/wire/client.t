@@ -286,6 +286,8 @@ def _(s):
     c.call('CLIENT', 'NO-TOUCH', 'on')
     c.call('GET', 'k')
     ok(c.call('OBJECT', 'IDLETIME', 'k') >= 990, 'a read should not have touched the key')
+    c.pipeline([('MULTI',), ('GET', 'k'), ('EVAL', "return redis.call('GET', KEYS[1])", 1, 'k'), ('EXEC',)])
+    ok(c.call('OBJECT', 'IDLETIME', 'k') >= 990, 'nor in a transaction or a script')
     c.call('TOUCH', 'k')
     ok(c.call('OBJECT', 'IDLETIME', 'k') < 990, 'TOUCH should have touched it all the same')
 

@@ -38,6 +38,8 @@ def _(s):
     c.call('SELECT', '2')
     c.call('GET', '')
     c.call('SELECT', '0')
+    for i in range(6):
+        c.call('INCR', f'n{i}')
     c.call('ECHO', 'end')
     first = LINE.match(bytes(m.reply()).decode())
     ok(abs(int(first[1]) - now) < 60 and first[5] == '"TIME"', first[0])
@@ -45,7 +47,7 @@ def _(s):
         (0, address, '"sEt" "k" "a\\"b\\\\c\\r\\n\\t\\a\\b\\x00\\x7f\\xffz"'),
         (2, address, '"SELECT" "2"'),
         (2, address, '"GET" ""'),
-        (0, address, '"SELECT" "0"')])
+        (0, address, '"SELECT" "0"')] + [(0, address, f'"INCR" "n{i}"') for i in range(6)])
 
 
 @test('what does not run is not shown: errors before it, what an administrator does, what is queued')

@@ -203,10 +203,15 @@ def _(s):
             raise Late('it may have been due before it was watched')
         elapse(ms)
 
-    in_time(watch)
-    a.call('MULTI')
-    a.call('PING')
-    expect(a, 'EXEC', 'nilarray')
+    for active in (1, 0):  # deleted by itself, and hidden
+        a.call('DEBUG', 'SET-ACTIVE-EXPIRE', active)
+        try:
+            in_time(watch)
+            a.call('MULTI')
+            a.call('PING')
+            expect(a, 'EXEC', 'nilarray')
+        finally:
+            a.call('DEBUG', 'SET-ACTIVE-EXPIRE', 1)
 
 
 @test('a key that had expired when it was watched, and is deleted later, is no change')
@@ -251,6 +256,11 @@ def _(s):
     eq(a.call('EXEC'), [2] * len(names))
     eq(exec_after(a, b, names, ['FLUSHALL']), False)
     eq(exec_after(a, b, names, ['FLUSHALL']), True, 'nothing was there')
+    b.call('SELECT', 1)
+    b.call('SET', names[0], 'x')
+    eq(exec_after(a, b, names, ['SWAPDB', 0, 1]), False, 'it has come')
+    eq(exec_after(a, b, names, ['SWAPDB', 0, 1]), False, 'it has gone')
+    eq(exec_after(a, b, names[1:], ['SWAPDB', 0, 1]), True, 'these were nowhere')
 
 
 def cold_server(n):
@@ -313,6 +323,26 @@ def _(s):
             if done == b'%d' % (round_ + 1):
                 break
         eq([a.reply() for _ in calls][-1], [round_ + 1] + [b'%d' % i + b'x' * 1000 for i in cold] + [round_ + 1])
+    cold = [i for i in range(n) if b.call('OBJECT', 'TIER', f'k{i}') == b'cold'][0]
+    calls = [('MULTI',), ('SWAPDB', 0, 1), ('SELECT', 1), ('GET', f'k{cold}'), ('SWAPDB', 0, 1), ('SELECT', 0), ('EXEC',)]
+    eq(a.pipeline(calls)[-1][2], b'%d' % cold + b'x' * 1000, 'found where it is by then')
+    server.stop()
+
+
+@test('what waits for flash is not overtaken by what its client sends next')
+def _(s):
+    need_kelvin('tier')
+    n = 2000
+    server, a = cold_server(n)
+    b = server.client()
+    for write in (['SET', 'KEY', 'new'], ['MSET', 'KEY', 'new', 'other', 'new'], ['SETRANGE', 'KEY', '0', 'new']):
+        tiers = b.pipeline([('OBJECT', 'TIER', f'k{i}') for i in range(n)])
+        cold = [i for i in range(n) if tiers[i] == b'cold'][:30]
+        for i in cold:
+            a.send('GET', f'k{i}')
+            a.send(*[f'k{i}' if word == 'KEY' else word for word in write])
+        replies = [a.reply() for _ in cold for _ in range(2)]
+        eq([reply[:20] for reply in replies[::2]], [(b'%d' % i + b'x' * 20)[:20] for i in cold])
     server.stop()
 
 

@@ -440,6 +440,20 @@ def _(s):
             eq([listener.read()[3] for _ in range(3)], [b'x', b'set', b'y'])
 
 
+@test('pipeline-order strict: events come in the order of the commands')
+def _(s):
+    need_kelvin('pipeline-order')
+    server = Server({'pipeline-order': 'strict', 'notify-keyspace-events': 'EA'})
+    p, listeners = server.client(), [server.client() for _ in range(3)]
+    for listener in listeners:
+        listener.call('SUBSCRIBE', '__keyevent@0__:set')
+    names = [b'k%d' % i for i in range(300)]
+    p.pipeline([['SET', name, 'x'] for name in names])
+    for listener in listeners:
+        eq([listener.read()[2] for _ in names], names)
+    server.stop()
+
+
 @test('what a long script does is told when it is over, to whoever listens')
 def _(s):
     p, control = s.client(), s.client()
