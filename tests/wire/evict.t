@@ -1,6 +1,7 @@
 #!/usr/bin/python3
 """maxmemory-policy with the tier off: what goes, what stays, and when writes are refused."""
 import os
+import re
 import sys
 import time
 
@@ -46,10 +47,27 @@ for _policy in POLICIES:
     policy_test(_policy)
 
 
+def scripts_without_memory(c):
+    error = "OOM command not allowed when used memory > 'maxmemory'."
+    refused = "/^-OOM (command not allowed|allow-oom flag is not set on the script, can not run it) when used memory > 'maxmemory'/"
+    for script, want in (('return 1', '1'), ("return redis.call('EXISTS', KEYS[1])", '/[01]/'),
+                         ("return redis.call('SET', KEYS[1], 'as much as fits')", '/^-' + re.escape(error) + '/'),
+                         ("return redis.pcall('SET', KEYS[1], 'as much as fits')['err']", '/' + re.escape(error) + '/'),
+                         ('#!lua\nreturn 1', refused), ('#!lua flags=no-writes\nreturn 1', '1'),
+                         ("#!lua flags=allow-oom\nreturn redis.call('SET', KEYS[1], string.rep('x', 2000))", '+OK'),
+                         ('#!lua\nreturn 1', refused)):
+        expect(c, ['EVAL', script, 1, 'k2'], want)
+    expect(c, 'FCALL plain 0', refused)
+    expect(c, 'FCALL reads 0', '1')
+    expect(c, ['EVAL', "redis.call('DEL', KEYS[1]) return redis.call('SET', KEYS[1], string.rep('x', 3000))", 1, 'k2'], '+OK')
+
+
 @test('noeviction refuses what takes memory, and nothing else')
 def _(_s):
     server = server_with('noeviction')
     c = server.client()
+    c.call('FUNCTION', 'LOAD', "#!lua name=l\nredis.register_function('plain', function() return 1 end) "
+           "redis.register_function{function_name='reads', flags={'no-writes'}, callback=function() return 1 end}")
     ok(fill(c) > 1000, 'writes should be refused in the end')
     expect(c, ['SET', 'new', b'x' * 1000], "-OOM command not allowed when used memory > 'maxmemory'.")
     expect(c, 'GET k1', '...')
@@ -60,6 +78,10 @@ def _(_s):
     expect(c, 'MULTI', '+OK')
     expect(c, ['SET', 'new', b'x' * 100000], '/QUEUED|^-OOM/')
     expect(c, 'EXEC', '/OOM|EXECABORT/')
+    for size in (100, 1):  # no room at all
+        while isinstance(c.call('RPUSH', 'l', 'x' * size), int):
+            pass
+    scripts_without_memory(c)
     c.call('FLUSHALL')
     eventually(lambda: bytes(c.call('SET', 'new', 'x')) == b'OK', 'writes should work again')
     server.stop()
