@@ -77,8 +77,8 @@ bool forward(struct shard *s, struct request *r, struct shard *target)
             return false;
         sub = new_sub(s, c, target);
     }
-    if (sub->n == SUB_MAX || sub->db != c->db || sub->proto != c->proto)
-        return false;
+    if (sub->n == SUB_MAX)
+        return false; /* its session is still the client's: what changes that is a barrier */
     struct sub_item *item = &sub->item[sub->n++];
     own_args(c, item, r);
     item->track = c->tracking != NULL && tracking_wanted(c);

@@ -106,8 +106,8 @@ void tracking_remember(struct call *c)
 {
     struct key_refs refs;
     uint64_t number = number_of(c->origin);
-    if (c->cmd->flags & CMD_PUBSUB || c->cmd->acl & ACL_SCRIPTING)
-        return; /* channels of shards are declared as keys; of a script what its commands read counts */
+    if (c->cmd->acl & ACL_SCRIPTING)
+        return; /* of a script what its commands read counts */
     command_key_refs(c->cmd, c->argv, c->argc, &refs);
     for (int i = 0; i < refs.n; i++) {
         int arg = refs.at[i].arg;
