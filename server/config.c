@@ -149,6 +149,7 @@ const struct directive config_directives[] = {
     TEXT("dbfilename", dbfilename, "dump.rdb", 0),
     BOOL("rdbcompression", rdbcompression, "yes", 0),
     BOOL("rdbchecksum", rdbchecksum, "yes", DIRECTIVE_FIXED),
+    INT("key-load-delay", key_load_delay, INT_MIN, INT_MAX, "0", DIRECTIVE_HIDDEN),
     INT("rdb-key-save-delay", rdb_key_save_delay, INT_MIN, INT_MAX, "0", DIRECTIVE_HIDDEN),
     BOOL("stop-writes-on-bgsave-error", stop_writes_on_bgsave_error, "yes", 0),
     BYTES("log-segment-size", log_segment_size, 64 * 1024, GB8, "64mb", DIRECTIVE_FIXED),

@@ -85,7 +85,7 @@ struct config {
     uint64_t log_segment_size, checkpoint_log_size, checkpoint_log_max;
     /* RDB files */
     char *dbfilename;
-    int rdb_key_save_delay; /* microseconds; negative: one for so many keys */
+    int rdb_key_save_delay, key_load_delay; /* microseconds; negative: one for so many keys */
     bool rdbcompression, rdbchecksum, stop_writes_on_bgsave_error;
     struct save_point {
         int seconds, changes;

@@ -74,6 +74,16 @@ static void make_restore(struct restore *r, const struct rdb_entry *e)
     r->argv[r->argc++] = slice_of(r->heat, num_format_i64(r->heat, e->idle_s >= 0 ? e->idle_s : e->freq));
 }
 
+/* key-load-delay: for tests that want a load to take long. */
+static void dawdle(const struct server *server, uint64_t keys)
+{
+    int64_t delay = server->config->key_load_delay;
+    if (delay > 0)
+        server->clock->sleep_us(server->clock, (uint64_t)delay);
+    else if (delay < 0 && keys % (uint64_t)-delay == 0)
+        server->clock->sleep_us(server->clock, 1);
+}
+
 static void progress(struct import *im, const struct rdb_reader *r)
 {
     struct rdb_about about;
@@ -148,6 +158,7 @@ static int load_keys(struct import *im, struct rdb_reader *r, char *error)
         int err = load_key(im, &e, error);
         if (err < 0)
             return err;
+        dawdle(im->server, im->figures.loaded);
         progress(im, r);
     }
     return more < 0 ? more : replay_barrier(im->replay, error);
@@ -296,6 +307,7 @@ int import_running(struct call *c, bool merge, char *error)
     struct running run = {.call = c, .merge = merge};
     struct rdb_reader *r;
     struct rdb_entry e;
+    uint64_t keys = 0;
     int more = 1;
 
     file_path(c->server, path);
@@ -305,6 +317,7 @@ int import_running(struct call *c, bool merge, char *error)
     rdb_reader_take_libraries(r, run_library, &run);
     while (err == 0 && (more = rdb_reader_next(r, &e, error)) == 1) {
         err = run_restore(c, &e, merge, &run.reply, error);
+        dawdle(c->server, ++keys);
         if (err == 0 && c->shard->stage.bytes.len >= FRAME_BYTES)
             err = append(c, error);
     }

@@ -88,7 +88,7 @@ def _(s):
 
 
 session('what several patterns find comes once; hz is bounded; hidden names', '''
-    > CONFIG GET timeout time* t*out
+    > CONFIG GET timeout timeo* timeou?
     ["timeout", "0"]
     > CONFIG SET hz 0
     +OK
@@ -100,8 +100,24 @@ session('what several patterns find comes once; hz is bounded; hidden names', ''
     ["hz", "500"]
     > CONFIG SET hz 10
     +OK
-    > CONFIG GET *key-save-delay*
+    > CONFIG GET *key*delay
     []
+    > CONFIG SET key-load-delay 1000
+    +OK
+    > SET k v
+    +OK
+    > DEBUG RELOAD
+    +OK
+    > CONFIG SET key-load-delay -1
+    +OK
+    > DEBUG RELOAD
+    +OK
+    > GET k
+    "v"
+    > CONFIG SET key-load-delay 0
+    +OK
+    > CONFIG GET key-load-delay
+    ["key-load-delay", "0"]
     > CONFIG GET rdb-key-save-delay
     ["rdb-key-save-delay", "0"]
 ''')
