@@ -466,8 +466,7 @@ def _(s):
     sent = time.monotonic()
     p.send('EVAL', """
         redis.call('SET', KEYS[1], 'x') redis.call('PUBLISH', 'said', 'y')
-        local t = redis.call('TIME') repeat local n = redis.call('TIME')
-        until (n[1] - t[1]) * 1000000 + n[2] - t[2] > 600000 return 1""", '1', 'k')
+        local t = os.clock() repeat until os.clock() - t > 0.6 return 1""", '1', 'k')
     for listener in listeners:
         seen, replies = [], 0
         while len(seen) < 2:  # where the script runs PING gets BUSY, elsewhere it is answered
