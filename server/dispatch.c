@@ -26,6 +26,7 @@ void call_init(struct call *c, struct shard *s, const struct request *r)
     c->db = 0;
     c->proto = 2;
     c->now_ms = s->now_ms;
+    c->script_us = NULL;
     c->apply = false;
     c->held = false;
     c->in_exec = false;
