@@ -44,7 +44,8 @@ class OnceCache:
             if value is not None:
                 return value
             if self.r.set(f'{key}:computing', 1, nx=True, px=self.lock_ms):
-                self.r.set(key, compute(), ex=ttl)
+                if not self.r.exists(key):  # else it came between question and lock
+                    self.r.set(key, compute(), ex=ttl)
                 with self.r.pipeline(transaction=True) as pipe:
                     pipe.delete(f'{key}:computing').publish(f'{key}:ready', 1).execute()
                 return self.r.get(key)
