@@ -155,7 +155,8 @@ static void put_encoded(struct buf *b, const struct walk *w, const struct entry 
     patch(b, at, offsetof(struct snapshot_item, payload_len), &len, sizeof(len));
 }
 
-/* A large value whose write has just completed is read from flash as it is now. */
+/* A large value whose write has just completed is read from flash as it is now: if what has changed since is known. In
+ * a database that is neither logged nor tiered, since a SWAPDB while it was written, it is not. */
 static void put_late(struct buf *b, const struct walk *w, const struct entry *e)
 {
     struct store *store = w->part->shard->server->store;
@@ -191,7 +192,7 @@ static bool hand_over(struct cut *c, const struct entry *e, enum cut_why why)
     }
     if (from_flash(c->ks, e))
         put_item(b, w, e, true);
-    else if (large && why == CUT_CLEANED && !entry_cold(e) && !(e->flags & ENTRY_DIRTY))
+    else if (large && why == CUT_CLEANED && c->ks->track && !entry_cold(e) && !(e->flags & ENTRY_DIRTY))
         put_late(b, w, e);
     else
         put_encoded(b, w, e);
