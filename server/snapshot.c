@@ -26,10 +26,15 @@ struct walk {
     bool orphan; /* flushed away: ours */
 };
 
-/* A large entry that the walk has put off, or that a writer waits for. */
+/* A large entry that the walk has put off, or that a writer waits for. One that is deleted meanwhile leaves its value
+ * here: to encode it in one go would take long, and nobody else needs it. */
 struct large {
     struct large *next;
     struct walk *walk;
+    bool deleted;
+    struct value value; /* then ours, as are the two below */
+    uint64_t value_bytes;
+    struct buf item; /* without its payload */
     uint32_t name_len;
     uint8_t name[];
 };
@@ -166,7 +171,7 @@ static void put_late(struct buf *b, const struct walk *w, const struct entry *e)
     patch(b, at, offsetof(struct snapshot_item, late), &late, sizeof(late));
 }
 
-static void put_off(struct walk *w, const struct entry *e)
+static struct large *put_off(struct walk *w, const struct entry *e)
 {
     struct snapshot_part *p = w->part;
     struct slice name = entry_key(e);
@@ -175,6 +180,27 @@ static void put_off(struct walk *w, const struct entry *e)
     memcpy(l->name, name.p, name.len);
     *p->large_end = l;
     p->large_end = &l->next;
+    return l;
+}
+
+static struct large *find_large(const struct walk *w, struct slice name)
+{
+    struct large *l = w->part->large;
+    while (l != NULL && !(l->walk == w && slice_eq(slice_of(l->name, l->name_len), name)))
+        l = l->next;
+    return l;
+}
+
+/* Parts of it that have been encoded already stand. */
+static void keep_deleted(struct walk *w, const struct entry *e)
+{
+    struct large *l = find_large(w, entry_key(e));
+    if (l == NULL)
+        l = put_off(w, e);
+    l->deleted = true;
+    l->value = entry_value(e);
+    l->value_bytes = keyspace_ram_bytes(e);
+    put_item(&l->item, w, e, false);
 }
 
 static bool hand_over(struct cut *c, const struct entry *e, enum cut_why why)
@@ -190,6 +216,11 @@ static bool hand_over(struct cut *c, const struct entry *e, enum cut_why why)
         put_off(w, e);
         return false;
     }
+    if (large && why == CUT_DELETE) {
+        keep_deleted(w, e);
+        c->took = true;
+        return true;
+    }
     if (from_flash(c->ks, e))
         put_item(b, w, e, true);
     else if (large && why == CUT_CLEANED && c->ks->track && !entry_cold(e) && !(e->flags & ENTRY_DIRTY))
@@ -204,30 +235,44 @@ static bool hand_over(struct cut *c, const struct entry *e, enum cut_why why)
 
 /* --- large entries --- */
 
+static void free_large(struct large *l, struct lazy *lazy)
+{
+    if (l->deleted && lazy != NULL)
+        lazy_free_value(lazy, &l->value, l->value_bytes);
+    else if (l->deleted)
+        value_release(&l->value);
+    buf_free(&l->item);
+    mem_free(l, sizeof(*l) + l->name_len);
+}
+
 static void drop_first_large(struct snapshot_part *p)
 {
     struct large *l = p->large;
     p->large = l->next;
     if (p->large == NULL)
         p->large_end = &p->large;
-    mem_free(l, sizeof(*l) + l->name_len);
+    free_large(l, p->shard->server->lazy);
     buf_reset(&p->encoded, 0);
     p->encode_cursor = 0;
     p->shard->retry_now = true; /* somebody may have waited for it */
 }
 
-/* The next part of its payload. True when it was the last. */
-static bool encode_part(struct snapshot_part *p, const struct walk *w, const struct entry *e)
+/* The next part of its payload. True when it was the last. `e` is NULL if it has been deleted. */
+static bool encode_part(struct snapshot_part *p, const struct large *l, const struct entry *e)
 {
     struct buf *b = &p->encoded;
-    struct value v = entry_value(e);
+    struct value v = e != NULL ? entry_value(e) : l->value;
     size_t before = b->len;
     if (b->len == 0) {
-        buf_reserve(b, keyspace_ram_bytes(e)); /* growing would copy; what is not touched is not resident */
-        put_item(b, w, e, false);
+        /* growing would copy; what is not touched is not resident */
+        buf_reserve(b, e != NULL ? keyspace_ram_bytes(e) : l->value_bytes);
+        if (e != NULL)
+            put_item(b, l->walk, e, false);
+        else
+            buf_append_slice(b, buf_slice(&l->item));
         buf_append_byte(b, 0);
     }
-    size_t type_at = sizeof(struct snapshot_item) + entry_key(e).len;
+    size_t type_at = sizeof(struct snapshot_item) + l->name_len;
     uint8_t type = value_class_of(v.type)->encode(&v, &p->encode_cursor, b, PART_BYTES);
     b->p[type_at] = type;
     p->given += b->len - before;
@@ -249,26 +294,35 @@ static void post_encoded(struct snapshot_part *p)
     post(p);
 }
 
-/* A part of the first large entry. Meanwhile it may have been handed over in one go, by a change that did not wait, or
- * have become cold. */
+/* Whether the entry, which lives, is still to be handed over in parts. It may have been handed over in one go, by a
+ * change that did not wait, or have become cold. */
+static bool still_large(struct snapshot_part *p, struct keyspace *ks, struct entry *e)
+{
+    if (e == NULL || !cut_wants(ks, e))
+        return false;
+    if (is_large(ks, e) && !snapshot_abandoned(p->snapshot))
+        return true;
+    cut_touch(ks, e, CUT_CHANGE);
+    return false;
+}
+
+/* A part of the first large entry. */
 static void step_large(struct snapshot_part *p)
 {
     struct large *l = p->large;
     struct keyspace *ks = l->walk->cut.ks;
-    struct entry *e = keyspace_find(ks, key_of(ks, slice_of(l->name, l->name_len)));
-    if (e == NULL || !cut_wants(ks, e)) {
-        drop_first_large(p);
-        return;
+    struct entry *e = NULL;
+    bool wanted = l->deleted && !snapshot_abandoned(p->snapshot);
+    if (!l->deleted) {
+        e = keyspace_find(ks, key_of(ks, slice_of(l->name, l->name_len)));
+        wanted = still_large(p, ks, e);
     }
-    if (snapshot_abandoned(p->snapshot) || !is_large(ks, e)) {
-        cut_touch(ks, e, CUT_CHANGE);
-        drop_first_large(p);
+    if (wanted && !encode_part(p, l, e))
         return;
-    }
-    if (!encode_part(p, l->walk, e))
-        return;
-    cut_done(e);
-    post_encoded(p);
+    if (wanted && e != NULL)
+        cut_done(e);
+    if (wanted)
+        post_encoded(p);
     drop_first_large(p);
 }
 
@@ -280,11 +334,8 @@ bool snapshot_makes_wait(struct shard *s, const struct keyspace *ks, const struc
     if (!is_large(ks, e))
         return snapshot_crowded(p->snapshot);
     struct walk *w = container_of(ks->cut, struct walk, cut);
-    struct slice name = entry_key(e);
-    for (struct large *l = p->large; l != NULL; l = l->next)
-        if (l->walk == w && slice_eq(slice_of(l->name, l->name_len), name))
-            return true;
-    put_off(w, e);
+    if (find_large(w, entry_key(e)) == NULL)
+        put_off(w, e);
     return true;
 }
 

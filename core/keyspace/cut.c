@@ -22,6 +22,13 @@ void cut_touch(struct keyspace *ks, struct entry *e, enum cut_why why)
         cut_done(e);
 }
 
+bool cut_delete(struct keyspace *ks, struct entry *e)
+{
+    ks->cut->took = false;
+    cut_touch(ks, e, CUT_DELETE);
+    return ks->cut->took;
+}
+
 static void visit(void *arg, void *item) { cut_touch(arg, item, CUT_WALK); }
 
 bool cut_step(struct cut *c)

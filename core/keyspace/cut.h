@@ -17,12 +17,14 @@
 enum cut_why {
     CUT_WALK,    /* its turn has come */
     CUT_CHANGE,  /* it is about to change or to be deleted */
+    CUT_DELETE,  /* it is about to be deleted, and its value would be released */
     CUT_CLEANED, /* a write of it to flash has just completed */
 };
 
 struct cut {
     struct keyspace *ks;
     uint64_t cursor;
+    bool took; /* in CUT_DELETE: hand_over has taken over the value, and will release it */
     /* Takes what it wants of the entry as it is; changes nothing. False, in CUT_WALK only: not now; then it has to be
      * seen to (cut_touch, or cut_done) before the cut ends. */
     bool (*hand_over)(struct cut *c, const struct entry *e, enum cut_why why);
@@ -42,6 +44,8 @@ static inline bool cut_wants(const struct keyspace *ks, const struct entry *e)
 }
 /* Hands `e` over, unless that has been done. Called before `e` changes, while a cut is under way. */
 void cut_touch(struct keyspace *ks, struct entry *e, enum cut_why why);
+/* The same before `e` is deleted. True if its value is the taker's now: whoever deletes `e` does not release it. */
+bool cut_delete(struct keyspace *ks, struct entry *e);
 /* It has been handed over otherwise. */
 static inline void cut_done(struct entry *e) { e->flags ^= ENTRY_CUT; }
 /* Whether a store's snapshot that was taken at the cut holds the value of this entry, which is being handed over. It

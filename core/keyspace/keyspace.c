@@ -505,8 +505,10 @@ static void unlink_entry(struct keyspace *ks, struct entry *e, uint64_t hash)
 void keyspace_delete(struct keyspace *ks, struct entry *e, struct key key)
 {
     struct value raw = entry_raw(e);
+    bool taken = unlikely(ks->cut != NULL) && cut_delete(ks, e);
     unlink_entry(ks, e, key.hash);
-    release_value(ks, &raw);
+    if (!taken)
+        release_value(ks, &raw);
     entry_free_shell(e);
 }
 

@@ -314,6 +314,10 @@ static void change_hash(uint32_t db)
     struct shard *s;
     struct keyspace *ks;
     unsigned f = (unsigned)rng_below(&rng, FIELDS);
+    if (one_in(8)) { /* its value may be handed over, and perhaps a part of it has been */
+        run(db, "DEL hash");
+        return;
+    }
     if (find_hash(db, &ks, &s) == NULL)
         for (unsigned i = 0; i < FIELDS; i += 2)
             run(db, "HSET hash field:%u %u field:%u some-more-text-%u", i, i, i + 1, i);
