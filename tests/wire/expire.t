@@ -198,4 +198,17 @@ def _(s):
     server.stop()
 
 
+@test('what is due when its log is replayed goes behind all of it')
+def _(s):
+    server = Server({'durability': 'everysec'})
+    c = server.client()
+    c.pipeline([('SET', 'k', 'v', 'PX', 1000), ('APPEND', 'k', 'w'), ('RPUSH', 'l', 1), ('PEXPIRE', 'l', 1000), ('RPUSH', 'l', 2),
+                ('LSET', 'l', 1, 3)])
+    server.kill9()
+    time.sleep(1)
+    server.start()
+    eq(server.client().call('EXISTS', 'k', 'l'), 0)
+    server.stop()
+
+
 run(Server())

@@ -13,7 +13,7 @@ import threading
 import time
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), '..', 'lib'))
-from kelvin import (COLD, ORACLE, SANITIZED, ErrorReply, Server, Skip, eq, eventually, expect, keys, need_kelvin, ok, run, seed,
+from kelvin import (COLD, COLD_OPTIONS, ORACLE, SANITIZED, ErrorReply, Server, Skip, eq, eventually, expect, keys, need_kelvin, ok, run, seed,
                     session, show, test)
 from scripts import ESCAPES, cases
 
@@ -395,6 +395,28 @@ def _(server):
         eq(client.call('EVAL', read, '0', str(at), str(at + 19)), want)
         eq(client.call('EVAL', "redis.call('set', 'w', 1) " + read, '0', str(at), str(at + 19)), want)
     eq(client.call('EVAL', "return #redis.call('get', KEYS[1]) + #redis.call('get', KEYS[2])", '2', 'v:1', 'v:2'), 2 * 1002)
+
+
+@test('a script that has changed or told something is not run again for a value that is cold')
+def _(_server):
+    need_kelvin('tier')
+    server = Server(COLD_OPTIONS, lines=['db 0 maxmemory 1mb'])
+    client, listener = server.client(), server.client()
+    names = [f'v:{i}' for i in range(2000)]
+
+    def cold():
+        return [name for name, tier in zip(names, client.pipeline([('OBJECT', 'TIER', name) for name in names])) if tier == b'cold'][:20]
+
+    client.pipeline([('SET', name, 'x' * 1000) for name in names])
+    eventually(lambda: len(cold()) == 20, 'some are to become cold')
+    listener.call('SUBSCRIBE', 'said')
+    for first in ("redis.call('INCR', 'n')", "redis.call('PUBLISH', 'said', ARGV[1])"):
+        for name in cold():
+            eq(client.call('EVAL', first + " return #redis.call('GET', ARGV[1])", 0, name), 1000)
+    client.call('PUBLISH', 'said', 'end')
+    said = [listener.read()[2] for _ in range(21)]
+    eq((client.call('GET', 'n'), len(set(said)), said[-1]), (b'20', 21, b'end'))
+    server.stop()
 
 
 @test('many at once: each is atomic, on one key and on several')

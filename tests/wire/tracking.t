@@ -527,6 +527,16 @@ def _(s):
         gets(b, keys('{k}a'))
 
 
+@test('broadcast, ended and begun again')
+def _(s):
+    a, c = s.client(), tracker(s, 'BCAST', 'PREFIX', 'old:')
+    for i in range(20):
+        c.pipeline([['CLIENT', 'TRACKING', 'OFF'], ['CLIENT', 'TRACKING', 'ON', 'BCAST', 'PREFIX', f'new{i}:']])
+        a.call('MSET', f'new{i}:x', '1', 'old:x', '1', f'new{i - 1}:x', '1')
+        eq(show(c.read()), keys(f'new{i}:x'))
+    gets(c)
+
+
 @test('broadcast')
 def _(s):
     a = s.client()
