@@ -96,7 +96,9 @@ void open_redis_loading(lua_State *L); /* what a library sees of it while it is 
 void open_cjson(lua_State *L);
 void open_cmsgpack(lua_State *L);
 void open_struct(lua_State *L);
-void open_patterns(lua_State *L); /* replaces functions in the string library on top */
+void open_patterns(lua_State *L); /* these replace functions in the table on top: in the string library, */
+void open_random(lua_State *L);   /* in math, */
+void open_load(lua_State *L);     /* and load and loadstring among the globals */
 int library_register_function(lua_State *L);
 
 /* Appends to env->text within the limit of memory: raises when it does not fit. */

@@ -222,66 +222,6 @@ static int sandboxed_xpcall(lua_State *L)
     return 2;
 }
 
-static int loaded(lua_State *L, int status)
-{
-    if (status == 0)
-        return 1;
-    lua_pushnil(L);
-    lua_insert(L, -2);
-    return 2;
-}
-
-/* Text only: bytecode can break out of any sandbox. */
-static int load_text(lua_State *L, struct slice text, const char *name)
-{
-    struct buf *own = &script_env_at(L)->text;
-    buf_clear(own);
-    if (as_lua51(text, own))
-        text = buf_slice(own);
-    return luaL_loadbufferx(L, (const char *)text.p, text.len, name, "t");
-}
-
-static int sandboxed_loadstring(lua_State *L)
-{
-    size_t len;
-    const char *text = luaL_checklstring(L, 1, &len);
-    return loaded(L, load_text(L, slice_of(text, len), luaL_optstring(L, 2, text)));
-}
-
-/* All that the function at 1 returns until it returns nothing. */
-static int load_body(lua_State *L)
-{
-    luaL_Buffer pieces;
-    size_t len;
-    luaL_buffinit(L, &pieces);
-    for (;;) {
-        luaL_checkstack(L, 2, "too many nested functions");
-        lua_pushvalue(L, 1);
-        lua_call(L, 0, 1);
-        if (!lua_isnil(L, -1) && !lua_isstring(L, -1))
-            luaL_error(L, "reader function must return a string");
-        if (lua_isnil(L, -1) || lua_objlen(L, -1) == 0)
-            break;
-        luaL_addvalue(&pieces);
-    }
-    lua_pop(L, 1);
-    luaL_pushresult(&pieces);
-    const char *text = lua_tolstring(L, -1, &len);
-    return load_text(L, slice_of(text, len), luaL_optstring(L, 2, "=(load)")) == 0 ? 1 : lua_error(L);
-}
-
-/* In a protected call of its own: what the function raises is what load returns. */
-static int sandboxed_load(lua_State *L)
-{
-    script_check_stack(L);
-    luaL_optstring(L, 2, NULL);
-    luaL_checktype(L, 1, LUA_TFUNCTION);
-    lua_settop(L, 2);
-    lua_pushcfunction(L, load_body);
-    lua_insert(L, 1);
-    return loaded(L, lua_pcall(L, 2, 1, 0));
-}
-
 static int sandboxed_collectgarbage(lua_State *L)
 {
     static const char *const options[] = {"collect", "count",    "step",       "stop",
@@ -302,40 +242,6 @@ static int os_clock(lua_State *L)
 {
     lua_pushnumber(L, (double)clock() / CLOCKS_PER_SEC);
     return 1;
-}
-
-/* --- math.random: the 48-bit linear congruential generator of POSIX's lrand48, as Redis has it: it begins the same way
- * in every server, and goes on from one script to the next --- */
-
-#define RAND_START 0x1234abcd330eull
-
-static double next_random(struct script_env *env)
-{
-    env->rand = (env->rand * 0x5deece66dull + 0xb) & 0xffffffffffffull;
-    return (double)((int64_t)(env->rand >> 17) % INT32_MAX) / (double)INT32_MAX;
-}
-
-static int math_random(lua_State *L)
-{
-    double r = next_random(script_env_at(L));
-    int n = lua_gettop(L);
-    if (n == 0) {
-        lua_pushnumber(L, r);
-        return 1;
-    }
-    if (n > 2)
-        return luaL_error(L, "wrong number of arguments");
-    int low = n == 1 ? 1 : luaL_checkint(L, 1), high = luaL_checkint(L, n);
-    luaL_argcheck(L, low <= high, n, "interval is empty");
-    double size = (double)high - (double)low + 1;
-    lua_pushnumber(L, (double)(int64_t)(r * size) + low);
-    return 1;
-}
-
-static int math_randomseed(lua_State *L)
-{
-    script_env_at(L)->rand = (uint64_t)(uint32_t)luaL_checkint(L, 1) << 16 | 0x330e;
-    return 0;
 }
 
 /* --- putting it together --- */
@@ -379,8 +285,6 @@ static void change_base(lua_State *L)
         {"setmetatable", sandboxed_setmetatable},
         {"pcall", sandboxed_pcall},
         {"xpcall", sandboxed_xpcall},
-        {"load", sandboxed_load},
-        {"loadstring", sandboxed_loadstring},
         {"collectgarbage", sandboxed_collectgarbage},
         {NULL, NULL},
     };
@@ -391,6 +295,7 @@ static void change_base(lua_State *L)
     lua_pushcclosure(L, sandboxed_pairs, 2);
     lua_setfield(L, -2, "pairs");
     change(L, base);
+    open_load(L);
 }
 
 static void library(lua_State *L, lua_CFunction open, const char *name)
@@ -444,10 +349,8 @@ static void offer_table(lua_State *L, int globals)
 
 static void offer_math(lua_State *L, int globals)
 {
-    static const struct change own[] = {{"random", math_random}, {"randomseed", math_randomseed}, {NULL, NULL}};
-    script_env_at(L)->rand = RAND_START;
     lua_getglobal(L, "math");
-    change(L, own);
+    open_random(L);
     copy_field(L, "fmod", "mod");
     offer(L, globals, "math");
 }
