@@ -144,7 +144,8 @@ void tx_discard(struct client *c);
 void tx_abort(struct call *c, const char *why);
 /* A key was changed: its watchers will see another version. Called by place.c when the owner has watches. */
 void watch_touch(struct shard *owner, uint32_t db, struct key key);
-/* Every watched key of `db` that exists in it or in `other` (FLUSHDB: the same; SWAPDB: the other one). */
-void watch_touch_db(struct shard *owner, uint32_t db, uint32_t other);
+/* Every watched key of `db` that exists in it or, not being due, in `other` (FLUSHDB: the same; SWAPDB: the other one).
+ */
+void watch_touch_db(struct shard *owner, uint32_t db, uint32_t other, int64_t now_ms);
 
 #endif

@@ -103,7 +103,7 @@ static void dispose(struct lazy *lazy, struct keyspace *ks, bool async)
 static void flush_on(struct shard *s, uint32_t db, struct space_id id, bool async)
 {
     struct keyspace *old = s->spaces[db];
-    watch_touch_db(s, db, db);
+    watch_touch_db(s, db, db, 0);
     block_touch_db(s, db);
     tier_detach(s->tier, old);
     attach(s, db, keyspace_new(id, s->server->hash_seed));
@@ -136,11 +136,11 @@ void call_flushed_all(struct call *c)
         save_ask(c->server->save);
 }
 
-static void swap_on(struct shard *s, uint32_t a, uint32_t b)
+static void swap_on(struct shard *s, uint32_t a, uint32_t b, int64_t now_ms)
 {
     struct keyspace *ks = s->spaces[a];
-    watch_touch_db(s, a, b);
-    watch_touch_db(s, b, a);
+    watch_touch_db(s, a, b, now_ms);
+    watch_touch_db(s, b, a, now_ms);
     block_touch_db(s, a);
     block_touch_db(s, b);
     s->spaces[a] = s->spaces[b];
@@ -153,7 +153,7 @@ int call_swap(struct call *c, uint32_t a, uint32_t b)
     if (server_logged(server, a) != server_logged(server, b))
         return -EPERM;
     for (unsigned i = 0; i < server->nshards; i++)
-        swap_on(server->shards[i], a, b);
+        swap_on(server->shards[i], a, b, c->now_ms);
     spaces_apply_mode(server, a);
     spaces_apply_mode(server, b);
     c->changes++;

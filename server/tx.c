@@ -276,6 +276,7 @@ struct watched {
     uint32_t db;
     uint32_t refs;
     struct slice name; /* the bytes stand behind the struct */
+    bool stale;        /* SWAPDB has brought what is due: that it is deleted is no change */
 };
 
 /* Of a key's hash; again, it gives that back. */
@@ -335,13 +336,18 @@ static void watched_drop(struct shard *owner, uint32_t db, struct key key)
 void watch_touch(struct shard *owner, uint32_t db, struct key key)
 {
     struct watched *w = watched_find(owner, db, key);
-    if (w != NULL)
+    if (w == NULL)
+        return;
+    if (w->stale)
+        w->stale = false; /* nothing is done with it before it is deleted */
+    else
         w->version = ++owner->watch_version;
 }
 
 struct touch_db {
     struct shard *owner;
     uint32_t db, other;
+    int64_t now_ms;
 };
 
 static void touch_if_exists(void *arg, void *item)
@@ -349,14 +355,18 @@ static void touch_if_exists(void *arg, void *item)
     struct touch_db *t = arg;
     struct watched *w = item;
     struct key key = {w->name, watch_hash(w->db, w->hash)};
-    if (w->db == t->db &&
-        (keyspace_find(t->owner->spaces[t->db], key) || keyspace_find(t->owner->spaces[t->other], key)))
+    if (w->db != t->db)
+        return;
+    bool is = keyspace_find(t->owner->spaces[t->db], key) != NULL && !w->stale;
+    const struct entry *next = t->other != t->db ? keyspace_find(t->owner->spaces[t->other], key) : NULL;
+    w->stale = next != NULL && entry_expired(next, t->now_ms);
+    if (is || (next != NULL && !w->stale))
         w->version = ++t->owner->watch_version;
 }
 
-void watch_touch_db(struct shard *owner, uint32_t db, uint32_t other)
+void watch_touch_db(struct shard *owner, uint32_t db, uint32_t other, int64_t now_ms)
 {
-    struct touch_db t = {owner, db, other};
+    struct touch_db t = {owner, db, other, now_ms};
     uint64_t cursor = 0;
     if (owner->watches == NULL)
         return;

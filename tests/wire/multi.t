@@ -7,7 +7,7 @@ import sys
 import threading
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), '..', 'lib'))
-from kelvin import (COLD_OPTIONS, Late, Server, elapse, encode, eq, eventually, expect, in_time, need_kelvin, ok, run, seed, session,
+from kelvin import (COLD_OPTIONS, Late, Server, elapse, encode, eq, eventually, expect, in_time, need_kelvin, ok, run, seed, session, show,
                     test)
 
 SEED = seed()
@@ -230,6 +230,27 @@ def _(s):
         expect(a, 'EXEC', '-ERR EXEC without MULTI')
     finally:
         b.call('DEBUG', 'SET-ACTIVE-EXPIRE', 1)
+
+
+@test('SWAPDB that brings a key that is due is no change, where there was none')
+def _(s):
+    a = s.client()
+    a.call('DEBUG', 'SET-ACTIVE-EXPIRE', 0)
+    try:
+        for before, runs in (([], True), ([['SET', 'k', 'v']], False), ([['SET', 'k', 'v', 'PX', 1]], True)):
+            a.call('FLUSHALL')
+            for db in 1, 0:
+                a.call('SELECT', db)
+                for call in [['SET', 'k', 'v', 'PX', 1]] if db else before:
+                    a.call(*call)
+            elapse(1)
+            a.call('WATCH', 'k')
+            a.call('SWAPDB', 0, 1)
+            a.call('MULTI')
+            a.call('PING')
+            eq(show(a.call('EXEC')), '[+PONG]' if runs else 'nilarray', before)
+    finally:
+        a.call('DEBUG', 'SET-ACTIVE-EXPIRE', 1)
 
 
 def exec_after(a, b, watch, change):
