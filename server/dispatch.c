@@ -118,8 +118,8 @@ void call_run(struct call *c)
         timing_start(s);
         return;
     }
-    if (likely(!c->apply))
-        timing_book(c, from, timing_now(&c->server->timing));
+    if (likely(!c->apply) && unlikely(timing_book(c, from, timing_now(&c->server->timing))) && outer)
+        shard_update_clock(s);
     if (c->changes && !c->in_exec) { /* EXEC's are those of its commands */
         stat_add(&s->stats.changes, c->changes);
         stat_add(&s->changed, c->changes);

@@ -203,6 +203,8 @@ void shard_append(struct shard *s, uint64_t touched);
 #define STAGE_MAX (64 * MIB)
 /* Stages one effect and books its database. Inside a group. */
 void stage_effect_in(struct shard *s, uint32_t db, int argc, const struct slice *argv);
+/* The time as it is now: at the beginning of a turn, and after what took long. By the shard's thread. */
+void shard_update_clock(struct shard *s);
 /* Whether it may delete keys of `db` of its own accord just now (expiry, eviction): not while writes are paused, and
  * not without room in the log. */
 bool shard_may_delete(const struct shard *s, uint32_t db);

@@ -7,6 +7,4 @@
 /* For its mailbox: wakes the thread of the shard `arg`. Any thread. */
 void shard_wake(void *arg);
 
-void shard_update_clock(struct shard *s);
-
 #endif

@@ -5,6 +5,8 @@
 #include "server/server.h"
 #include "server/slowlog.h"
 
+#define LONG_US 1000 /* the clock is looked at again */
+
 /* --- thresholds --- */
 
 void timing_init(struct server *server)
@@ -24,7 +26,7 @@ void timing_follow(struct server *server)
         latency = ticks_of_us(&t->ticks, (uint64_t)cfg->latency_monitor_threshold * 1000);
     atomic_store_explicit(&t->slowlog, slow, memory_order_relaxed);
     atomic_store_explicit(&t->latency, latency, memory_order_relaxed);
-    uint64_t least = min_u64(min_u64(slow, latency), HISTOGRAM_LIMIT);
+    uint64_t least = min_u64(min_u64(slow, latency), min_u64(ticks_of_us(&t->ticks, LONG_US), HISTOGRAM_LIMIT));
     atomic_store_explicit(&t->least, cfg->latency_tracking ? least : 0, memory_order_relaxed);
 }
 
@@ -50,7 +52,7 @@ static struct histogram *new_times(struct command_stats *stats)
 }
 
 /* It was slow, or is the first of its command on this shard, or times are not counted. */
-static cold_fn void book_rare(struct call *c, uint64_t took)
+static cold_fn bool book_rare(struct call *c, uint64_t took)
 {
     const struct timing *t = &c->server->timing;
     struct command_stats *stats = &c->shard->commands[c->cmd->id];
@@ -64,10 +66,11 @@ static cold_fn void book_rare(struct call *c, uint64_t took)
         slowlog_add(c, took);
     if (took >= atomic_load_explicit(&t->latency, memory_order_relaxed))
         latency_add(c->shard, c->cmd->flags & CMD_FAST ? LATENCY_FAST_COMMAND : LATENCY_COMMAND, took);
+    return ticks_ns(&t->ticks, took) >= LONG_US * 1000;
 }
 
 /* What is rare is called last: so nothing has to be kept on the stack for it. */
-void timing_book(struct call *c, uint64_t from, uint64_t now)
+bool timing_book(struct call *c, uint64_t from, uint64_t now)
 {
     struct shard *s = c->shard;
     struct command_stats *stats = &s->commands[c->cmd->id];
@@ -77,9 +80,9 @@ void timing_book(struct call *c, uint64_t from, uint64_t now)
     s->tick = now;
     if (unlikely(took + c->waited >= atomic_load_explicit(&s->server->timing.least, memory_order_relaxed) ||
                  times == NULL))
-        book_rare(c, took);
-    else
-        count(c, stats, times, took);
+        return book_rare(c, took);
+    count(c, stats, times, took);
+    return false;
 }
 
 /* --- errors --- */

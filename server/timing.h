@@ -46,8 +46,9 @@ void timing_follow(struct server *server);
 /* The commands of this thread that come now begin now. */
 void timing_start(struct shard *s);
 static inline uint64_t timing_now(const struct timing *t) { return ticks_now(&t->ticks); }
-/* Books a run from `from` to `now`, where the next one begins. */
-void timing_book(struct call *c, uint64_t from, uint64_t now);
+/* Books a run from `from` to `now`, where the next one begins. True if it took so long that the shard's clock is to be
+ * looked at again before the next one. */
+bool timing_book(struct call *c, uint64_t from, uint64_t now);
 /* Counts an error that is replied: "ERR syntax error" as an ERR. */
 void timing_error(struct shard *s, struct slice text);
 /* CONFIG RESETSTAT, and the end. */

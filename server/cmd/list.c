@@ -257,6 +257,7 @@ static void move_between(struct call *c, struct place *src, struct place *dst, e
     list_erase(place_change(c, src, VALUE_LIST), index, 1, call_limits(c));
     place_changed(c, src, EVENT_LIST, pop_event(from));
     effect_list_pop(c, src->key.name, from, 1);
+    c->changes--; /* to Redis it is one change */
 }
 
 /* The item comes to lie where it lay. */

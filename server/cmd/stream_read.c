@@ -285,6 +285,8 @@ static bool read_group(struct call *c, const struct read *r, int i)
         place_changed(c, &p, EVENT_STREAM, NULL);
     else
         place_unchanged(c, &p);
+    if (got && what == FROM_ID)
+        c->changes--; /* Redis does not count what is delivered again, nor record it */
     return replied;
 }
 

@@ -515,6 +515,24 @@ scenarios('inside MULTI nothing blocks', '''
     a?
     > LRANGE {A} 0 -1
 ''', '''
+    # what has expired when the transaction is over does not wake
+    a< BLPOP {A} 0
+    b< BZPOPMIN {B} {C} 0
+    > MULTI
+    > RPUSH {A} old
+    > ZADD {B} 1 old
+    > PEXPIRE {A} 1
+    > PEXPIRE {B} 1
+    > DEBUG SLEEP 0.02
+    > EXEC
+    a-
+    b-
+    > EXISTS {A} {B}
+    > RPUSH {A} new
+    > ZADD {B} 1 new
+    a?
+    b?
+''', '''
     # and it counts as a change for who watches
     b! WATCH {A}
     a< BLPOP {A} 0
@@ -600,6 +618,26 @@ def _(s):
     wait_blocked(s, 0)
     if s.is_kelvin:
         eventually(lambda: figure('') == figure('_on_nokey') == 0, 'nobody waits any more')
+
+
+@test('what a served call counts as a change')
+def _(s):
+    need_kelvin('counts of 7.2')
+    main, a = s.client(), s.client()
+    changes = lambda: int(s.info('persistence')['rdb_changes_since_last_save'])
+    for call in (['BLPOP', A, 0], ['BLMOVE', A, NAMES['A1'], 'LEFT', 'LEFT', 0], ['BLMOVE', A, B, 'LEFT', 'LEFT', 0]):
+        block(s, a, *call)
+        before = changes()
+        main.call('RPUSH', A, 1)
+        a.reply()
+        eq(changes() - before, 2, call)
+    main.call('XGROUP', 'CREATE', C, 'g', '$', 'MKSTREAM')
+    main.call('XGROUP', 'CREATECONSUMER', C, 'g', 'c')
+    main.call('XADD', C, '1-1', 'f', 'v')
+    for want, from_id in (1, '>'), (0, '0'):
+        before = changes()
+        eq(len(a.call('XREADGROUP', 'GROUP', 'g', 'c', 'STREAMS', C, from_id)), 1)
+        eq(changes() - before, want, from_id)
 
 
 @test('who has gone gets nothing')
