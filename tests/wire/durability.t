@@ -109,6 +109,11 @@ def _(_s):
             pass
         t.check('what another client reads')
         t.writer.reply()
+        t.writer.send('MSET', key, VALUE, 'other' + key, VALUE)
+        while not others[n % 4].call('STRLEN', 'other' + key):
+            pass
+        t.check('what another client reads of several shards')
+        t.writer.reply()
         others[n % 4].send('BLPOP', 'l' + key, 0)
         t.writer.send('RPUSH', 'l' + key, VALUE)
         others[n % 4].read()
