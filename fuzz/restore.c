@@ -41,7 +41,7 @@ static void check(struct value *v)
 static void restore(struct slice payload)
 {
     struct value v;
-    if (dump_decode(payload, &value_limits_default, &v) == DUMP_OK)
+    if (dump_decode(payload, true, &value_limits_default, &v) == DUMP_OK)
         check(&v);
 }
 
