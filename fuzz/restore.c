@@ -22,7 +22,7 @@ static void check(struct value *v)
     struct value second, copy;
     ensure(cls != NULL && cls->name != NULL && cls->encoding_name(v) != NULL && v->encoding != ENC_EMBED);
     dump_encode(v, &payload);
-    ensure(dump_decode(buf_slice(&payload), &value_limits_default, &second) == DUMP_OK);
+    ensure(dump_decode(buf_slice(&payload), true, &value_limits_default, &second) == DUMP_OK);
     digest_of(v, &digest);
     digest_of(&second, &again);
     ensure(second.type == v->type && cls->length(v) == cls->length(&second));
