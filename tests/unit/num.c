@@ -125,7 +125,7 @@ static bool shortest(double v)
         digits += got[i] >= '0' && got[i] <= '9' && (digits > 0 || got[i] != '0');
     if (fabs(v) <= 0x1p62 && v == floor(v))
         return true;
-    while (len > 0 && strchr(got, 'e') == NULL && got[len - 1] == '0') {
+    while (memchr(got, 'e', len) == NULL && got[len - 1] == '0') {
         len--;
         digits--;
     }
