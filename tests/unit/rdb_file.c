@@ -303,8 +303,8 @@ static void opcodes(void)
     ok(refused("Pre-release function format not supported"), "functions of a release candidate are refused");
     put_summed(SLICE_LIT("REDIS0010\x07\x01k\x05\xff"));
     ok(refused("of a module"), "a module's value is refused");
-    put_summed(SLICE_LIT("REDIS0010\x1a\x01k\x05\xff"));
-    ok(refused("byte 9 is 26"), "an unknown type is refused, with its place");
+    put_summed(SLICE_LIT("REDIS0010\x1b\x01k\x05\xff"));
+    ok(refused("byte 9 is 27"), "an unknown type is refused, with its place");
     put_summed(SLICE_LIT("REDIS0014\xff"));
     ok(refused("version 0014"), "so is a newer version");
     put_summed(SLICE_LIT("VALKEY080\xff"));

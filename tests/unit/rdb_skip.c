@@ -67,6 +67,8 @@ static const struct sample {
     {24, LIT(T "\x01\x05\x01"
                "f\x01v")},
     {25, LIT(T "\x02lp")},
+    {26, LIT("\0\x01\x02\x03\x04\x05\x06\x07\x08\x01\x01g\x04\x05\x06\x01" G T "\x02\x01\x01"
+             "c" T T "\x02" G G "\x07\x08\x01\x01p\x01\x01i\x01\x02\x03\x04")},
 };
 
 /* In a block of just their size, so that a sanitizer sees a look behind them. Returns what is left, or an error. */
@@ -85,7 +87,7 @@ static int64_t collect(uint8_t type, struct slice bytes, bool compress, struct b
 static void whole_and_cut(void)
 {
     struct buf out = {0}, more = {0};
-    bool whole = true, behind = true, cut = true, seen[26] = {false};
+    bool whole = true, behind = true, cut = true, seen[27] = {false};
     for (size_t i = 0; i < ARRAY_LEN(samples); i++) {
         const struct sample *s = &samples[i];
         seen[s->type] = true;
