@@ -396,10 +396,13 @@ static int write_piece(struct sim_file *f, const void *p, size_t len, uint64_t o
 
 static void other_calls(struct fs_sim *s)
 {
+    pthread_mutex_lock(&s->lock);
     void (*meanwhile)(void *arg) = s->meanwhile;
+    void *arg = s->meanwhile_arg;
     s->meanwhile = NULL;
+    pthread_mutex_unlock(&s->lock);
     if (meanwhile != NULL)
-        meanwhile(s->meanwhile_arg);
+        meanwhile(arg);
 }
 
 static ssize_t sim_pwrite(struct file *file, const void *p, size_t len, uint64_t off)
@@ -619,8 +622,10 @@ void fs_sim_fail(struct fs_sim *s, enum fs_sim_call kind, uint64_t n, int error)
 
 void fs_sim_during_write(struct fs_sim *s, void (*meanwhile)(void *arg), void *arg)
 {
+    pthread_mutex_lock(&s->lock);
     s->meanwhile = meanwhile;
     s->meanwhile_arg = arg;
+    pthread_mutex_unlock(&s->lock);
 }
 
 void fs_sim_freeze_after(struct fs_sim *s, uint64_t n)
