@@ -1,5 +1,6 @@
 #include "core/ds/queue.h"
 
+#include "core/base/list.h"
 #include "core/base/mem.h"
 #include "core/base/panic.h"
 
@@ -16,9 +17,7 @@ void queue_init(struct queue *q) { *q = (struct queue){0}; }
 static void drop_first(struct queue *q)
 {
     struct queue_chunk *c = q->first;
-    q->first = c->next;
-    if (q->first == NULL)
-        q->last = NULL;
+    fifo_pop(q);
     q->memory -= mem_class(sizeof(*c));
     mem_free(c, sizeof(*c));
 }
@@ -34,13 +33,8 @@ void queue_push(struct queue *q, uint64_t word)
 {
     if (q->last == NULL || q->tail - q->last->first == WORDS) {
         struct queue_chunk *c = mem_alloc(sizeof(*c));
-        c->next = NULL;
         c->first = q->tail;
-        if (q->last != NULL)
-            q->last->next = c;
-        else
-            q->first = c;
-        q->last = c;
+        fifo_push(q, c);
         q->memory += mem_class(sizeof(*c));
     }
     q->last->word[q->tail++ - q->last->first] = word;
