@@ -12,22 +12,14 @@
 #define FILE_MAX (16 * MIB)
 #define INCLUDE_DEPTH 16
 
-static int hex_digit(char c)
-{
-    if (c >= '0' && c <= '9')
-        return c - '0';
-    c |= 0x20;
-    return c >= 'a' && c <= 'f' ? c - 'a' + 10 : -1;
-}
-
 static const char escaped[] = "\n\r\t\b\a", escape_letters[] = "nrtba";
 
 /* The escape whose backslash is at p; returns its last byte. */
 static char *unescape(char *p, char *out)
 {
     const char *at = strchr(escape_letters, *++p);
-    if (*p == 'x' && hex_digit(p[1]) >= 0 && hex_digit(p[2]) >= 0) {
-        *out = (char)(hex_digit(p[1]) * 16 + hex_digit(p[2]));
+    if (*p == 'x' && num_hex_digit((uint8_t)p[1]) >= 0 && num_hex_digit((uint8_t)p[2]) >= 0) {
+        *out = (char)(num_hex_digit((uint8_t)p[1]) * 16 + num_hex_digit((uint8_t)p[2]));
         return p + 2;
     }
     *out = at != NULL ? escaped[at - escape_letters] : *p;

@@ -26,4 +26,13 @@ size_t num_format_double(char out[static 40], double v);
 /* "100", "64mb", "1gb", "1k" (1000), "1kb" (1024): configuration units. False on bad text or overflow. */
 bool num_parse_bytes(struct slice s, uint64_t *out);
 
+/* The value of a hexadecimal digit of either case; -1: it is none. */
+static inline int num_hex_digit(uint8_t c)
+{
+    if (c >= '0' && c <= '9')
+        return c - '0';
+    c |= 0x20;
+    return c >= 'a' && c <= 'f' ? c - 'a' + 10 : -1;
+}
+
 #endif

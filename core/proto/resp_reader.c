@@ -240,14 +240,6 @@ static bool close_quote(struct words *w)
     return w->p == w->end || is_blank(*w->p);
 }
 
-static int hex_digit(uint8_t c)
-{
-    if (c >= '0' && c <= '9')
-        return c - '0';
-    c |= 0x20;
-    return c >= 'a' && c <= 'f' ? c - 'a' + 10 : -1;
-}
-
 static uint8_t unescape(uint8_t c)
 {
     static const char from[] = "nrtba", to[] = "\n\r\t\b\a";
@@ -258,8 +250,8 @@ static uint8_t unescape(uint8_t c)
 /* The escape at p, a backslash with at least one byte behind it. */
 static void escape(struct words *w)
 {
-    if (w->end - w->p >= 4 && w->p[1] == 'x' && hex_digit(w->p[2]) >= 0 && hex_digit(w->p[3]) >= 0) {
-        *w->out++ = (uint8_t)(hex_digit(w->p[2]) * 16 + hex_digit(w->p[3]));
+    if (w->end - w->p >= 4 && w->p[1] == 'x' && num_hex_digit(w->p[2]) >= 0 && num_hex_digit(w->p[3]) >= 0) {
+        *w->out++ = (uint8_t)(num_hex_digit(w->p[2]) * 16 + num_hex_digit(w->p[3]));
         w->p += 4;
     } else {
         *w->out++ = unescape(w->p[1]);

@@ -5,6 +5,7 @@
 
 #include "core/base/hash.h"
 #include "core/base/mem.h"
+#include "core/base/num.h"
 #include "core/base/sha1.h"
 #include "server/server.h"
 
@@ -41,14 +42,6 @@ static size_t script_size(const struct script_cache *cache, size_t body)
 
 /* --- finding --- */
 
-static int digit(uint8_t c)
-{
-    if (c >= '0' && c <= '9')
-        return c - '0';
-    c |= 0x20;
-    return c >= 'a' && c <= 'f' ? c - 'a' + 10 : -1;
-}
-
 /* The first 16 bits; -1: it is no SHA1 in hexadecimal. */
 static int sha_chain(struct slice sha)
 {
@@ -56,7 +49,7 @@ static int sha_chain(struct slice sha)
     if (sha.len != 40)
         return -1;
     for (int i = 0; i < 4; i++) {
-        int d = digit(sha.p[i]);
+        int d = num_hex_digit(sha.p[i]);
         if (d < 0)
             return -1;
         v = v << 4 | d;
